@@ -1,0 +1,349 @@
+//! The batcher itself: admission, release, cancellation, expiry, drain.
+
+use std::time::Duration;
+
+use crate::bucket_queue::Order;
+use crate::deadlines::{Deadlines, Due};
+use crate::line::Exit;
+use crate::queues::Queues;
+use crate::waiting::{Key, NOBODY, Place, Room, Share, Waiting};
+use crate::{Arrival, Limits, MicroBatch, Moment, Reason, Refusal, RequestId, Slice};
+
+/// How long a request may be passed over for more urgent ones before it counts as overdue.
+///
+/// A second is long beside any model's batch and short beside a client's usual timeout of many seconds.
+pub const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many empty lists of slices are kept for later micro-batches: more than a server has executors.
+const SPARE_LISTS: usize = 16;
+
+/// One central queue of requests, from which free executors take micro-batches.
+///
+/// The owner calls [`release`](Self::release) whenever an executor is free and something waits, and
+/// [`expire`](Self::expire) at [`next_deadline`](Self::next_deadline). Every accepted request ends in exactly one of
+/// three ways: all its rows are released, once each; [`cancel`](Self::cancel) returned true; or `expire` handed it
+/// back. After the last two, rows that were released before are of no use and no more rows follow.
+#[derive(Debug)]
+pub struct Batcher {
+    limits: Limits,
+    patience: Duration,
+    room: Room,
+    queues: Queues,
+    deadlines: Deadlines,
+    /// Expired requests that were met before `expire` was called; the earliest deadline first.
+    expired: Vec<(Moment, RequestId)>,
+    queued: Share,
+    next_number: u64,
+    is_draining: bool,
+    spare: Vec<Vec<Slice>>,
+}
+
+/// A micro-batch that still grows.
+struct Open {
+    slices: Vec<Slice>,
+    filled: Share,
+    oldest: Moment,
+    is_full: bool,
+}
+
+impl Batcher {
+    /// An empty batcher. A limit of zero counts as one.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self::with_patience(limits, PATIENCE)
+    }
+
+    /// An empty batcher whose requests count as overdue after `patience` instead of [`PATIENCE`].
+    #[must_use]
+    pub fn with_patience(limits: Limits, patience: Duration) -> Self {
+        Self {
+            limits: limits.at_least_one(),
+            patience,
+            room: Room::default(),
+            queues: Queues::default(),
+            deadlines: Deadlines::default(),
+            expired: Vec::new(),
+            queued: Share { rows: 0, bytes: 0 },
+            next_number: 0,
+            is_draining: false,
+            spare: Vec::new(),
+        }
+    }
+
+    /// Accepts a request into the queue, or says why not; a refused request leaves no trace.
+    ///
+    /// The checks, in this order: draining, no rows, an id that waits already, a deadline that is not after `now`,
+    /// larger than the whole queue, no room now.
+    pub fn submit(&mut self, now: Moment, arrival: Arrival) -> Result<(), Refusal> {
+        self.admit(now, &arrival)?;
+        let place = self.new_place(now);
+        let queue = self.queues.of_bucket(arrival.bucket);
+        let waiting = wait(&arrival, queue, place);
+        let Some(key) = self.room.enter(waiting) else {
+            self.queues.settle(queue, &self.room);
+            return Err(self.full());
+        };
+        self.queued.rows += arrival.rows;
+        self.queued.bytes += arrival.bytes;
+        self.line_up(key, &waiting);
+        Ok(())
+    }
+
+    fn admit(&self, now: Moment, arrival: &Arrival) -> Result<(), Refusal> {
+        if self.is_draining {
+            return Err(Refusal::Draining);
+        }
+        if arrival.rows == 0 {
+            return Err(Refusal::Empty);
+        }
+        if self.room.key_of(arrival.id).is_some() {
+            return Err(Refusal::DuplicateId);
+        }
+        if arrival.deadline.is_some_and(|deadline| deadline <= now) {
+            return Err(Refusal::DeadlinePassed);
+        }
+        self.admit_size(arrival)
+    }
+
+    fn admit_size(&self, arrival: &Arrival) -> Result<(), Refusal> {
+        let Limits { queue_rows, queue_bytes, .. } = self.limits;
+        if arrival.rows > queue_rows || arrival.bytes > queue_bytes {
+            return Err(Refusal::TooLarge { queue_rows, queue_bytes });
+        }
+        let has_room = arrival.rows <= queue_rows - self.queued.rows && arrival.bytes <= queue_bytes - self.queued.bytes;
+        if has_room { Ok(()) } else { Err(self.full()) }
+    }
+
+    fn full(&self) -> Refusal {
+        Refusal::QueueFull { rows: self.queued.rows, bytes: self.queued.bytes }
+    }
+
+    fn new_place(&mut self, since: Moment) -> Place {
+        let number = self.next_number;
+        self.next_number += 1;
+        Place { number, since }
+    }
+
+    fn line_up(&mut self, key: Key, waiting: &Waiting) {
+        if let Some(deadline) = waiting.deadline {
+            let ticket = waiting.ticket;
+            self.deadlines.add(Due { deadline, ticket, key });
+        }
+        let line = self.queues.get_mut(waiting.queue).line(waiting.rank);
+        line.join(&mut self.room, key);
+        self.queues.settle(waiting.queue, &self.room);
+    }
+
+    /// Takes back a request that waits, whole or in part, and frees its room in the queue at once.
+    ///
+    /// Returns false if nothing of it waits: it was released to its last row, has expired, or was never accepted.
+    pub fn cancel(&mut self, id: RequestId) -> bool {
+        let Some(key) = self.room.key_of(id) else {
+            return false;
+        };
+        self.give_up(key);
+        true
+    }
+
+    fn give_up(&mut self, key: Key) {
+        let queue = self.room[key].queue;
+        let remaining = self.room[key].remaining();
+        self.queued.rows -= remaining.rows;
+        self.queued.bytes -= remaining.bytes;
+        self.remove(key, Exit::GivenUp);
+        self.queues.settle(queue, &self.room);
+    }
+
+    /// Takes a request out of the room and its line; the caller settles its queue.
+    fn remove(&mut self, key: Key, exit: Exit) {
+        let gone = self.room.leave(key);
+        let line = self.queues.get_mut(gone.queue).line(gone.rank);
+        line.remove(&mut self.room, &gone, exit);
+        if gone.deadline.is_some() {
+            self.deadlines.one_left(&self.room);
+        }
+    }
+
+    /// Hands over the next micro-batch: to be called when an executor is free. None means that nothing waits.
+    ///
+    /// Requests whose deadline has passed at `now` are never released; `expire` hands them back.
+    pub fn release(&mut self, now: Moment) -> Option<MicroBatch> {
+        self.set_expired_aside(now);
+        let (queue, order) = self.queues.choose(now, self.patience)?;
+        let bucket = self.queues.get(queue).bucket;
+        let open = self.fill(queue, order, now);
+        self.queued.rows -= open.filled.rows;
+        self.queued.bytes -= open.filled.bytes;
+        self.queues.settle(queue, &self.room);
+        Some(MicroBatch {
+            reason: self.reason(&open),
+            slices: open.slices,
+            bucket,
+            rows: open.filled.rows,
+            bytes: open.filled.bytes,
+            waited: now - open.oldest,
+        })
+    }
+
+    fn fill(&mut self, queue: usize, order: Order, now: Moment) -> Open {
+        let mut open =
+            Open { slices: self.spare.pop().unwrap_or_default(), filled: Share { rows: 0, bytes: 0 }, oldest: now, is_full: false };
+        while !open.is_full {
+            let Some(key) = self.queues.get(queue).next(order, &self.room) else {
+                break;
+            };
+            self.take(key, &mut open, now);
+        }
+        open
+    }
+
+    /// Takes what fits of one request; what does not fit closes the micro-batch and stays where it is in line.
+    fn take(&mut self, key: Key, open: &mut Open, now: Moment) {
+        let waiting = &mut self.room[key];
+        let share = next_share(waiting, &self.limits, open);
+        if share.rows == 0 {
+            open.is_full = true;
+            return;
+        }
+        open.add(waiting, share, &self.limits);
+        waiting.released_rows += share.rows;
+        waiting.released_bytes += share.bytes;
+        if waiting.released_rows == waiting.rows {
+            return self.remove(key, Exit::Released);
+        }
+        open.is_full = true;
+        if open.slices.len() == 1 {
+            self.yield_place(key, now);
+        }
+    }
+
+    /// One large request must not keep the executor from those behind it for longer than one micro-batch.
+    fn yield_place(&mut self, key: Key, now: Moment) {
+        let place = self.new_place(now);
+        let Waiting { queue, rank, .. } = self.room[key];
+        let line = self.queues.get_mut(queue).line(rank);
+        line.move_to_end(&mut self.room, key, place);
+    }
+
+    fn reason(&self, open: &Open) -> Reason {
+        if self.is_draining {
+            Reason::Drain
+        } else if open.filled.rows == self.limits.max_rows {
+            Reason::RowsFull
+        } else if open.is_full {
+            Reason::BytesFull
+        } else {
+            Reason::ExecutorFree
+        }
+    }
+
+    /// Gives the list of slices of a finished micro-batch back, so that the next one need not allocate. Optional.
+    pub fn recycle(&mut self, mut slices: Vec<Slice>) {
+        if self.spare.len() < SPARE_LISTS {
+            slices.clear();
+            self.spare.push(slices);
+        }
+    }
+
+    /// Appends the requests whose deadline is not after `now` to `expired`, each once, the earliest deadline first.
+    ///
+    /// One of which a part was released already is among them: the rest will not follow.
+    pub fn expire(&mut self, now: Moment, expired: &mut Vec<RequestId>) {
+        self.set_expired_aside(now);
+        expired.extend(self.expired.drain(..).map(|(_, id)| id));
+    }
+
+    fn set_expired_aside(&mut self, now: Moment) {
+        while let Some(due) = self.deadlines.earliest().filter(|due| due.deadline <= now) {
+            self.expired.push((due.deadline, self.room[due.key].id));
+            self.give_up(due.key);
+        }
+    }
+
+    /// When `expire` has something to hand back, if nothing changes until then.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Moment> {
+        let met = self.expired.first().map(|(deadline, _)| *deadline);
+        met.or_else(|| self.deadlines.earliest().map(|due| due.deadline))
+    }
+
+    /// Accepts nothing from here on; what waits is still released, cancelled or expired.
+    pub fn drain(&mut self) {
+        self.is_draining = true;
+    }
+
+    /// Whether `drain` was called.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.is_draining
+    }
+
+    /// Rows that wait.
+    #[must_use]
+    pub fn queued_rows(&self) -> usize {
+        self.queued.rows
+    }
+
+    /// Bytes that wait.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.queued.bytes
+    }
+
+    /// Requests of which at least one row waits.
+    #[must_use]
+    pub fn queued_requests(&self) -> usize {
+        self.room.len()
+    }
+
+    /// Whether nothing waits and nothing is left for `expire` to hand back.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.room.len() == 0 && self.expired.is_empty()
+    }
+
+    /// The limits it keeps to.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+}
+
+impl Open {
+    fn add(&mut self, waiting: &Waiting, share: Share, limits: &Limits) {
+        self.slices.push(Slice { id: waiting.id, start: waiting.released_rows, rows: share.rows });
+        self.filled.rows += share.rows;
+        self.filled.bytes += share.bytes;
+        self.oldest = self.oldest.min(waiting.arrived);
+        self.is_full = self.filled.rows == limits.max_rows || self.filled.bytes >= limits.max_bytes;
+    }
+}
+
+/// The rows of a request that still fit; the first row of a micro-batch always does.
+fn next_share(waiting: &Waiting, limits: &Limits, open: &Open) -> Share {
+    let rows = limits.max_rows - open.filled.rows;
+    let bytes = limits.max_bytes - open.filled.bytes;
+    let share = waiting.share_within(rows, bytes);
+    if share.rows == 0 && open.filled.rows == 0 {
+        return waiting.share_of(1);
+    }
+    share
+}
+
+fn wait(arrival: &Arrival, queue: usize, place: Place) -> Waiting {
+    Waiting {
+        id: arrival.id,
+        ticket: place.number,
+        queue,
+        rank: arrival.priority.rank(),
+        rows: arrival.rows,
+        bytes: arrival.bytes,
+        released_rows: 0,
+        released_bytes: 0,
+        arrived: place.since,
+        deadline: arrival.deadline,
+        place,
+        before: NOBODY,
+        after: NOBODY,
+    }
+}

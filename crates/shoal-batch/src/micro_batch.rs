@@ -1,0 +1,72 @@
+//! What is released, and why.
+
+use std::time::Duration;
+
+use crate::{Bucket, RequestId};
+
+/// Consecutive rows of one request. The slices of a request are released in order and never overlap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// The request these rows belong to.
+    pub id: RequestId,
+    /// The first row, counted from the start of the request.
+    pub start: usize,
+    /// How many rows, at least one.
+    pub rows: usize,
+}
+
+/// Why a micro-batch was closed where it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// All that waited in the bucket went along, and an executor was free to take it.
+    ExecutorFree,
+    /// It holds as many rows as it may.
+    RowsFull,
+    /// The next row did not fit into its bytes.
+    BytesFull,
+    /// The batcher is being drained.
+    Drain,
+}
+
+impl Reason {
+    /// Every reason, in the order in which they are declared: for metrics that list them all.
+    pub const ALL: [Self; 4] = [Self::ExecutorFree, Self::RowsFull, Self::BytesFull, Self::Drain];
+
+    /// The name of the reason in metrics, logs and replies.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ExecutorFree => "executor_free",
+            Self::RowsFull => "rows_full",
+            Self::BytesFull => "bytes_full",
+            Self::Drain => "drain",
+        }
+    }
+}
+
+/// Rows of one bucket for one call of the model, in the order in which they are to be laid out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MicroBatch {
+    /// Whose rows: at most one slice per request, at least one slice.
+    pub slices: Vec<Slice>,
+    /// The bucket all of them belong to.
+    pub bucket: Bucket,
+    /// All rows together.
+    pub rows: usize,
+    /// All bytes together.
+    pub bytes: usize,
+    /// Why it closed.
+    pub reason: Reason,
+    /// How long the request that came first had waited since it was submitted.
+    pub waited: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_name_of_its_own() {
+        assert_eq!(Reason::ALL.map(Reason::as_str), ["executor_free", "rows_full", "bytes_full", "drain"]);
+    }
+}

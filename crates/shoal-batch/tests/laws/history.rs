@@ -1,0 +1,209 @@
+//! A play: limits and a list of actions. Its history: what the batcher answered to each.
+
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+use shoal_batch::{Arrival, Batcher, Bucket, Limits, MicroBatch, Moment, Priority, Refusal, RequestId};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Play {
+    pub(crate) limits: Limits,
+    pub(crate) patience: Duration,
+    pub(crate) actions: Vec<Action>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Action {
+    Submit(Request),
+    /// The n-th request, if there is one.
+    Cancel(usize),
+    Expire,
+    Release,
+    Pass(Duration),
+    Drain,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    bucket: u64,
+    rows: usize,
+    bytes: usize,
+    priority: u8,
+    /// From the moment it is submitted.
+    deadline: Option<Duration>,
+}
+
+/// What happened, when, and how the queue stood afterwards.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Step {
+    pub(crate) now: Moment,
+    pub(crate) event: Event,
+    pub(crate) after: Queue,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Event {
+    Submitted(Arrival, Result<(), Refusal>),
+    Cancelled(RequestId, bool),
+    Expired(Vec<RequestId>),
+    Released(Option<MicroBatch>),
+    Passed,
+    Drained,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Queue {
+    pub(crate) rows: usize,
+    pub(crate) bytes: usize,
+    pub(crate) requests: usize,
+    pub(crate) is_empty: bool,
+    pub(crate) next_deadline: Option<Moment>,
+}
+
+fn milliseconds(range: std::ops::Range<u64>) -> impl Strategy<Value = Duration> {
+    range.prop_map(Duration::from_millis)
+}
+
+fn any_request() -> impl Strategy<Value = Request> {
+    let rows = prop_oneof![6 => Just(1_usize), 4 => 1..8_usize, 2 => 8..60_usize, 1 => Just(0)];
+    let bytes = prop_oneof![6 => 1..40_usize, 2 => 0..400_usize];
+    let priority = prop_oneof![4 => Just(0_u8), 1 => 1..4_u8];
+    let deadline = option::weighted(0.4, milliseconds(0..30));
+    (0..3_u64, rows, bytes, priority, deadline).prop_map(|(bucket, rows, bytes, priority, deadline)| Request {
+        bucket,
+        rows,
+        bytes,
+        priority,
+        deadline,
+    })
+}
+
+fn any_action() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        40 => any_request().prop_map(Action::Submit),
+        8 => (0..60_usize).prop_map(Action::Cancel),
+        6 => Just(Action::Expire),
+        20 => Just(Action::Release),
+        15 => milliseconds(0..6).prop_map(Action::Pass),
+    ]
+}
+
+fn any_limits() -> impl Strategy<Value = Limits> {
+    (0..12_usize, 0..150_usize, 0..80_usize, 0..800_usize).prop_map(|(max_rows, max_bytes, queue_rows, queue_bytes)| Limits {
+        max_rows,
+        max_bytes,
+        queue_rows,
+        queue_bytes,
+    })
+}
+
+/// Any actions, then a drain at some point among the last ones.
+pub(crate) fn any_play() -> impl Strategy<Value = Play> {
+    let actions = (vec(any_action(), 0..120), vec(any_action(), 0..20));
+    (any_limits(), milliseconds(0..12), actions).prop_map(|(limits, patience, (before, after))| {
+        let actions = before.into_iter().chain([Action::Drain]).chain(after).collect();
+        Play { limits, patience, actions }
+    })
+}
+
+/// The first plays of a fixed seed.
+pub(crate) fn sample(plays: usize) -> Vec<Play> {
+    let mut runner = TestRunner::deterministic();
+    let strategy = any_play();
+    (0..plays).map(|_| strategy.new_tree(&mut runner).expect("a play").current()).collect()
+}
+
+/// Runs a play to its end: after the last action the queue is drained to the last row.
+pub(crate) fn play(script: &Play) -> Vec<Step> {
+    let mut stage = Stage::new(script);
+    for action in &script.actions {
+        stage.act(action);
+    }
+    stage.act(&Action::Drain);
+    while stage.act(&Action::Release) {}
+    stage.act(&Action::Expire);
+    stage.history
+}
+
+struct Stage {
+    batcher: Batcher,
+    now: Moment,
+    arrivals: Vec<Arrival>,
+    history: Vec<Step>,
+}
+
+impl Stage {
+    fn new(script: &Play) -> Self {
+        Self {
+            batcher: Batcher::with_patience(script.limits, script.patience),
+            now: Moment::EPOCH,
+            arrivals: Vec::new(),
+            history: Vec::new(),
+        }
+    }
+
+    /// Returns whether a micro-batch was released.
+    fn act(&mut self, action: &Action) -> bool {
+        let event = match action {
+            Action::Submit(request) => self.submit(request),
+            Action::Cancel(index) => self.cancel(*index),
+            Action::Expire => self.expire(),
+            Action::Release => Event::Released(self.batcher.release(self.now)),
+            Action::Pass(duration) => self.pass(*duration),
+            Action::Drain => self.drain(),
+        };
+        let is_released = matches!(event, Event::Released(Some(_)));
+        self.record(event);
+        is_released
+    }
+
+    fn submit(&mut self, request: &Request) -> Event {
+        let arrival = Arrival {
+            id: RequestId(self.arrivals.len() as u64),
+            bucket: Bucket(request.bucket),
+            rows: request.rows,
+            bytes: request.bytes,
+            priority: Priority(request.priority),
+            deadline: request.deadline.map(|duration| self.now + duration),
+        };
+        self.arrivals.push(arrival);
+        Event::Submitted(arrival, self.batcher.submit(self.now, arrival))
+    }
+
+    fn cancel(&mut self, index: usize) -> Event {
+        let id = RequestId(index as u64);
+        Event::Cancelled(id, self.batcher.cancel(id))
+    }
+
+    fn expire(&mut self) -> Event {
+        let mut expired = Vec::new();
+        self.batcher.expire(self.now, &mut expired);
+        Event::Expired(expired)
+    }
+
+    fn pass(&mut self, duration: Duration) -> Event {
+        self.now = self.now + duration;
+        Event::Passed
+    }
+
+    fn drain(&mut self) -> Event {
+        self.batcher.drain();
+        Event::Drained
+    }
+
+    fn record(&mut self, event: Event) {
+        let batcher = &self.batcher;
+        let after = Queue {
+            rows: batcher.queued_rows(),
+            bytes: batcher.queued_bytes(),
+            requests: batcher.queued_requests(),
+            is_empty: batcher.is_empty(),
+            next_deadline: batcher.next_deadline(),
+        };
+        self.history.push(Step { now: self.now, event, after });
+    }
+}

@@ -1,0 +1,297 @@
+//! The rule book of the crate, written again as plainly as can be: lists that are searched and sorted anew each time.
+//!
+//! `replay` follows a history and demands of every step that the batcher did the same.
+
+use std::time::Duration;
+
+use shoal_batch::{Arrival, Bucket, Limits, MicroBatch, Moment, Reason, Refusal, RequestId, Slice};
+
+use crate::history::{Event, Play, Queue, Step};
+
+/// A place in the line of a bucket and a rank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    number: u64,
+    since: Moment,
+    bucket: Bucket,
+    rank: u8,
+    is_dated: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Waiting {
+    arrival: Arrival,
+    arrived: Place,
+    /// The number of the own place; moves only if there is no deadline.
+    own_place: u64,
+    released: usize,
+}
+
+struct Model {
+    limits: Limits,
+    patience: Duration,
+    /// In order of arrival.
+    waiting: Vec<Waiting>,
+    /// In order of number; one for each request that waits.
+    places: Vec<Place>,
+    expired: Vec<(Moment, RequestId)>,
+    next_number: u64,
+    passed_over: u8,
+    is_draining: bool,
+}
+
+pub(crate) fn replay(script: &Play, history: &[Step]) {
+    let mut model = Model::new(script);
+    for step in history {
+        assert_eq!(model.follow(step), step.event, "at {:?}", step.now);
+        assert_eq!(model.queue(), step.after, "after {:?}", step.event);
+    }
+}
+
+impl Waiting {
+    /// The bytes of the first `rows` rows.
+    fn bytes_of_first(&self, rows: usize) -> usize {
+        self.arrival.bytes * rows / self.arrival.rows
+    }
+
+    fn bytes_between(&self, start: usize, end: usize) -> usize {
+        self.bytes_of_first(end) - self.bytes_of_first(start)
+    }
+}
+
+impl Model {
+    fn new(script: &Play) -> Self {
+        let Limits { max_rows, max_bytes, queue_rows, queue_bytes } = script.limits;
+        let limits = Limits {
+            max_rows: max_rows.max(1),
+            max_bytes: max_bytes.max(1),
+            queue_rows: queue_rows.max(1),
+            queue_bytes: queue_bytes.max(1),
+        };
+        Self {
+            limits,
+            patience: script.patience,
+            waiting: Vec::new(),
+            places: Vec::new(),
+            expired: Vec::new(),
+            next_number: 0,
+            passed_over: 0,
+            is_draining: false,
+        }
+    }
+
+    fn follow(&mut self, step: &Step) -> Event {
+        match &step.event {
+            Event::Submitted(arrival, _) => Event::Submitted(*arrival, self.submit(step.now, *arrival)),
+            Event::Cancelled(id, _) => Event::Cancelled(*id, self.give_up(*id)),
+            Event::Expired(_) => Event::Expired(self.expire(step.now)),
+            Event::Released(_) => Event::Released(self.release(step.now)),
+            Event::Passed => Event::Passed,
+            Event::Drained => {
+                self.is_draining = true;
+                Event::Drained
+            }
+        }
+    }
+
+    fn queue(&self) -> Queue {
+        let deadlines = self.waiting.iter().filter_map(|waiting| waiting.arrival.deadline);
+        let met = self.expired.iter().map(|(deadline, _)| *deadline);
+        Queue {
+            rows: self.rows(),
+            bytes: self.bytes(),
+            requests: self.waiting.len(),
+            is_empty: self.waiting.is_empty() && self.expired.is_empty(),
+            next_deadline: deadlines.chain(met).min(),
+        }
+    }
+
+    fn rows(&self) -> usize {
+        self.waiting.iter().map(|waiting| waiting.arrival.rows - waiting.released).sum()
+    }
+
+    fn bytes(&self) -> usize {
+        self.waiting.iter().map(|waiting| waiting.bytes_between(waiting.released, waiting.arrival.rows)).sum()
+    }
+
+    fn submit(&mut self, now: Moment, arrival: Arrival) -> Result<(), Refusal> {
+        self.admit(now, &arrival)?;
+        let place = self.take_place(now, &arrival);
+        self.waiting.push(Waiting { arrival, arrived: place, own_place: place.number, released: 0 });
+        Ok(())
+    }
+
+    fn admit(&self, now: Moment, arrival: &Arrival) -> Result<(), Refusal> {
+        let (rows, bytes) = (self.rows(), self.bytes());
+        let Limits { queue_rows, queue_bytes, .. } = self.limits;
+        if self.is_draining {
+            Err(Refusal::Draining)
+        } else if arrival.rows == 0 {
+            Err(Refusal::Empty)
+        } else if arrival.deadline.is_some_and(|deadline| deadline <= now) {
+            Err(Refusal::DeadlinePassed)
+        } else if arrival.rows > queue_rows || arrival.bytes > queue_bytes {
+            Err(Refusal::TooLarge { queue_rows, queue_bytes })
+        } else if rows + arrival.rows > queue_rows || bytes + arrival.bytes > queue_bytes {
+            Err(Refusal::QueueFull { rows, bytes })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn take_place(&mut self, since: Moment, arrival: &Arrival) -> Place {
+        let place = Place {
+            number: self.next_number,
+            since,
+            bucket: arrival.bucket,
+            rank: arrival.priority.0.wrapping_sub(1),
+            is_dated: arrival.deadline.is_some(),
+        };
+        self.next_number += 1;
+        self.places.push(place);
+        place
+    }
+
+    fn index_of(&self, id: RequestId) -> Option<usize> {
+        self.waiting.iter().position(|waiting| waiting.arrival.id == id)
+    }
+
+    /// A request that leaves early gives back its own place, or the last one that deadlines share in its line.
+    fn give_up(&mut self, id: RequestId) -> bool {
+        let Some(index) = self.index_of(id) else {
+            return false;
+        };
+        let gone = self.waiting.remove(index);
+        let is_its_place = |place: &Place| match gone.arrival.deadline {
+            None => place.number == gone.own_place,
+            Some(_) => place.is_dated && (place.bucket, place.rank) == (gone.arrived.bucket, gone.arrived.rank),
+        };
+        let last = self.places.iter().rposition(is_its_place).expect("a place");
+        self.places.remove(last);
+        true
+    }
+
+    fn expire(&mut self, now: Moment) -> Vec<RequestId> {
+        self.set_expired_aside(now);
+        self.expired.drain(..).map(|(_, id)| id).collect()
+    }
+
+    fn set_expired_aside(&mut self, now: Moment) {
+        let mut due: Vec<_> = self
+            .waiting
+            .iter()
+            .filter_map(|waiting| Some((waiting.arrival.deadline?, waiting.arrived.number, waiting.arrival.id)))
+            .filter(|(deadline, _, _)| *deadline <= now)
+            .collect();
+        due.sort();
+        for (deadline, _, id) in due {
+            self.give_up(id);
+            self.expired.push((deadline, id));
+        }
+    }
+
+    /// Every place with the request whose turn it is there, in order of number.
+    fn turns(&self) -> Vec<(Place, RequestId)> {
+        let mut left: Vec<&Waiting> = self.waiting.iter().collect();
+        let mut turns = Vec::new();
+        for place in &self.places {
+            let fits = |waiting: &&Waiting| {
+                let line = (waiting.arrived.bucket, waiting.arrived.rank);
+                match waiting.arrival.deadline {
+                    None => waiting.own_place == place.number,
+                    Some(_) => place.is_dated && line == (place.bucket, place.rank),
+                }
+            };
+            let next = (0..left.len())
+                .filter(|index| fits(&left[*index]))
+                .min_by_key(|index| (left[*index].arrival.deadline, left[*index].arrived.number))
+                .expect("someone for each place");
+            turns.push((*place, left.remove(next).arrival.id));
+        }
+        turns
+    }
+
+    fn release(&mut self, now: Moment) -> Option<MicroBatch> {
+        self.set_expired_aside(now);
+        let mut turns = self.turns();
+        let oldest = turns.first()?.0;
+        let urgent = turns.iter().map(|(place, _)| *place).min_by_key(|place| (place.rank, place.number))?;
+        let chosen = self.choose(now, oldest, urgent);
+        turns.retain(|(place, _)| place.bucket == chosen.bucket);
+        if chosen == urgent {
+            turns.sort_by_key(|(place, _)| (place.rank, place.number));
+        }
+        Some(self.fill(now, chosen.bucket, &turns))
+    }
+
+    fn choose(&mut self, now: Moment, oldest: Place, urgent: Place) -> Place {
+        let is_passed_over = oldest != urgent && now - oldest.since >= self.patience;
+        self.passed_over = if is_passed_over { self.passed_over + 1 } else { 0 };
+        if self.passed_over <= 3 {
+            return urgent;
+        }
+        self.passed_over = 0;
+        oldest
+    }
+
+    fn fill(&mut self, now: Moment, bucket: Bucket, turns: &[(Place, RequestId)]) -> MicroBatch {
+        let mut batch = MicroBatch { slices: Vec::new(), bucket, rows: 0, bytes: 0, reason: Reason::ExecutorFree, waited: Duration::ZERO };
+        for (place, id) in turns {
+            let waiting = self.waiting[self.index_of(*id).expect("it waits")].clone();
+            let is_whole = self.add(&mut batch, &waiting, now);
+            let is_alone = batch.slices.len() == 1 && batch.slices[0].id == *id;
+            if is_whole {
+                self.places.retain(|kept| kept != place);
+                self.waiting.retain(|kept| kept.arrival.id != *id);
+            } else if is_alone {
+                self.places.retain(|kept| kept != place);
+                let moved = self.take_place(now, &waiting.arrival);
+                let index = self.index_of(*id).expect("it waits");
+                self.waiting[index].own_place = moved.number;
+            }
+            if !is_whole || batch.rows == self.limits.max_rows || batch.bytes >= self.limits.max_bytes {
+                batch.reason = self.reason_to_close(&batch);
+                return batch;
+            }
+        }
+        if self.is_draining {
+            batch.reason = Reason::Drain;
+        }
+        batch
+    }
+
+    fn reason_to_close(&self, batch: &MicroBatch) -> Reason {
+        if self.is_draining {
+            Reason::Drain
+        } else if batch.rows == self.limits.max_rows {
+            Reason::RowsFull
+        } else {
+            Reason::BytesFull
+        }
+    }
+
+    /// Adds row after row until one does not fit; returns whether all of them did.
+    fn add(&mut self, batch: &mut MicroBatch, waiting: &Waiting, now: Moment) -> bool {
+        let start = waiting.released;
+        let mut end = start;
+        while end < waiting.arrival.rows {
+            let bytes = waiting.bytes_between(start, end + 1);
+            let fits = batch.rows + end + 1 - start <= self.limits.max_rows && batch.bytes + bytes <= self.limits.max_bytes;
+            let is_first = batch.rows == 0 && end == start;
+            if !fits && !is_first {
+                break;
+            }
+            end += 1;
+        }
+        if end > start {
+            let (id, rows) = (waiting.arrival.id, end - start);
+            batch.slices.push(Slice { id, start, rows });
+            batch.rows += rows;
+            batch.bytes += waiting.bytes_between(start, end);
+            batch.waited = batch.waited.max(now - waiting.arrived.since);
+        }
+        let index = self.index_of(waiting.arrival.id).expect("it waits");
+        self.waiting[index].released = end;
+        end == waiting.arrival.rows
+    }
+}
