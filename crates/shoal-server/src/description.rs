@@ -1,0 +1,157 @@
+//! What a package says of its model: the `shoal.json` of a package, as far as running needs it.
+
+use serde::Deserialize;
+
+use crate::fault::{Code, Fault, Outcome};
+use crate::values::Dtype;
+
+/// The description of a package.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Description {
+    /// The name under which the model is served.
+    pub name: String,
+    /// The version, any text.
+    pub version: String,
+    /// `onnx` or `python`.
+    pub runtime: String,
+    /// Whether a record may be run again after a failure.
+    #[serde(default = "yes")]
+    pub pure: bool,
+    /// The named, typed columns.
+    pub signature: Signature,
+    /// How the columns meet the file.
+    #[serde(default)]
+    pub binding: Binding,
+    /// Limits of a micro-batch.
+    #[serde(default)]
+    pub policy: Policy,
+}
+
+/// Named, typed input and output columns.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Signature {
+    /// What a request carries.
+    pub inputs: Vec<Column>,
+    /// What an answer carries.
+    pub outputs: Vec<Column>,
+}
+
+/// One column of a signature.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Column {
+    /// The name.
+    pub name: String,
+    /// The dtype of its values.
+    pub dtype: Dtype,
+    /// The shape of one record; -1 is variable.
+    #[serde(default)]
+    pub shape: Vec<i64>,
+    /// Whether a value may be missing.
+    #[serde(default)]
+    pub nullable: bool,
+}
+
+/// How columns meet the tensors of a file.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Binding {
+    /// One entry for each input column (onnx).
+    #[serde(default)]
+    pub inputs: Vec<InputBinding>,
+    /// One entry for each output column (onnx).
+    #[serde(default)]
+    pub outputs: Vec<OutputBinding>,
+}
+
+/// How one input column meets its tensor.
+#[derive(Clone, Debug, Deserialize)]
+pub struct InputBinding {
+    /// The column.
+    pub column: String,
+    /// The tensor.
+    pub tensor: String,
+    /// 1 for `[N]`, 2 for `[N,1]` or `[N,k]`, and so on.
+    pub rank: usize,
+    /// What a missing value becomes.
+    #[serde(default)]
+    pub missing: Option<Missing>,
+    /// Names of the k scalar columns that pack into this one.
+    #[serde(default)]
+    pub features: Option<Vec<String>>,
+}
+
+/// What a missing value becomes: `"NaN"`, a number or a text.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(untagged)]
+pub enum Missing {
+    /// A whole number.
+    Integer(i64),
+    /// A number.
+    Number(f64),
+    /// A text; `"NaN"` for a column of floats.
+    Text(String),
+}
+
+/// How one output column meets its tensor.
+#[derive(Clone, Debug, Deserialize)]
+pub struct OutputBinding {
+    /// The column.
+    pub column: String,
+    /// The tensor.
+    pub tensor: String,
+}
+
+/// Limits of a micro-batch.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default)]
+pub struct Policy {
+    /// At most so many rows.
+    pub max_rows: usize,
+    /// At most so many bytes of input.
+    pub max_bytes: usize,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { max_rows: 64, max_bytes: 16 << 20 }
+    }
+}
+
+impl Description {
+    /// Reads a `shoal.json`.
+    ///
+    /// # Errors
+    /// `CorruptPackage` when the text is not a description, or limits are zero.
+    pub fn from_json(text: &str) -> Outcome<Self> {
+        let description: Self = serde_json::from_str(text)
+            .map_err(|error| Fault::new(Code::CorruptPackage, format!("shoal.json is not a description of a package: {error}")))?;
+        if description.policy.max_rows == 0 || description.policy.max_bytes == 0 {
+            return Err(Fault::new(
+                Code::CorruptPackage,
+                "shoal.json allows no rows or no bytes in a micro-batch; both limits must be at least 1",
+            ));
+        }
+        Ok(description)
+    }
+
+    /// The dtypes of the input columns, in order.
+    #[must_use]
+    pub fn input_dtypes(&self) -> Vec<Dtype> {
+        self.signature.inputs.iter().map(|column| column.dtype).collect()
+    }
+
+    /// The dtypes of the output columns, in order.
+    #[must_use]
+    pub fn output_dtypes(&self) -> Vec<Dtype> {
+        self.signature.outputs.iter().map(|column| column.dtype).collect()
+    }
+
+    /// The binding of an input column, if the runtime has one.
+    #[must_use]
+    pub fn input_binding(&self, column: &str) -> Option<&InputBinding> {
+        self.binding.inputs.iter().find(|binding| binding.column == column)
+    }
+}

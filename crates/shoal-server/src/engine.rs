@@ -1,0 +1,261 @@
+//! The one engine behind every front door: a request goes into the queue of its model, free executors take
+//! micro-batches out of it, and each request gets its own rows back.
+//!
+//! An executor sits in one of two places. A model whose largest micro-batch is quick runs **inline**, on the
+//! event loop itself: read every socket that is ready, run the batch, answer all, and no thread is woken.
+//! A model that would hold the loop up, or whose calls are Python, runs on a **thread** of its own.
+//! Either way the batch closes only when the executor is free (late binding), and nobody waits for a timer.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use shoal_batch::{Limits, Moment, RequestId};
+use tokio::sync::Notify;
+
+use crate::description::Description;
+use crate::executor::Executor;
+use crate::fault::{Code, Fault, Outcome};
+use crate::flight::{Answer, Flight, Hold, run};
+use crate::json::predict::Form;
+use crate::metrics::ModelMetrics;
+use crate::queue::{Queue, Wishes, deadline_passed};
+use crate::values::{Payload, Table, Values};
+
+/// Rows that may wait for one model.
+const QUEUE_ROWS: usize = 100_000;
+/// Bytes that may wait for one model.
+const QUEUE_BYTES: usize = 256 << 20;
+/// A model whose largest micro-batch is quicker than this runs on the event loop. Two hand-overs between
+/// threads cost tens of microseconds; half a millisecond is what a connection may well wait for its turn.
+const INLINE_LIMIT: Duration = Duration::from_micros(500);
+
+/// Where the executor of a model sits.
+enum Place {
+    Inline(Notify),
+    Thread(Condvar),
+}
+
+/// One model that answers requests.
+pub struct Served {
+    description: Description,
+    place: Place,
+    queue: Mutex<Queue>,
+    form: Form,
+    metrics: ModelMetrics,
+    epoch: Instant,
+    has_variable_shapes: bool,
+}
+
+impl Served {
+    pub(crate) fn new(description: Description, executor: &mut dyn Executor, metrics: ModelMetrics) -> Self {
+        let policy = description.policy;
+        let limits = Limits { max_rows: policy.max_rows, max_bytes: policy.max_bytes, queue_rows: QUEUE_ROWS, queue_bytes: QUEUE_BYTES };
+        let inline = description.runtime == "onnx" && is_quick(&description, executor);
+        Self {
+            place: if inline { Place::Inline(Notify::new()) } else { Place::Thread(Condvar::new()) },
+            queue: Mutex::new(Queue::new(limits, description.output_dtypes())),
+            has_variable_shapes: description.signature.inputs.iter().any(|column| column.shape.contains(&-1)),
+            form: Form::new(&description),
+            metrics,
+            epoch: Instant::now(),
+            description,
+        }
+    }
+
+    /// The description of the package.
+    #[must_use]
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// How records may be written in the short form.
+    pub(crate) fn form(&self) -> &Form {
+        &self.form
+    }
+
+    pub(crate) fn metrics(&self) -> &ModelMetrics {
+        &self.metrics
+    }
+
+    /// The present moment on the clock of this model.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        Moment::from(self.epoch.elapsed())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers a request: waits for its micro-batch, at most until its deadline. Dropping the future gives
+    /// the request up.
+    ///
+    /// # Errors
+    /// `QueueFull`, `ShuttingDown`, `DeadlineExceeded`, `ModelFailed`.
+    pub async fn infer(&self, table: Table, wishes: Wishes) -> Outcome<Answer> {
+        if table.rows == 0 {
+            return Ok(self.no_rows());
+        }
+        let shapes = self.has_variable_shapes.then(|| shapes_of(&table));
+        let (id, reply) = self.lock().submit(self.now(), table, shapes, wishes)?;
+        let mut claim = Claim { served: self, id, is_open: true };
+        self.wake();
+        let outcome = match wishes.deadline {
+            None => reply.await,
+            Some(deadline) => {
+                let at = tokio::time::Instant::from_std(self.epoch + Duration::from_nanos(deadline.as_nanos()));
+                tokio::time::timeout_at(at, reply).await.map_err(|_| deadline_passed())?
+            }
+        };
+        claim.is_open = false;
+        outcome.unwrap_or_else(|_| Err(Fault::new(Code::Internal, "the request was lost")))
+    }
+
+    fn no_rows(&self) -> Answer {
+        let column = |column: &crate::description::Column| Values {
+            shape: column.shape.iter().map(|dim| usize::try_from(*dim).unwrap_or(0)).collect(),
+            payload: Payload::with_capacity(column.dtype, 0),
+            missing: Vec::new(),
+        };
+        let columns = self.description.signature.outputs.iter().map(column).collect();
+        Answer { table: Arc::new(Table { rows: 0, columns }), start: 0, rows: 0 }
+    }
+
+    fn wake(&self) {
+        match &self.place {
+            Place::Inline(notify) => notify.notify_one(),
+            Place::Thread(condvar) => condvar.notify_one(),
+        }
+    }
+
+    fn execute(&self, flight: Flight, executor: &mut dyn Executor, hold: &mut Hold) {
+        let start = Instant::now();
+        let outcomes = run(executor, &flight.members, hold, self.description.pure);
+        self.metrics.ran(&flight.batch, start.elapsed());
+        self.lock().finish(flight.batch, &flight.members, outcomes);
+    }
+
+    /// Accepts nothing from here on; what was accepted is still answered.
+    pub(crate) fn drain(&self) {
+        self.lock().drain();
+        match &self.place {
+            Place::Inline(notify) => notify.notify_one(),
+            Place::Thread(condvar) => condvar.notify_all(),
+        }
+    }
+
+    /// Brings the gauges of the queue up to date.
+    pub(crate) fn gauge(&self) {
+        self.metrics.waiting(self.lock().waiting());
+    }
+
+    async fn run_inline(self: Arc<Self>, notify: &Notify, mut executor: Box<dyn Executor>) {
+        let mut hold = Hold::new(self.description.input_dtypes());
+        loop {
+            notify.notified().await;
+            loop {
+                // Every socket that is ready is read before the batch closes.
+                tokio::task::yield_now().await;
+                let now = self.now();
+                let Some(flight) = self.lock().release(now) else { break };
+                self.execute(flight, &mut *executor, &mut hold);
+            }
+            if self.lock().is_drained() {
+                return;
+            }
+        }
+    }
+
+    fn run_on_thread(&self, ready: &Condvar, mut executor: Box<dyn Executor>) {
+        let mut hold = Hold::new(self.description.input_dtypes());
+        while let Some(flight) = self.wait_for_flight(ready) {
+            self.execute(flight, &mut *executor, &mut hold);
+        }
+    }
+
+    fn wait_for_flight(&self, ready: &Condvar) -> Option<Flight> {
+        let mut queue = self.lock();
+        loop {
+            let now = self.now();
+            if let Some(flight) = queue.release(now) {
+                return Some(flight);
+            }
+            if queue.is_drained() {
+                return None;
+            }
+            queue = ready.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// A request that somebody waits for. Dropped early, it gives the request up.
+struct Claim<'s> {
+    served: &'s Served,
+    id: RequestId,
+    is_open: bool,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.served.lock().forget(self.id);
+            self.served.wake();
+        }
+    }
+}
+
+fn shapes_of(table: &Table) -> Vec<usize> {
+    table.columns.iter().flat_map(|column| column.shape.iter().copied()).collect()
+}
+
+/// The running executor of a model.
+pub(crate) enum Running {
+    Task(tokio::task::JoinHandle<()>),
+    Thread(JoinHandle<()>),
+}
+
+/// Starts the executor of a model; must be called on the event loop.
+pub(crate) fn start(served: &Arc<Served>, executor: Box<dyn Executor>) -> Outcome<Running> {
+    let served = Arc::clone(served);
+    if matches!(served.place, Place::Inline(_)) {
+        return Ok(Running::Task(tokio::spawn(async move {
+            let handle = Arc::clone(&served);
+            if let Place::Inline(notify) = &handle.place {
+                served.run_inline(notify, executor).await;
+            }
+        })));
+    }
+    let body = move || {
+        if let Place::Thread(ready) = &served.place {
+            served.run_on_thread(ready, executor);
+        }
+    };
+    let thread = std::thread::Builder::new().name("shoal-executor".into()).spawn(body);
+    thread.map(Running::Thread).map_err(|error| Fault::new(Code::Internal, format!("no thread can be started: {error}")))
+}
+
+/// Runs the largest micro-batch, of zeros, a few times: warms the session up and says whether it is quick.
+pub(crate) fn is_quick(description: &Description, executor: &mut dyn Executor) -> bool {
+    let table = zeros(description);
+    let mut time = || {
+        let start = Instant::now();
+        executor.run(&table).is_ok().then(|| start.elapsed())
+    };
+    (0..3).filter_map(|_| time()).min().is_some_and(|quickest| quickest <= INLINE_LIMIT)
+}
+
+fn zeros(description: &Description) -> Table {
+    let rows = description.policy.max_rows;
+    let column = |column: &crate::description::Column| {
+        let shape: Vec<usize> = column.shape.iter().map(|dim| usize::try_from(*dim).unwrap_or(1)).collect();
+        let count = rows * shape.iter().product::<usize>();
+        let mut payload = Payload::with_capacity(column.dtype, count);
+        match &mut payload {
+            Payload::Fixed(buffer) => buffer.extend(&vec![0; count * column.dtype.width()]),
+            Payload::Bytes(list) => list.resize(count, Vec::new()),
+        }
+        Values { shape, payload, missing: Vec::new() }
+    };
+    Table { rows, columns: description.signature.inputs.iter().map(column).collect() }
+}

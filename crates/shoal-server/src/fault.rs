@@ -1,0 +1,184 @@
+//! What can go wrong, by stable code.
+//!
+//! One [`Code`] for each entry of `protocol/errors.toml` that this crate can raise; a test holds the two
+//! together. A [`Fault`] says what happened, the offending value and what was expected; the remedy is a
+//! separate hint.
+
+/// A stable error code with its HTTP status and gRPC status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// The body is not JSON, or nested too deeply.
+    MalformedJson,
+    /// A field is unknown, missing, repeated or of the wrong kind.
+    InvalidRequest,
+    /// A value or column has another dtype than the signature says.
+    WrongDtype,
+    /// A column has another shape than the signature says.
+    WrongShape,
+    /// A column of the signature is not in the request.
+    MissingColumn,
+    /// A column of the request is not in the signature.
+    UnexpectedColumn,
+    /// A column was sent twice.
+    DuplicateColumn,
+    /// A value is missing and the package does not say what a missing value becomes.
+    NullNotAllowed,
+    /// Binary tensors do not fit their header.
+    InvalidBinary,
+    /// No model of that name is served.
+    UnknownModel,
+    /// The model is served, that version is not.
+    UnknownVersion,
+    /// No such path.
+    UnknownRoute,
+    /// The path exists, with another method.
+    MethodNotAllowed,
+    /// The body is over the limit.
+    BodyTooLarge,
+    /// A file does not exist.
+    PathNotFound,
+    /// A server could not bind its address.
+    AddressInUse,
+    /// The queue is full.
+    QueueFull,
+    /// The server is shutting down.
+    ShuttingDown,
+    /// The deadline of the request passed.
+    DeadlineExceeded,
+    /// The model raised or answered wrongly.
+    ModelFailed,
+    /// The package is damaged.
+    CorruptPackage,
+    /// The model cannot be run.
+    UnsupportedModel,
+    /// A defect of the server.
+    Internal,
+}
+
+impl Code {
+    /// Every code, in the order of the catalogue.
+    pub const ALL: [Self; 23] = [
+        Self::MalformedJson,
+        Self::InvalidRequest,
+        Self::WrongDtype,
+        Self::WrongShape,
+        Self::MissingColumn,
+        Self::UnexpectedColumn,
+        Self::DuplicateColumn,
+        Self::NullNotAllowed,
+        Self::InvalidBinary,
+        Self::UnknownModel,
+        Self::UnknownVersion,
+        Self::UnknownRoute,
+        Self::MethodNotAllowed,
+        Self::BodyTooLarge,
+        Self::PathNotFound,
+        Self::AddressInUse,
+        Self::QueueFull,
+        Self::ShuttingDown,
+        Self::DeadlineExceeded,
+        Self::ModelFailed,
+        Self::CorruptPackage,
+        Self::UnsupportedModel,
+        Self::Internal,
+    ];
+
+    /// (name, HTTP status, gRPC status name).
+    const fn entry(self) -> (&'static str, u16, &'static str) {
+        match self {
+            Self::MalformedJson => ("malformed_json", 400, "INVALID_ARGUMENT"),
+            Self::InvalidRequest => ("invalid_request", 400, "INVALID_ARGUMENT"),
+            Self::WrongDtype => ("wrong_dtype", 400, "INVALID_ARGUMENT"),
+            Self::WrongShape => ("wrong_shape", 400, "INVALID_ARGUMENT"),
+            Self::MissingColumn => ("missing_column", 400, "INVALID_ARGUMENT"),
+            Self::UnexpectedColumn => ("unexpected_column", 400, "INVALID_ARGUMENT"),
+            Self::DuplicateColumn => ("duplicate_column", 400, "INVALID_ARGUMENT"),
+            Self::NullNotAllowed => ("null_not_allowed", 400, "INVALID_ARGUMENT"),
+            Self::InvalidBinary => ("invalid_binary", 400, "INVALID_ARGUMENT"),
+            Self::UnknownModel => ("unknown_model", 404, "NOT_FOUND"),
+            Self::UnknownVersion => ("unknown_version", 404, "NOT_FOUND"),
+            Self::UnknownRoute => ("unknown_route", 404, "UNIMPLEMENTED"),
+            Self::MethodNotAllowed => ("method_not_allowed", 405, "UNIMPLEMENTED"),
+            Self::BodyTooLarge => ("body_too_large", 413, "RESOURCE_EXHAUSTED"),
+            Self::PathNotFound => ("path_not_found", 404, "NOT_FOUND"),
+            Self::AddressInUse => ("address_in_use", 409, "ALREADY_EXISTS"),
+            Self::QueueFull => ("queue_full", 429, "RESOURCE_EXHAUSTED"),
+            Self::ShuttingDown => ("shutting_down", 503, "UNAVAILABLE"),
+            Self::DeadlineExceeded => ("deadline_exceeded", 504, "DEADLINE_EXCEEDED"),
+            Self::ModelFailed => ("model_failed", 500, "INTERNAL"),
+            Self::CorruptPackage => ("corrupt_package", 422, "DATA_LOSS"),
+            Self::UnsupportedModel => ("unsupported_model", 422, "FAILED_PRECONDITION"),
+            Self::Internal => ("internal", 500, "INTERNAL"),
+        }
+    }
+
+    /// The name that travels, for example `"wrong_shape"`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.entry().0
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub const fn http(self) -> u16 {
+        self.entry().1
+    }
+
+    /// The name of the gRPC status.
+    #[must_use]
+    pub const fn grpc(self) -> &'static str {
+        self.entry().2
+    }
+
+    /// The code of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.name() == name)
+    }
+}
+
+/// Something went wrong: the code, what happened, and what to do.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{message}")]
+pub struct Fault {
+    /// The stable code.
+    pub code: Code,
+    /// What happened, the offending value, what was expected.
+    pub message: String,
+    /// The remedy.
+    pub hint: Option<String>,
+}
+
+impl Fault {
+    /// A fault without a hint.
+    #[must_use]
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: None }
+    }
+
+    /// The same fault with a remedy.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// What most functions of this crate return.
+pub type Outcome<T> = Result<T, Fault>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_stands_in_the_catalogue_with_the_same_statuses() {
+        let text = include_str!("../../../protocol/errors.toml");
+        let catalogue: toml::Table = text.parse().unwrap();
+        for code in Code::ALL {
+            let entry = catalogue[code.name()].as_table().unwrap();
+            assert_eq!(entry["http"].as_integer(), Some(i64::from(code.http())), "{}", code.name());
+            assert_eq!(entry["grpc"].as_str(), Some(code.grpc()), "{}", code.name());
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! A micro-batch on its way through a model.
+//!
+//! A [`Flight`] holds the rows of its members, runs them in one call, and keeps one answer for each member.
+//! When a call fails and the model is pure, the members are bisected and run again, so that one bad record
+//! fails its own request alone: at most `2 * k * log2(n)` further calls for `k` bad requests among `n`.
+//! A model that is not pure is never called twice with a record: all members get the error.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use shoal_batch::{MicroBatch, RequestId};
+
+use crate::executor::Executor;
+use crate::fault::{Code, Fault, Outcome};
+use crate::values::{Dtype, Table};
+
+/// Rows of one request in a micro-batch.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) id: RequestId,
+    pub(crate) table: Arc<Table>,
+    pub(crate) start: usize,
+    pub(crate) rows: usize,
+}
+
+/// Rows of an answer: `rows` records of `table` from `start` on.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Output columns in the order of the signature; other requests' rows may lie around.
+    pub table: Arc<Table>,
+    /// The first record of this answer.
+    pub start: usize,
+    /// How many records.
+    pub rows: usize,
+}
+
+/// A micro-batch with the rows of its members.
+pub(crate) struct Flight {
+    pub(crate) batch: MicroBatch,
+    pub(crate) members: Vec<Member>,
+}
+
+/// Room that is used again for the rows of every micro-batch.
+pub(crate) struct Hold {
+    dtypes: Vec<Dtype>,
+    table: Option<Table>,
+}
+
+impl Hold {
+    pub(crate) const fn new(dtypes: Vec<Dtype>) -> Self {
+        Self { dtypes, table: None }
+    }
+
+    /// Lays the rows of the members out one after the other.
+    fn load(&mut self, members: &[Member]) -> Outcome<&Table> {
+        let shaped = |table: &Table| table.columns.iter().zip(&members[0].table.columns).all(|(have, want)| have.shape == want.shape);
+        let mut table = self.table.take().filter(shaped).unwrap_or_else(|| Table::empty_like(&members[0].table, &self.dtypes, 0));
+        table.clear();
+        for member in members {
+            table.append(&member.table, &self.dtypes, member.start, member.rows)?;
+        }
+        Ok(self.table.insert(table))
+    }
+}
+
+/// Runs the members in as few calls as their health allows; one outcome for each, in order.
+pub(crate) fn run(executor: &mut dyn Executor, members: &[Member], hold: &mut Hold, pure: bool) -> Vec<Outcome<Answer>> {
+    match call(executor, members, hold) {
+        Ok(table) => share(&Arc::new(table), members),
+        Err(_) if pure && members.len() > 1 => {
+            let (left, right) = members.split_at(members.len() / 2);
+            let mut outcomes = run(executor, left, hold, pure);
+            outcomes.extend(run(executor, right, hold, pure));
+            outcomes
+        }
+        Err(fault) => members.iter().map(|_| Err(fault.clone())).collect(),
+    }
+}
+
+fn call(executor: &mut dyn Executor, members: &[Member], hold: &mut Hold) -> Outcome<Table> {
+    let inputs = match members {
+        [only] if only.start == 0 && only.rows == only.table.rows => &*only.table,
+        several => hold.load(several)?,
+    };
+    catch_unwind(AssertUnwindSafe(|| executor.run(inputs))).unwrap_or_else(|_| Err(Fault::new(Code::ModelFailed, "the model panicked")))
+}
+
+fn share(table: &Arc<Table>, members: &[Member]) -> Vec<Outcome<Answer>> {
+    let mut start = 0;
+    let mut next = |member: &Member| {
+        let answer = Answer { table: Arc::clone(table), start, rows: member.rows };
+        start += member.rows;
+        Ok(answer)
+    };
+    members.iter().map(&mut next).collect()
+}
+
+/// Joins answers to slices of one request, which must be given in the order of its rows.
+pub(crate) fn rejoin(parts: &[Answer], dtypes: &[Dtype]) -> Outcome<Answer> {
+    let rows = parts.iter().map(|part| part.rows).sum();
+    let mut table = Table::empty_like(&parts[0].table, dtypes, rows);
+    for part in parts {
+        table.append(&part.table, dtypes, part.start, part.rows)?;
+    }
+    Ok(Answer { table: Arc::new(table), start: 0, rows })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::values::{Buffer, Payload, Values};
+
+    /// Doubles; raises when it meets a negative number.
+    struct Doubles {
+        calls: usize,
+    }
+
+    impl Executor for Doubles {
+        fn run(&mut self, inputs: &Table) -> Outcome<Table> {
+            self.calls += 1;
+            let numbers = numbers(inputs);
+            match numbers.iter().find(|number| **number < 0) {
+                Some(number) => Err(Fault::new(Code::ModelFailed, format!("{number} is negative"))),
+                None => Ok(table(&numbers.iter().map(|number| number * 2).collect::<Vec<_>>())),
+            }
+        }
+    }
+
+    fn table(numbers: &[i64]) -> Table {
+        let payload = Payload::Fixed(Buffer::copy_of(bytemuck::cast_slice(numbers)));
+        Table { rows: numbers.len(), columns: vec![Values { shape: vec![], payload, missing: vec![] }] }
+    }
+
+    fn numbers(table: &Table) -> Vec<i64> {
+        let Payload::Fixed(buffer) = &table.columns[0].payload else { panic!("fixed") };
+        bytemuck::cast_slice(buffer.bytes()).to_vec()
+    }
+
+    fn members(requests: &[&[i64]]) -> Vec<Member> {
+        let member =
+            |(id, request): (u64, &&[i64])| Member { id: RequestId(id), table: Arc::new(table(request)), start: 0, rows: request.len() };
+        (0..).zip(requests).map(member).collect()
+    }
+
+    fn answer(outcome: &Outcome<Answer>) -> Vec<i64> {
+        let answer = outcome.as_ref().unwrap();
+        numbers(&answer.table)[answer.start..answer.start + answer.rows].to_vec()
+    }
+
+    #[test]
+    fn each_member_gets_its_own_rows() {
+        let outcomes = run(&mut Doubles { calls: 0 }, &members(&[&[1], &[2, 3], &[4]]), &mut Hold::new(vec![Dtype::Int64]), true);
+        assert_eq!(outcomes.iter().map(answer).collect::<Vec<_>>(), [vec![2], vec![4, 6], vec![8]]);
+    }
+
+    #[test]
+    fn one_bad_request_among_32_fails_alone() {
+        let mut requests: Vec<Vec<i64>> = (0..32).map(|number| vec![number]).collect();
+        requests[13] = vec![-1];
+        let slices: Vec<&[i64]> = requests.iter().map(Vec::as_slice).collect();
+        let mut executor = Doubles { calls: 0 };
+        let outcomes = run(&mut executor, &members(&slices), &mut Hold::new(vec![Dtype::Int64]), true);
+        let failed: Vec<usize> = (0..32).filter(|index| outcomes[*index].is_err()).collect();
+        assert_eq!(failed, [13]);
+        assert!((0..32).filter(|index| *index != 13).all(|index| answer(&outcomes[index]) == [2 * i64::try_from(index).unwrap()]));
+        assert!(executor.calls <= 11, "{} calls", executor.calls);
+    }
+
+    #[test]
+    fn a_model_that_is_not_pure_is_called_once() {
+        let mut executor = Doubles { calls: 0 };
+        let outcomes = run(&mut executor, &members(&[&[1], &[-1]]), &mut Hold::new(vec![Dtype::Int64]), false);
+        assert_eq!((executor.calls, outcomes.iter().filter(|outcome| outcome.is_err()).count()), (1, 2));
+    }
+
+    #[test]
+    fn slices_rejoin_in_the_order_of_their_rows() {
+        let parts = [&[1, 2][..], &[3], &[4, 5]].map(|part| Answer { table: Arc::new(table(part)), start: 0, rows: part.len() });
+        assert_eq!(answer(&rejoin(&parts, &[Dtype::Int64])), [1, 2, 3, 4, 5]);
+    }
+}

@@ -1,0 +1,239 @@
+//! The gRPC front door: the Open Inference Protocol v2 and the standard health service.
+//!
+//! The same engine answers as over REST. Tensors come raw or typed, never mixed in one request, and the answer
+//! comes in the same form. Errors are a status with the message; the code of the catalogue travels in the
+//! metadata `shoal-code`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server;
+use tonic::{Request, Response, Status};
+
+use crate::answer::chosen;
+use crate::catalog::Catalog;
+use crate::description::Column;
+use crate::engine::Served;
+use crate::fault::{Code, Fault, Outcome};
+use crate::http::{BODY_LIMIT, count, wishes};
+use crate::intake::admit;
+use crate::pages::{EXTENSIONS, full_shape, platform};
+
+mod tensors;
+
+#[allow(clippy::all, clippy::pedantic, missing_docs, unreachable_pub, reason = "generated from the protocol")]
+pub(crate) mod inference {
+    tonic::include_proto!("inference");
+}
+
+use inference::grpc_inference_service_server::{GrpcInferenceService, GrpcInferenceServiceServer};
+use inference::infer_parameter::ParameterChoice;
+use inference::model_metadata_response::TensorMetadata;
+use inference::repository_index_response::ModelIndex;
+use inference::{
+    ModelInferRequest, ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse,
+    RepositoryIndexRequest, RepositoryIndexResponse, ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse,
+    ServerReadyRequest, ServerReadyResponse,
+};
+
+/// Serves gRPC until told to stop, then finishes what was accepted.
+pub(crate) async fn serve(catalog: Arc<Catalog>, listener: tokio::net::TcpListener, mut stopped: watch::Receiver<bool>) -> Outcome<()> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let inference =
+        GrpcInferenceServiceServer::new(Inference { catalog }).max_decoding_message_size(BODY_LIMIT).max_encoding_message_size(usize::MAX);
+    health.set_serving::<GrpcInferenceServiceServer<Inference>>().await;
+    let stop = async move {
+        // A sender that is gone means stop, too.
+        drop(stopped.wait_for(|stopped| *stopped).await);
+        health.set_not_serving::<GrpcInferenceServiceServer<Inference>>().await;
+    };
+    Server::builder()
+        .tcp_nodelay(true)
+        .add_service(health_service)
+        .add_service(inference)
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop)
+        .await
+        .map_err(|error| Fault::new(Code::Internal, format!("gRPC ended: {error}")))
+}
+
+/// A fault as a status.
+fn status(fault: &Fault) -> Status {
+    let code = match fault.code.grpc() {
+        "INVALID_ARGUMENT" => tonic::Code::InvalidArgument,
+        "NOT_FOUND" => tonic::Code::NotFound,
+        "ALREADY_EXISTS" => tonic::Code::AlreadyExists,
+        "RESOURCE_EXHAUSTED" => tonic::Code::ResourceExhausted,
+        "UNAVAILABLE" => tonic::Code::Unavailable,
+        "DEADLINE_EXCEEDED" => tonic::Code::DeadlineExceeded,
+        "FAILED_PRECONDITION" => tonic::Code::FailedPrecondition,
+        "DATA_LOSS" => tonic::Code::DataLoss,
+        "UNIMPLEMENTED" => tonic::Code::Unimplemented,
+        _ => tonic::Code::Internal,
+    };
+    let message = fault.hint.as_ref().map_or_else(|| fault.message.clone(), |hint| format!("{} ({hint})", fault.message));
+    let mut status = Status::new(code, message);
+    if let Ok(value) = fault.code.name().parse() {
+        status.metadata_mut().insert("shoal-code", value);
+    }
+    status
+}
+
+struct Inference {
+    catalog: Arc<Catalog>,
+}
+
+impl Inference {
+    fn find(&self, name: &str, version: &str) -> Result<&Arc<Served>, Status> {
+        let version = Some(version).filter(|version| !version.is_empty());
+        self.catalog.find(name, version).map_err(|fault| {
+            self.catalog.metrics.reject(fault.code.name());
+            status(&fault)
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl GrpcInferenceService for Inference {
+    async fn server_live(&self, _: Request<ServerLiveRequest>) -> Result<Response<ServerLiveResponse>, Status> {
+        Ok(Response::new(ServerLiveResponse { live: true }))
+    }
+
+    async fn server_ready(&self, _: Request<ServerReadyRequest>) -> Result<Response<ServerReadyResponse>, Status> {
+        Ok(Response::new(ServerReadyResponse { ready: self.catalog.is_ready() }))
+    }
+
+    async fn model_ready(&self, request: Request<ModelReadyRequest>) -> Result<Response<ModelReadyResponse>, Status> {
+        let request = request.into_inner();
+        self.find(&request.name, &request.version)?;
+        Ok(Response::new(ModelReadyResponse { ready: self.catalog.is_ready() }))
+    }
+
+    async fn server_metadata(&self, _: Request<ServerMetadataRequest>) -> Result<Response<ServerMetadataResponse>, Status> {
+        let extensions = EXTENSIONS.iter().map(ToString::to_string).collect();
+        Ok(Response::new(ServerMetadataResponse { name: "shoal".into(), version: env!("CARGO_PKG_VERSION").into(), extensions }))
+    }
+
+    async fn model_metadata(&self, request: Request<ModelMetadataRequest>) -> Result<Response<ModelMetadataResponse>, Status> {
+        let request = request.into_inner();
+        let served = self.find(&request.name, &request.version)?;
+        let description = served.description();
+        Ok(Response::new(ModelMetadataResponse {
+            name: description.name.clone(),
+            versions: self.catalog.versions(&description.name),
+            platform: platform(served),
+            inputs: description.signature.inputs.iter().map(metadata).collect(),
+            outputs: description.signature.outputs.iter().map(metadata).collect(),
+        }))
+    }
+
+    async fn model_infer(&self, request: Request<ModelInferRequest>) -> Result<Response<ModelInferResponse>, Status> {
+        let start = Instant::now();
+        let patience = patience(&request);
+        let request = request.into_inner();
+        let served = self.find(&request.model_name, &request.model_version)?;
+        let outcome = infer(served, request, patience).await;
+        count(served, start.elapsed(), outcome.as_ref().err());
+        outcome.map(Response::new).map_err(|fault| status(&fault))
+    }
+
+    async fn repository_index(&self, request: Request<RepositoryIndexRequest>) -> Result<Response<RepositoryIndexResponse>, Status> {
+        let is_ready = self.catalog.is_ready();
+        let state = if is_ready { "READY" } else { "UNAVAILABLE" };
+        let listed = self.catalog.all().filter(|_| is_ready || !request.get_ref().ready);
+        let models = listed.map(|served| ModelIndex {
+            name: served.description().name.clone(),
+            version: served.description().version.clone(),
+            state: state.into(),
+            reason: String::new(),
+        });
+        Ok(Response::new(RepositoryIndexResponse { models: models.collect() }))
+    }
+}
+
+fn metadata(column: &Column) -> TensorMetadata {
+    TensorMetadata { name: column.name.clone(), datatype: column.dtype.name().into(), shape: full_shape(column) }
+}
+
+/// The `grpc-timeout` of a call, if it has one: digits, then a unit (gRPC over HTTP/2, section Requests).
+fn patience<T>(request: &Request<T>) -> Option<Duration> {
+    let text = request.metadata().get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let amount: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(amount.saturating_mul(3600))),
+        "M" => Some(Duration::from_secs(amount.saturating_mul(60))),
+        "S" => Some(Duration::from_secs(amount)),
+        "m" => Some(Duration::from_millis(amount)),
+        "u" => Some(Duration::from_micros(amount)),
+        "n" => Some(Duration::from_nanos(amount)),
+        _ => None,
+    }
+}
+
+async fn infer(served: &Served, mut request: ModelInferRequest, patience: Option<Duration>) -> Outcome<ModelInferResponse> {
+    let description = served.description();
+    let is_raw = !request.raw_input_contents.is_empty();
+    let (priority, timeout) = parameters(&request)?;
+    let outputs = std::mem::take(&mut request.outputs);
+    let names = (!outputs.is_empty()).then(|| outputs.iter().map(|output| output.name.as_str()));
+    let indices = chosen(description, names)?;
+    let columns = tensors::received(std::mem::take(&mut request.inputs), &request.raw_input_contents)?;
+    let table = admit(description, columns)?;
+    let deadline = timeout.into_iter().chain(patience).min();
+    let answer = served.infer(table, wishes(served, priority, deadline)).await?;
+    let mut response = ModelInferResponse {
+        model_name: description.name.clone(),
+        model_version: description.version.clone(),
+        id: request.id,
+        ..Default::default()
+    };
+    tensors::write(&mut response, description, &answer, &indices, is_raw)?;
+    Ok(response)
+}
+
+/// The reserved parameters: (priority, timeout).
+fn parameters(request: &ModelInferRequest) -> Outcome<(u8, Option<Duration>)> {
+    let whole = |name: &str| -> Outcome<Option<u64>> {
+        let Some(parameter) = request.parameters.get(name) else { return Ok(None) };
+        let number = match parameter.parameter_choice {
+            Some(ParameterChoice::Int64Param(number)) => u64::try_from(number).ok(),
+            Some(ParameterChoice::Uint64Param(number)) => Some(number),
+            _ => None,
+        };
+        number.map(Some).ok_or_else(|| Fault::new(Code::InvalidRequest, format!("parameter {name:?} must be a whole number, not negative")))
+    };
+    let priority = whole("priority")?.unwrap_or(0);
+    let priority = u8::try_from(priority)
+        .map_err(|_| Fault::new(Code::InvalidRequest, format!("parameter \"priority\" is {priority}; expected 0 to 255")))?;
+    Ok((priority, whole("timeout")?.filter(|us| *us > 0).map(Duration::from_micros)))
+}
+
+/// The columns of a message, for tests of the decoder.
+#[cfg(test)]
+pub(crate) fn decode(request: ModelInferRequest) -> Outcome<Vec<crate::intake::Received>> {
+    tensors::received(request.inputs, &request.raw_input_contents)
+}
+
+/// A message of (name, datatype, shape, contents) inputs and raw contents, for tests of the decoder.
+#[cfg(test)]
+pub(crate) fn message(inputs: Vec<(&str, &str, Vec<i64>, Vec<i32>)>, raw: Vec<Vec<u8>>) -> ModelInferRequest {
+    let input = |(name, datatype, shape, numbers): (&str, &str, Vec<i64>, Vec<i32>)| {
+        let fp32_contents = numbers.iter().map(|number| *number as f32).collect();
+        let contents =
+            (!numbers.is_empty()).then(|| inference::InferTensorContents { fp32_contents, int_contents: numbers, ..Default::default() });
+        inference::model_infer_request::InferInputTensor {
+            name: name.into(),
+            datatype: datatype.into(),
+            shape,
+            contents,
+            ..Default::default()
+        }
+    };
+    ModelInferRequest {
+        inputs: inputs.into_iter().map(input).collect(),
+        raw_input_contents: raw.into_iter().map(Into::into).collect(),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,185 @@
+//! The REST front door: paths to calls, bodies to tables, answers to bodies.
+//!
+//! Open Inference Protocol v2 under `/v2`, the short form `POST /predict`, `/metrics` for Prometheus. Every
+//! error is `{"error": message, "code": code, "hint": remedy}` with the status of its code.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Body, Incoming};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+
+use crate::answer::{self, Framed};
+use crate::binary;
+use crate::catalog::Catalog;
+use crate::engine::Served;
+use crate::fault::{Code, Fault, Outcome};
+use crate::intake::admit;
+use crate::json::{answer as write, infer, predict};
+use crate::pages;
+use crate::queue::Wishes;
+
+/// A request body, at most: what Triton takes by default.
+pub(crate) const BODY_LIMIT: usize = 64 << 20;
+
+const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const BINARY: HeaderValue = HeaderValue::from_static("application/octet-stream");
+
+/// What goes back over the wire.
+pub(crate) type Reply = Response<Full<Bytes>>;
+
+/// Answers one HTTP request.
+pub(crate) async fn handle(catalog: &Catalog, request: Request<Incoming>) -> Reply {
+    let start = Instant::now();
+    let outcome =
+        if request.uri().path() == "/predict" { on_predict(catalog, request, start).await } else { route(catalog, request, start).await };
+    outcome.unwrap_or_else(|fault| refuse(&fault))
+}
+
+/// A fault as a reply.
+pub(crate) fn refuse(fault: &Fault) -> Reply {
+    let mut body = b"{\"error\":".to_vec();
+    write::text(&mut body, &fault.message);
+    body.extend_from_slice(b",\"code\":");
+    write::text(&mut body, fault.code.name());
+    if let Some(hint) = &fault.hint {
+        body.extend_from_slice(b",\"hint\":");
+        write::text(&mut body, hint);
+    }
+    body.push(b'}');
+    let mut reply = json(body);
+    *reply.status_mut() = StatusCode::from_u16(fault.code.http()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    reply
+}
+
+/// JSON as a reply.
+pub(crate) fn json(body: Vec<u8>) -> Reply {
+    let mut reply = Response::new(Full::new(Bytes::from(body)));
+    reply.headers_mut().insert(CONTENT_TYPE, JSON);
+    reply
+}
+
+fn framed((body, header_length): Framed) -> Reply {
+    let mut reply = json(body);
+    if let Some(length) = header_length {
+        reply.headers_mut().insert(CONTENT_TYPE, BINARY);
+        reply.headers_mut().insert(HEADER_LENGTH, HeaderValue::from(length));
+    }
+    reply
+}
+
+async fn route(catalog: &Catalog, request: Request<Incoming>, start: Instant) -> Outcome<Reply> {
+    let path = request.uri().path().to_owned();
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    match parts.as_slice() {
+        ["v2", "models", name, "infer"] => infer(catalog, (name, None), request, start).await,
+        ["v2", "models", name, "versions", version, "infer"] => infer(catalog, (name, Some(version)), request, start).await,
+        ["v2", "repository", "index"] => {
+            require(&request, &Method::POST)?;
+            let body = read(catalog, request).await?;
+            pages::index(catalog, &body)
+        }
+        other => {
+            let page = pages::find(catalog, other).inspect_err(|fault| catalog.metrics.reject(fault.code.name()))?;
+            require(&request, &Method::GET)?;
+            page()
+        }
+    }
+}
+
+fn require(request: &Request<Incoming>, method: &Method) -> Outcome<()> {
+    if request.method() == method {
+        return Ok(());
+    }
+    Err(Fault::new(Code::MethodNotAllowed, format!("{} {} is not allowed; use {method}", request.method(), request.uri().path())))
+}
+
+async fn on_predict(catalog: &Catalog, request: Request<Incoming>, start: Instant) -> Outcome<Reply> {
+    require(&request, &Method::POST)?;
+    let served = catalog.only()?;
+    let body = read(catalog, request).await?;
+    let outcome = answer_predict(served, &body).await;
+    count(served, start.elapsed(), outcome.as_ref().err());
+    outcome
+}
+
+async fn answer_predict(served: &Served, body: &[u8]) -> Outcome<Reply> {
+    let description = served.description();
+    let table = admit(description, predict::decode(body, served.form())?)?;
+    let answer = served.infer(table, Wishes::default()).await?;
+    let mut out = Vec::with_capacity(64);
+    let column = description.signature.outputs.first().ok_or_else(|| Fault::new(Code::UnsupportedModel, "the model has no outputs"))?;
+    write::prediction(&mut out, column, &answer)?;
+    Ok(json(out))
+}
+
+async fn infer(catalog: &Catalog, (name, version): (&str, Option<&str>), request: Request<Incoming>, start: Instant) -> Outcome<Reply> {
+    let served = catalog.find(name, version).inspect_err(|fault| catalog.metrics.reject(fault.code.name()))?;
+    require(&request, &Method::POST)?;
+    let header_length = header_length(&request)?;
+    let body = read(catalog, request).await?;
+    let outcome = answer_infer(served, &body, header_length).await;
+    count(served, start.elapsed(), outcome.as_ref().err());
+    outcome.map(framed)
+}
+
+async fn answer_infer(served: &Served, body: &[u8], header_length: Option<usize>) -> Outcome<Framed> {
+    let description = served.description();
+    let (header, raw) = binary::split(body, header_length)?;
+    let mut request = infer::decode(header, &description.signature.inputs)?;
+    binary::fill(&mut request, raw)?;
+    let names = request.outputs.as_ref().map(|outputs| outputs.iter().map(|(name, _)| name.as_str()));
+    answer::chosen(description, names)?;
+    let table = admit(description, std::mem::take(&mut request.columns))?;
+    let wishes = wishes(served, request.priority, request.timeout_us.map(Duration::from_micros));
+    let answer = served.infer(table, wishes).await?;
+    answer::write(description, &request, &answer)
+}
+
+/// Counts how a request ended.
+pub(crate) fn count(served: &Served, took: Duration, fault: Option<&Fault>) {
+    match fault {
+        None => served.metrics().answered(took),
+        Some(fault) => served.metrics().failed(fault.code.name(), took),
+    }
+}
+
+/// What a caller asked for, on the clock of the model.
+pub(crate) fn wishes(served: &Served, priority: u8, timeout: Option<Duration>) -> Wishes {
+    Wishes { priority, deadline: timeout.map(|timeout| served.now() + timeout) }
+}
+
+fn header_length(request: &Request<Incoming>) -> Outcome<Option<usize>> {
+    let Some(value) = request.headers().get(HEADER_LENGTH) else { return Ok(None) };
+    let length = value.to_str().ok().and_then(|text| text.parse().ok());
+    length.map(Some).ok_or_else(|| Fault::new(Code::InvalidBinary, "Inference-Header-Content-Length must be a whole number of bytes"))
+}
+
+/// Reads the whole body, at most [`BODY_LIMIT`].
+async fn read(catalog: &Catalog, request: Request<Incoming>) -> Outcome<Bytes> {
+    read_limited(request).await.inspect_err(|fault| catalog.metrics.reject(fault.code.name()))
+}
+
+async fn read_limited(request: Request<Incoming>) -> Outcome<Bytes> {
+    if let Some(encoding) = request.headers().get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
+        return Err(
+            Fault::new(Code::InvalidRequest, format!("content encoding {encoding:?} is not supported")).hint("send the body uncompressed")
+        );
+    }
+    let too_large = || {
+        Fault::new(Code::BodyTooLarge, format!("the body is over the limit of {BODY_LIMIT} bytes"))
+            .hint("send fewer records in one request")
+    };
+    let body = request.into_body();
+    if body.size_hint().lower() > BODY_LIMIT as u64 {
+        return Err(too_large());
+    }
+    match Limited::new(body, BODY_LIMIT).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+        Err(error) => Err(Fault::new(Code::InvalidRequest, format!("the body did not arrive whole: {error}"))),
+    }
+}

@@ -1,0 +1,368 @@
+//! The short form: `POST /predict {"features": ...}`.
+//!
+//! For a model with one input column, a record is the list of its k values (one, for a scalar), and many
+//! records are a list of lists. For any model, a record may be an object from column name to value, and many
+//! a list of objects; names of the k features that pack into one `[k]` column count as columns. Several
+//! columns go by name, never by position.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+use super::elements::{Elements, Sink};
+use super::{Trouble, raise, settle, unknown_field};
+use crate::description::{Column, Description};
+use crate::fault::{Code, Fault, Outcome};
+use crate::intake::{Received, absent, unexpected};
+use crate::values::{Buffer, Payload};
+
+/// How records of a model may be written; made once for each model.
+#[derive(Clone, Debug)]
+pub(crate) struct Form {
+    inputs: Vec<Column>,
+    /// The columns that an object may name: the inputs, or the features that pack into the only one.
+    columns: Vec<Column>,
+    packs: bool,
+    may_be_missing: Vec<bool>,
+    values_per_row: usize,
+}
+
+impl Form {
+    pub(crate) fn new(description: &Description) -> Self {
+        let inputs = description.signature.inputs.clone();
+        let binding = inputs.first().and_then(|input| description.input_binding(&input.name));
+        let features = binding.and_then(|binding| binding.features.as_ref()).filter(|_| inputs.len() == 1);
+        let scalar = |name: &String| Column { name: name.clone(), shape: Vec::new(), ..inputs[0].clone() };
+        let columns: Vec<Column> = features.map_or_else(|| inputs.clone(), |names| names.iter().map(scalar).collect());
+        let replaced = |column: &Column| {
+            let name = if features.is_some() { &inputs[0].name } else { &column.name };
+            column.nullable || description.input_binding(name).is_some_and(|binding| binding.missing.is_some())
+        };
+        Self {
+            packs: features.is_some(),
+            may_be_missing: columns.iter().map(replaced).collect(),
+            values_per_row: inputs.first().map_or(1, |input| input.shape.iter().map(|dim| usize::try_from(*dim).unwrap_or(1)).product()),
+            columns,
+            inputs,
+        }
+    }
+}
+
+/// Reads the records of a request.
+pub(crate) fn decode(body: &[u8], form: &Form) -> Outcome<Vec<Received>> {
+    let trouble = Trouble::default();
+    let Some(first) = form.inputs.first() else {
+        return Err(Fault::new(Code::InvalidRequest, "the model has no input columns"));
+    };
+    let mut records = Records { form, positional: Sink::new(first, form.values_per_row), named: Vec::new(), rows: 0, is_seen: false };
+    let mut parser = serde_json::Deserializer::from_slice(body);
+    let result = Body { records: &mut records, trouble: &trouble }.deserialize(&mut parser);
+    settle(result.and_then(|()| parser.end()), &trouble)?;
+    if records.named.is_empty() { records.by_position() } else { records.by_name() }
+}
+
+/// What was read: values by position, or a list of values for each named column.
+struct Records<'f> {
+    form: &'f Form,
+    positional: Sink<'f>,
+    named: Vec<Sink<'f>>,
+    rows: usize,
+    is_seen: bool,
+}
+
+impl Records<'_> {
+    fn by_position(mut self) -> Outcome<Vec<Received>> {
+        self.positional.finish(None)?;
+        let column = &self.form.inputs[0];
+        if self.form.inputs.len() > 1 {
+            return Err(several(self.form));
+        }
+        let want = column.shape.len().max(1);
+        let mut shape = self.positional.dims;
+        if shape.len() == want {
+            shape.insert(0, 1);
+        }
+        if shape.contains(&usize::MAX) {
+            shape = vec![0];
+            shape.extend(column.shape.iter().map(|dim| usize::try_from(*dim).unwrap_or(0)));
+        }
+        Ok(vec![Received {
+            name: column.name.clone(),
+            dtype: column.dtype,
+            shape,
+            payload: self.positional.payload,
+            missing: self.positional.missing,
+        }])
+    }
+
+    fn by_name(mut self) -> Outcome<Vec<Received>> {
+        self.named.iter_mut().try_for_each(|sink| sink.finish(Some(self.rows)))?;
+        if self.positional.count() > 0 {
+            return Err(Fault::new(Code::InvalidRequest, "\"features\" mixes objects and lists; send one kind of record"));
+        }
+        if self.form.packs {
+            return Ok(vec![pack(&self.form.inputs[0], &self.named, self.rows)]);
+        }
+        let rows = self.rows;
+        let received = |(column, sink): (&Column, Sink<'_>)| {
+            let mut shape = vec![rows];
+            shape.extend(if sink.dims.is_empty() { sink.record_shape() } else { sink.dims[1..].to_vec() });
+            Received { name: column.name.clone(), dtype: column.dtype, shape, payload: sink.payload, missing: sink.missing }
+        };
+        Ok(self.form.columns.iter().zip(self.named).map(received).collect())
+    }
+}
+
+/// Interleaves k lists of n values into n records of k values.
+fn pack(column: &Column, sinks: &[Sink<'_>], rows: usize) -> Received {
+    let mut payload = Payload::with_capacity(column.dtype, rows * sinks.len());
+    let mut missing = Vec::new();
+    let width = column.dtype.width();
+    for row in 0..rows {
+        for sink in sinks {
+            match (&mut payload, &sink.payload) {
+                (Payload::Fixed(target), Payload::Fixed(source)) => Buffer::extend(target, &source.bytes()[row * width..(row + 1) * width]),
+                (Payload::Bytes(target), Payload::Bytes(source)) => target.push(source[row].clone()),
+                (Payload::Fixed(_), Payload::Bytes(_)) | (Payload::Bytes(_), Payload::Fixed(_)) => {}
+            }
+            missing.push(sink.missing.get(row).copied().unwrap_or(false));
+        }
+    }
+    if !missing.contains(&true) {
+        missing.clear();
+    }
+    Received { name: column.name.clone(), dtype: column.dtype, shape: vec![rows, sinks.len()], payload, missing }
+}
+
+struct Body<'b, 'f> {
+    records: &'b mut Records<'f>,
+    trouble: &'b Trouble,
+}
+
+impl<'de> DeserializeSeed<'de> for Body<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Body<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object with \"features\"")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self { records, trouble } = self;
+        while let Some(field) = map.next_key::<Cow<'de, str>>()? {
+            if field != "features" {
+                return Err(raise(trouble, unknown_field(&field, "the request", "features")));
+            }
+            if std::mem::replace(&mut records.is_seen, true) {
+                return Err(raise(trouble, Fault::new(Code::InvalidRequest, "the field \"features\" stands twice in one object")));
+            }
+            map.next_value_seed(Features { records: &mut *records, trouble, is_top: true })?;
+        }
+        if records.is_seen {
+            return Ok(());
+        }
+        Err(raise(trouble, Fault::new(Code::InvalidRequest, "the request has no field \"features\"")))
+    }
+}
+
+/// `features` itself (a list or an object), or one entry of its list.
+struct Features<'b, 'f> {
+    records: &'b mut Records<'f>,
+    trouble: &'b Trouble,
+    is_top: bool,
+}
+
+impl<'f> Features<'_, 'f> {
+    /// A value or list by position, which is a record of the only column.
+    fn element<E: Error>(&mut self) -> Result<Elements<'_, 'f>, E> {
+        if self.is_top {
+            let message = "\"features\" must be a list of values, an object, or a list of records";
+            return Err(raise(self.trouble, Fault::new(Code::InvalidRequest, message)));
+        }
+        if self.records.form.inputs.len() > 1 {
+            return Err(raise(self.trouble, several(self.records.form)));
+        }
+        Ok(Elements { sink: &mut self.records.positional, trouble: self.trouble, depth: 1 })
+    }
+}
+
+fn several(form: &Form) -> Fault {
+    let message = format!("the model has {} input columns; a list of values does not say which is which", form.inputs.len());
+    Fault::new(Code::InvalidRequest, message).hint("send each record as an object from column name to value")
+}
+
+impl<'de> DeserializeSeed<'de> for Features<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Features<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list of values, an object, or a list of records")
+    }
+
+    fn visit_f64<E: Error>(mut self, number: f64) -> Result<(), E> {
+        self.element()?.visit_f64(number)
+    }
+
+    fn visit_u64<E: Error>(mut self, number: u64) -> Result<(), E> {
+        self.element()?.visit_u64(number)
+    }
+
+    fn visit_i64<E: Error>(mut self, number: i64) -> Result<(), E> {
+        self.element()?.visit_i64(number)
+    }
+
+    fn visit_bool<E: Error>(mut self, value: bool) -> Result<(), E> {
+        self.element()?.visit_bool(value)
+    }
+
+    fn visit_str<E: Error>(mut self, text: &str) -> Result<(), E> {
+        self.element()?.visit_str(text)
+    }
+
+    fn visit_unit<E: Error>(mut self) -> Result<(), E> {
+        self.element()?.visit_unit()
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<(), A::Error> {
+        if !self.is_top {
+            return self.element()?.visit_seq(list);
+        }
+        let mut length = 0;
+        while list.next_element_seed(Features { records: &mut *self.records, trouble: self.trouble, is_top: false })?.is_some() {
+            length += 1;
+        }
+        self.records.positional.list(0, length).map_err(|fault| raise(self.trouble, fault))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self { records, trouble, .. } = self;
+        let columns = &records.form.columns;
+        if records.named.is_empty() {
+            records.named = columns.iter().map(|column| Sink::new(column, 1)).collect();
+        }
+        let mut seen = vec![false; columns.len()];
+        while let Some(field) = map.next_key::<Cow<'de, str>>()? {
+            let index = columns.iter().position(|column| column.name == *field);
+            let index = index.ok_or_else(|| raise(trouble, unexpected(columns, &field)))?;
+            if std::mem::replace(&mut seen[index], true) {
+                let message = format!("column {:?} was sent twice in record {}", columns[index].name, records.rows);
+                return Err(raise(trouble, Fault::new(Code::DuplicateColumn, message)));
+            }
+            map.next_value_seed(Elements { sink: &mut records.named[index], trouble, depth: 1 })?;
+        }
+        records.fill(&seen).map_err(|fault| raise(trouble, fault))?;
+        records.rows += 1;
+        Ok(())
+    }
+}
+
+impl Records<'_> {
+    /// Columns that a record leaves out are missing values where they may be.
+    fn fill(&mut self, seen: &[bool]) -> Outcome<()> {
+        for (index, _) in seen.iter().enumerate().filter(|(_, seen)| !**seen) {
+            let column = &self.form.columns[index];
+            if !self.form.may_be_missing[index] || !column.shape.is_empty() {
+                return Err(absent(&self.form.columns, &column.name));
+            }
+            self.named[index].null(1)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intake::admit;
+    use crate::values::Table;
+
+    const ONE: &str = r#"{"name":"m","version":"1","runtime":"onnx","signature":{"inputs":[{"name":"X","dtype":"FP32","shape":[2]}],"outputs":[]},
+        "binding":{"inputs":[{"column":"X","tensor":"X","rank":2,"missing":"NaN","features":["a","b"]}]}}"#;
+    const TWO: &str = r#"{"name":"m","version":"1","runtime":"onnx","signature":{"inputs":[{"name":"age","dtype":"INT64"},{"name":"city","dtype":"BYTES"}],"outputs":[]},
+        "binding":{"inputs":[{"column":"city","tensor":"city","rank":2,"missing":"unknown"}]}}"#;
+
+    fn table(description: &str, body: &str) -> Outcome<Table> {
+        let description = Description::from_json(description)?;
+        admit(&description, decode(body.as_bytes(), &Form::new(&description))?)
+    }
+
+    fn floats(table: &Table) -> Vec<f32> {
+        let Payload::Fixed(buffer) = &table.columns[0].payload else { panic!("fixed") };
+        bytemuck::cast_slice(buffer.bytes()).to_vec()
+    }
+
+    fn code(description: &str, body: &str) -> Code {
+        table(description, body).unwrap_err().code
+    }
+
+    #[test]
+    fn one_record_is_a_list_and_many_are_a_list_of_lists() {
+        let one = table(ONE, r#"{"features":[1,2.5]}"#).unwrap();
+        let many = table(ONE, r#"{"features":[[1,2.5],[3,4]]}"#).unwrap();
+        assert_eq!((one.rows, floats(&one)), (1, vec![1.0, 2.5]));
+        assert_eq!((many.rows, floats(&many)), (2, vec![1.0, 2.5, 3.0, 4.0]));
+    }
+
+    #[test]
+    fn features_pack_by_name_whatever_their_order() {
+        let records = table(ONE, r#"{"features":[{"b":2,"a":1},{"a":3,"b":4}]}"#).unwrap();
+        assert_eq!(floats(&records), [1.0, 2.0, 3.0, 4.0]);
+    }
+
+    #[test]
+    fn a_column_left_out_becomes_what_the_package_says_of_missing_values() {
+        assert!(floats(&table(ONE, r#"{"features":{"a":1}}"#).unwrap())[1].is_nan());
+        let Payload::Bytes(city) = &table(TWO, r#"{"features":{"age":1}}"#).unwrap().columns[1].payload.clone() else { panic!("texts") };
+        assert_eq!(city, &[b"unknown"]);
+        assert_eq!(code(TWO, r#"{"features":{"city":"x"}}"#), Code::MissingColumn);
+    }
+
+    #[test]
+    fn every_wrong_form_is_refused_by_name() {
+        for (body, want) in [
+            (r#"{"features":[1]}"#, Code::WrongShape),
+            (r#"{"features":[[1,2],[3]]}"#, Code::WrongShape),
+            (r#"{"features":[[1,2],3]}"#, Code::WrongShape),
+            (r#"{"features":[1,"x"]}"#, Code::WrongDtype),
+            (r#"{"features":[1,1e39]}"#, Code::WrongDtype),
+            (r#"{"features":7}"#, Code::InvalidRequest),
+            (r#"{"features":[{"a":1,"b":2},[1,2]]}"#, Code::InvalidRequest),
+            (r#"{"features":[1,2],"features":[1,2]}"#, Code::InvalidRequest),
+            (r#"{"rows":[1,2]}"#, Code::InvalidRequest),
+            ("{}", Code::InvalidRequest),
+            ("[1,2]", Code::InvalidRequest),
+            (r#"{"features":{"a":1,"c":2}}"#, Code::UnexpectedColumn),
+            (r#"{"features":{"a":1,"a":2}}"#, Code::DuplicateColumn),
+            (r#"{"features":[1,2]} x"#, Code::MalformedJson),
+            (r#"{"features":[1,NaN]}"#, Code::MalformedJson),
+            ("", Code::MalformedJson),
+        ] {
+            assert_eq!(code(ONE, body), want, "{body}");
+        }
+        assert_eq!(code(TWO, r#"{"features":[1,"x"]}"#), Code::InvalidRequest);
+    }
+
+    #[test]
+    fn depth_is_refused_on_a_small_stack() {
+        let deep = |inner: &str| format!(r#"{{"features":{}{inner}"#, "[".repeat(200_000));
+        let unknown = format!(r#"{{"x":{}"#, "{\"y\":".repeat(200_000));
+        let thread = std::thread::Builder::new().stack_size(512 << 10);
+        let codes = thread.spawn(move || [code(ONE, &deep("1")), code(ONE, &unknown)]).unwrap().join().unwrap();
+        assert_eq!(codes, [Code::WrongShape, Code::InvalidRequest]);
+    }
+}

@@ -1,0 +1,226 @@
+//! Counters and histograms for Prometheus, and the recent micro-batches of each model.
+//!
+//! Each model holds its own handles, so that counting costs no look-up on the hot path. Gauges of the queue
+//! are read when somebody asks.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use serde::Serialize;
+use shoal_batch::{MicroBatch, Reason};
+
+/// How many micro-batches `/v2/models/M/batching` remembers.
+const RECENT: usize = 64;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfModel {
+    model: String,
+    version: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfOutcome {
+    model: String,
+    version: String,
+    outcome: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfReason {
+    model: String,
+    version: String,
+    reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfCode {
+    reason: String,
+}
+
+type Histograms = Family<OfModel, Histogram, fn() -> Histogram>;
+
+/// All metrics of one server.
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<OfOutcome, Counter>,
+    batches: Family<OfReason, Counter>,
+    rejected: Family<OfCode, Counter>,
+    request_seconds: Histograms,
+    batch_seconds: Histograms,
+    batch_rows: Histograms,
+    queue_rows: Family<OfModel, Gauge<i64, AtomicI64>>,
+    queue_bytes: Family<OfModel, Gauge<i64, AtomicI64>>,
+}
+
+/// From a quick row on a CPU to a slow model: 1, 2, 5 in each decade.
+const SECONDS: [f64; 17] = [2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
+
+fn seconds() -> Histogram {
+    Histogram::new(SECONDS)
+}
+
+fn rows() -> Histogram {
+    Histogram::new(exponential_buckets(1.0, 2.0, 15))
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("shoal"),
+            requests: Family::default(),
+            batches: Family::default(),
+            rejected: Family::default(),
+            request_seconds: Family::new_with_constructor(seconds),
+            batch_seconds: Family::new_with_constructor(seconds),
+            batch_rows: Family::new_with_constructor(rows),
+            queue_rows: Family::default(),
+            queue_bytes: Family::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("requests", "Requests by outcome: ok, or the code of the error", self.requests.clone());
+        registry.register("batches", "Micro-batches by the reason for which they closed", self.batches.clone());
+        registry.register("rejected", "Requests refused before they reached a model, by the code of the error", self.rejected.clone());
+        registry.register("request_seconds", "From the first byte decoded to the answer encoded", self.request_seconds.clone());
+        registry.register("batch_seconds", "One call of the model", self.batch_seconds.clone());
+        registry.register("batch_rows", "Rows in a micro-batch", self.batch_rows.clone());
+        registry.register("queue_rows", "Rows that wait", self.queue_rows.clone());
+        registry.register("queue_bytes", "Bytes that wait", self.queue_bytes.clone());
+    }
+
+    /// The handles of one model.
+    pub(crate) fn of_model(&self, model: &str, version: &str) -> ModelMetrics {
+        let labels = OfModel { model: model.into(), version: version.into() };
+        ModelMetrics {
+            answered: self.requests.get_or_create_owned(&outcome(&labels, "ok")),
+            batches: Reason::ALL.map(|reason| self.batches.get_or_create_owned(&closed(&labels, reason))),
+            request_seconds: self.request_seconds.get_or_create_owned(&labels),
+            batch_seconds: self.batch_seconds.get_or_create_owned(&labels),
+            batch_rows: self.batch_rows.get_or_create_owned(&labels),
+            queue_rows: self.queue_rows.get_or_create_owned(&labels),
+            queue_bytes: self.queue_bytes.get_or_create_owned(&labels),
+            requests: self.requests.clone(),
+            history: Mutex::default(),
+            labels,
+        }
+    }
+
+    /// Counts a request that was refused before it reached a model.
+    pub(crate) fn reject(&self, code: &str) {
+        self.rejected.get_or_create(&OfCode { reason: code.into() }).inc();
+    }
+
+    /// The text that Prometheus reads.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+fn outcome(labels: &OfModel, outcome: &str) -> OfOutcome {
+    OfOutcome { model: labels.model.clone(), version: labels.version.clone(), outcome: outcome.into() }
+}
+
+fn closed(labels: &OfModel, reason: Reason) -> OfReason {
+    OfReason { model: labels.model.clone(), version: labels.version.clone(), reason: reason.as_str().into() }
+}
+
+/// The metrics of one model.
+pub(crate) struct ModelMetrics {
+    answered: Counter,
+    batches: [Counter; 4],
+    request_seconds: Histogram,
+    batch_seconds: Histogram,
+    batch_rows: Histogram,
+    queue_rows: Gauge<i64, AtomicI64>,
+    queue_bytes: Gauge<i64, AtomicI64>,
+    requests: Family<OfOutcome, Counter>,
+    history: Mutex<History>,
+    labels: OfModel,
+}
+
+impl ModelMetrics {
+    /// Counts an answered request.
+    pub(crate) fn answered(&self, took: Duration) {
+        self.answered.inc();
+        self.request_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts a request that ended in an error.
+    pub(crate) fn failed(&self, code: &str, took: Duration) {
+        self.requests.get_or_create(&outcome(&self.labels, code)).inc();
+        self.request_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts a micro-batch.
+    pub(crate) fn ran(&self, batch: &MicroBatch, service: Duration) {
+        self.batches[batch.reason as usize].inc();
+        self.batch_seconds.observe(service.as_secs_f64());
+        self.batch_rows.observe(batch.rows as f64);
+        self.history.lock().unwrap_or_else(PoisonError::into_inner).add(batch, service);
+    }
+
+    /// Sets what waits now.
+    pub(crate) fn waiting(&self, (rows, bytes): (usize, usize)) {
+        self.queue_rows.set(i64::try_from(rows).unwrap_or(i64::MAX));
+        self.queue_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// What `/v2/models/M/batching` shows.
+    pub(crate) fn history(&self) -> History {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// How micro-batches came about: totals, and the most recent ones.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct History {
+    reasons: BTreeMap<&'static str, u64>,
+    batch_rows: BTreeMap<usize, u64>,
+    recent: VecDeque<Recent>,
+}
+
+/// One micro-batch of the recent past.
+#[derive(Clone, Debug, Serialize)]
+struct Recent {
+    rows: usize,
+    bytes: usize,
+    requests: usize,
+    reason: &'static str,
+    waited_us: u128,
+    service_us: u128,
+}
+
+impl History {
+    fn add(&mut self, batch: &MicroBatch, service: Duration) {
+        *self.reasons.entry(batch.reason.as_str()).or_default() += 1;
+        *self.batch_rows.entry(batch.rows).or_default() += 1;
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(Recent {
+            rows: batch.rows,
+            bytes: batch.bytes,
+            requests: batch.slices.len(),
+            reason: batch.reason.as_str(),
+            waited_us: batch.waited.as_micros(),
+            service_us: service.as_micros(),
+        });
+    }
+}

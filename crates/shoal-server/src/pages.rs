@@ -1,0 +1,199 @@
+//! What can be read: metadata, health, the repository index, metrics, and how micro-batches came about.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Response;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::Catalog;
+use crate::description::{Column, Description};
+use crate::engine::Served;
+use crate::fault::{Code, Fault, Outcome};
+use crate::http::{Reply, json};
+use crate::metrics::History;
+
+/// What the server can do beyond the protocol's core.
+pub(crate) const EXTENSIONS: [&str; 1] = ["binary_tensor_data"];
+
+const OPEN_METRICS: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+
+/// A page that was found; it is made when its method has been checked.
+type Page<'a> = Box<dyn FnOnce() -> Outcome<Reply> + Send + 'a>;
+
+/// The page at a path, split at its slashes.
+///
+/// # Errors
+/// `UnknownRoute`, `UnknownModel`, `UnknownVersion`.
+pub(crate) fn find<'a>(catalog: &'a Catalog, parts: &[&str]) -> Outcome<Page<'a>> {
+    let model = |name: &str, version: Option<&str>| catalog.find(name, version);
+    Ok(match parts {
+        ["v2"] => Box::new(|| page(&server_metadata())),
+        ["v2", "health", "live"] => Box::new(|| page(&Live { live: true })),
+        ["v2", "health", "ready"] => Box::new(|| ready(catalog).and_then(|()| page(&Ready { name: None, ready: true }))),
+        ["v2", "models"] => Box::new(|| page(&Models { models: catalog.names().collect() })),
+        ["v2", "models", name] => model_page(catalog, model(name, None)?),
+        ["v2", "models", name, "versions", version] => model_page(catalog, model(name, Some(version))?),
+        ["v2", "models", name, "ready"] => model_ready(catalog, model(name, None)?),
+        ["v2", "models", name, "versions", version, "ready"] => model_ready(catalog, model(name, Some(version))?),
+        ["v2", "models", name, "batching"] => batching(model(name, None)?),
+        ["v2", "models", name, "versions", version, "batching"] => batching(model(name, Some(version))?),
+        ["metrics"] => Box::new(|| Ok(metrics(catalog))),
+        _ => {
+            let shown: String = parts.join("/").chars().take(128).collect();
+            return Err(Fault::new(Code::UnknownRoute, format!("there is nothing at /{shown}")));
+        }
+    })
+}
+
+fn page(content: &impl Serialize) -> Outcome<Reply> {
+    let body = serde_json::to_vec(content).map_err(|error| Fault::new(Code::Internal, format!("a page cannot be written: {error}")))?;
+    Ok(json(body))
+}
+
+#[derive(Serialize)]
+struct Server {
+    name: &'static str,
+    version: &'static str,
+    extensions: [&'static str; 1],
+}
+
+const fn server_metadata() -> Server {
+    Server { name: "shoal", version: env!("CARGO_PKG_VERSION"), extensions: EXTENSIONS }
+}
+
+#[derive(Serialize)]
+struct Live {
+    live: bool,
+}
+
+#[derive(Serialize)]
+struct Ready<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    ready: bool,
+}
+
+#[derive(Serialize)]
+struct Models<'a> {
+    models: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    name: &'a str,
+    versions: Vec<String>,
+    platform: String,
+    inputs: Vec<Tensor<'a>>,
+    outputs: Vec<Tensor<'a>>,
+}
+
+/// A column as the protocol describes a tensor: the records are its first dimension, of any size.
+#[derive(Serialize)]
+struct Tensor<'a> {
+    name: &'a str,
+    datatype: &'static str,
+    shape: Vec<i64>,
+}
+
+/// The full shape of a column: any number of records, then the shape of one.
+pub(crate) fn full_shape(column: &Column) -> Vec<i64> {
+    std::iter::once(-1).chain(column.shape.iter().copied()).collect()
+}
+
+fn tensors(columns: &[Column]) -> Vec<Tensor<'_>> {
+    columns.iter().map(|column| Tensor { name: &column.name, datatype: column.dtype.name(), shape: full_shape(column) }).collect()
+}
+
+/// The platform string of a runtime.
+pub(crate) fn platform(served: &Served) -> String {
+    match served.description().runtime.as_str() {
+        "onnx" => "onnxruntime_onnx".to_owned(),
+        other => format!("shoal_{other}"),
+    }
+}
+
+fn model_page<'a>(catalog: &'a Catalog, served: &'a Served) -> Page<'a> {
+    let description = served.description();
+    Box::new(move || {
+        page(&Metadata {
+            name: &description.name,
+            versions: catalog.versions(&description.name),
+            platform: platform(served),
+            inputs: tensors(&description.signature.inputs),
+            outputs: tensors(&description.signature.outputs),
+        })
+    })
+}
+
+fn ready(catalog: &Catalog) -> Outcome<()> {
+    if catalog.is_ready() { Ok(()) } else { Err(Fault::new(Code::ShuttingDown, "the server is shutting down")) }
+}
+
+fn model_ready<'a>(catalog: &'a Catalog, served: &'a Served) -> Page<'a> {
+    Box::new(move || ready(catalog).and_then(|()| page(&Ready { name: Some(&served.description().name), ready: true })))
+}
+
+#[derive(Serialize)]
+struct Batching<'a> {
+    model: &'a str,
+    version: &'a str,
+    limits: Limits,
+    #[serde(flatten)]
+    history: History,
+}
+
+#[derive(Serialize)]
+struct Limits {
+    max_rows: usize,
+    max_bytes: usize,
+}
+
+fn batching(served: &Served) -> Page<'_> {
+    let description = served.description();
+    let limits = Limits { max_rows: description.policy.max_rows, max_bytes: description.policy.max_bytes };
+    Box::new(move || {
+        page(&Batching { model: &description.name, version: &description.version, limits, history: served.metrics().history() })
+    })
+}
+
+fn metrics(catalog: &Catalog) -> Reply {
+    catalog.all().for_each(|served| served.gauge());
+    let mut reply = Response::new(Full::new(Bytes::from(catalog.metrics.text())));
+    reply.headers_mut().insert(CONTENT_TYPE, OPEN_METRICS);
+    reply
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct IndexRequest {
+    ready: bool,
+}
+
+#[derive(Serialize)]
+struct Indexed<'a> {
+    name: &'a str,
+    version: &'a str,
+    state: &'static str,
+    reason: &'static str,
+}
+
+/// The repository index: every model in every version.
+pub(crate) fn index(catalog: &Catalog, body: &[u8]) -> Outcome<Reply> {
+    let request: IndexRequest = if body.is_empty() { IndexRequest::default() } else { parse(body)? };
+    let state = if catalog.is_ready() { "READY" } else { "UNAVAILABLE" };
+    let listed = catalog.all().filter(|_| !request.ready || catalog.is_ready());
+    let entries: Vec<Indexed<'_>> = listed.map(|served| indexed(served.description(), state)).collect();
+    page(&entries)
+}
+
+fn indexed<'a>(description: &'a Description, state: &'static str) -> Indexed<'a> {
+    Indexed { name: &description.name, version: &description.version, state, reason: "" }
+}
+
+fn parse(body: &[u8]) -> Outcome<IndexRequest> {
+    serde_json::from_slice(body).map_err(|error| {
+        let code = if error.is_data() { Code::InvalidRequest } else { Code::MalformedJson };
+        Fault::new(code, format!("the body is no repository index request: {error}"))
+    })
+}

@@ -1,0 +1,326 @@
+//! Columns in memory: the table that travels through the server.
+//!
+//! A [`Table`] holds its columns in the order of a signature. Fixed-width values lie little-endian and
+//! row-major in one aligned [`Buffer`], so that cutting and joining micro-batches is a memory copy that
+//! does not depend on the dtype. Texts and bytes lie in a list.
+
+use serde::Deserialize;
+
+use crate::fault::{Code, Fault, Outcome};
+
+/// The datatypes of the Open Inference Protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[expect(missing_docs, reason = "the names are the protocol's")]
+pub enum Dtype {
+    Bool,
+    Uint8,
+    Uint16,
+    Uint32,
+    Uint64,
+    Int8,
+    Int16,
+    Int32,
+    Int64,
+    Fp16,
+    Fp32,
+    Fp64,
+    Bytes,
+}
+
+impl Dtype {
+    /// Every dtype.
+    pub const ALL: [Self; 13] = [
+        Self::Bool,
+        Self::Uint8,
+        Self::Uint16,
+        Self::Uint32,
+        Self::Uint64,
+        Self::Int8,
+        Self::Int16,
+        Self::Int32,
+        Self::Int64,
+        Self::Fp16,
+        Self::Fp32,
+        Self::Fp64,
+        Self::Bytes,
+    ];
+
+    /// The name in the protocol.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bool => "BOOL",
+            Self::Uint8 => "UINT8",
+            Self::Uint16 => "UINT16",
+            Self::Uint32 => "UINT32",
+            Self::Uint64 => "UINT64",
+            Self::Int8 => "INT8",
+            Self::Int16 => "INT16",
+            Self::Int32 => "INT32",
+            Self::Int64 => "INT64",
+            Self::Fp16 => "FP16",
+            Self::Fp32 => "FP32",
+            Self::Fp64 => "FP64",
+            Self::Bytes => "BYTES",
+        }
+    }
+
+    /// The dtype of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|dtype| dtype.name() == name)
+    }
+
+    /// Bytes of one value; 0 for `BYTES`.
+    #[must_use]
+    pub const fn width(self) -> usize {
+        match self {
+            Self::Bytes => 0,
+            Self::Bool | Self::Uint8 | Self::Int8 => 1,
+            Self::Uint16 | Self::Int16 | Self::Fp16 => 2,
+            Self::Uint32 | Self::Int32 | Self::Fp32 => 4,
+            Self::Uint64 | Self::Int64 | Self::Fp64 => 8,
+        }
+    }
+}
+
+/// Bytes that start on an 8-byte boundary, so that they can be read as values of any dtype.
+#[derive(Clone, Debug, Default)]
+pub struct Buffer {
+    words: Vec<u64>,
+    length: usize,
+}
+
+impl Buffer {
+    /// An empty buffer with room for `bytes`.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { words: Vec::with_capacity(bytes.div_ceil(8)), length: 0 }
+    }
+
+    /// A copy of `bytes`.
+    #[must_use]
+    pub fn copy_of(bytes: &[u8]) -> Self {
+        let mut buffer = Self::with_capacity(bytes.len());
+        buffer.extend(bytes);
+        buffer
+    }
+
+    /// The bytes written so far.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &bytemuck::cast_slice(&self.words)[..self.length]
+    }
+
+    /// The bytes written so far, to be changed in place.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut bytemuck::cast_slice_mut(&mut self.words)[..self.length]
+    }
+
+    /// Appends.
+    pub fn extend(&mut self, bytes: &[u8]) {
+        let end = self.length + bytes.len();
+        let words = end.div_ceil(8);
+        if words > self.words.len() {
+            self.words.resize(words, 0);
+        }
+        bytemuck::cast_slice_mut(&mut self.words)[self.length..end].copy_from_slice(bytes);
+        self.length = end;
+    }
+
+    /// Forgets what was written, keeps the room.
+    pub fn clear(&mut self) {
+        self.length = 0;
+    }
+
+    /// How many bytes were written.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether nothing was written.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+}
+
+impl PartialEq for Buffer {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
+
+/// The values of one column.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Payload {
+    /// Fixed-width values, little-endian, row-major.
+    Fixed(Buffer),
+    /// Texts or bytes, row-major.
+    Bytes(Vec<Vec<u8>>),
+}
+
+impl Payload {
+    /// An empty payload for a dtype, with room for `values`.
+    #[must_use]
+    pub fn with_capacity(dtype: Dtype, values: usize) -> Self {
+        match dtype {
+            Dtype::Bytes => Self::Bytes(Vec::with_capacity(values)),
+            fixed => Self::Fixed(Buffer::with_capacity(values * fixed.width())),
+        }
+    }
+
+    /// Bytes that the values take.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        match self {
+            Self::Fixed(buffer) => buffer.len(),
+            Self::Bytes(list) => list.iter().map(|item| item.len() + 4).sum(),
+        }
+    }
+
+    /// How many values of that dtype there are.
+    #[must_use]
+    pub fn count(&self, dtype: Dtype) -> usize {
+        match self {
+            Self::Fixed(buffer) => buffer.len() / dtype.width().max(1),
+            Self::Bytes(list) => list.len(),
+        }
+    }
+}
+
+/// One column: `rows` records of `shape` values each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Values {
+    /// The shape of one record; empty for a scalar.
+    pub shape: Vec<usize>,
+    /// The values of all records.
+    pub payload: Payload,
+    /// One flag for each record, true where it is missing; empty when none is.
+    pub missing: Vec<bool>,
+}
+
+impl Values {
+    /// Values of one record.
+    #[must_use]
+    pub fn per_row(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Appends records `start..start + rows` of another column of the same shape; `before` are here already.
+    fn append(&mut self, other: &Self, dtype: Dtype, before: usize, (start, rows): (usize, usize)) {
+        let (from, to) = (start * other.per_row(), (start + rows) * other.per_row());
+        match (&mut self.payload, &other.payload) {
+            (Payload::Fixed(target), Payload::Fixed(source)) => {
+                target.extend(&source.bytes()[from * dtype.width()..to * dtype.width()]);
+            }
+            (Payload::Bytes(target), Payload::Bytes(source)) => target.extend_from_slice(&source[from..to]),
+            (Payload::Fixed(_), Payload::Bytes(_)) | (Payload::Bytes(_), Payload::Fixed(_)) => {}
+        }
+        if !other.missing.is_empty() {
+            self.missing.resize(before, false);
+            self.missing.extend_from_slice(&other.missing[start..start + rows]);
+        } else if !self.missing.is_empty() {
+            self.missing.resize(before + rows, false);
+        }
+    }
+}
+
+/// Records: columns in the order of a signature, all with the same number of rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// How many records.
+    pub rows: usize,
+    /// One entry for each column of the signature.
+    pub columns: Vec<Values>,
+}
+
+impl Table {
+    /// Bytes that all values take.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.columns.iter().map(|column| column.payload.size_bytes()).sum()
+    }
+
+    /// An empty table for `dtypes`, shaped as `like`.
+    #[must_use]
+    pub fn empty_like(like: &Self, dtypes: &[Dtype], rows: usize) -> Self {
+        let columns = like.columns.iter().zip(dtypes).map(|(column, dtype)| Values {
+            shape: column.shape.clone(),
+            payload: Payload::with_capacity(*dtype, rows * column.per_row()),
+            missing: Vec::new(),
+        });
+        Self { rows: 0, columns: columns.collect() }
+    }
+
+    /// Appends records `start..start + rows` of another table of the same columns and shapes.
+    ///
+    /// # Errors
+    /// `Internal` when the shapes differ: the batcher never puts two shapes in one bucket.
+    pub fn append(&mut self, other: &Self, dtypes: &[Dtype], start: usize, rows: usize) -> Outcome<()> {
+        for ((target, source), dtype) in self.columns.iter_mut().zip(&other.columns).zip(dtypes) {
+            if target.shape != source.shape {
+                let message = format!("records of shape {:?} and {:?} met in one micro-batch", target.shape, source.shape);
+                return Err(Fault::new(Code::Internal, message));
+            }
+            target.append(source, *dtype, self.rows, (start, rows));
+        }
+        self.rows += rows;
+        Ok(())
+    }
+
+    /// Forgets the records, keeps the room.
+    pub fn clear(&mut self) {
+        self.rows = 0;
+        for column in &mut self.columns {
+            column.missing.clear();
+            match &mut column.payload {
+                Payload::Fixed(buffer) => buffer.clear(),
+                Payload::Bytes(list) => list.clear(),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn floats(values: &[f32]) -> Table {
+        let payload = Payload::Fixed(Buffer::copy_of(bytemuck::cast_slice(values)));
+        Table { rows: values.len(), columns: vec![Values { shape: vec![], payload, missing: vec![] }] }
+    }
+
+    #[test]
+    fn a_cut_and_joined_table_is_the_table() {
+        let whole = floats(&[1.0, 2.0, 3.0, 4.0, 5.0]);
+        let mut joined = Table::empty_like(&whole, &[Dtype::Fp32], 5);
+        for (start, rows) in [(0, 2), (2, 0), (2, 3)] {
+            joined.append(&whole, &[Dtype::Fp32], start, rows).unwrap();
+        }
+        assert_eq!(joined, whole);
+    }
+
+    #[test]
+    fn missing_flags_follow_their_values() {
+        let mut some = floats(&[1.0, 2.0]);
+        some.columns[0].missing = vec![false, true];
+        let mut joined = Table::empty_like(&some, &[Dtype::Fp32], 4);
+        for part in [&floats(&[9.0]), &some, &floats(&[8.0])] {
+            joined.append(part, &[Dtype::Fp32], 0, part.rows).unwrap();
+        }
+        assert_eq!(joined.columns[0].missing, [false, false, true, false]);
+    }
+
+    #[test]
+    fn two_shapes_never_join() {
+        let one = floats(&[1.0]);
+        let mut other = floats(&[1.0, 2.0]);
+        other.columns[0].shape = vec![2];
+        other.rows = 1;
+        let mut joined = Table::empty_like(&one, &[Dtype::Fp32], 2);
+        assert_eq!(joined.append(&other, &[Dtype::Fp32], 0, 1).unwrap_err().code, Code::Internal);
+    }
+}

@@ -1,0 +1,35 @@
+"""The Rust core. Columns cross the border as `(name, dtype, shape, data, missing)`."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from typing_extensions import Buffer
+
+WireColumn: TypeAlias = tuple[str, str, Sequence[int], Buffer | list[bytes], Buffer | None]
+
+__version__: str
+
+class NativeError(Exception):
+    """A fault of the core: `args` is (code, message, hint or None)."""
+
+class Session:
+    def __init__(self, description: str, model: bytes | str, library: str) -> None: ...
+    def run(self, columns: list[WireColumn]) -> list[WireColumn]: ...
+
+def inspect_onnx(model: bytes | str, library: str) -> str: ...
+
+class Server:
+    def __init__(
+        self,
+        models: list[tuple[str, bytes | str | Callable[[list[WireColumn]], list[WireColumn]]]],
+        *,
+        http: str,
+        grpc: str,
+        library: str,
+    ) -> None: ...
+    @property
+    def http(self) -> str: ...
+    @property
+    def grpc(self) -> str: ...
+    def close(self) -> None: ...
+    def serve_until_signal(self) -> None: ...
