@@ -1,0 +1,136 @@
+"""Rules that hold for every test.
+
+- Random tests are seeded: profile `default` draws the same modest sample every time; profile
+  `prove` (`just prove`) draws many, anew each time, and prints how to repeat what fails.
+- `prove_scale` multiplies the counts of tests without hypothesis (1 here, more in `just prove`).
+- A test that leaves a process behind fails, also if the process has lost its parent.
+- `program("skopeo")` finds a program the system may lack: the test is skipped with that reason, but
+  fails where `CI` is set.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parents[2]
+PROVE_SCALE = int(os.environ.get("SHOAL_PROVE_SCALE", "1"))
+ENDING_PROCESSES_GRACE_S = 3.0
+
+settings.register_profile(
+    "default",
+    derandomize=True,
+    max_examples=50,
+    deadline=None,
+    database=None,
+)
+settings.register_profile(
+    "prove",
+    derandomize=False,
+    max_examples=50 * PROVE_SCALE,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile(os.environ.get("SHOAL_HYPOTHESIS_PROFILE", "default"))
+
+
+COUNTS = Counter({"tests": 0, "cases": 0})
+PASSING_EXAMPLES = re.compile(r"- (\d+) passing")
+PR_SET_CHILD_SUBREAPER = 36  # Source: Linux, include/uapi/linux/prctl.h
+
+
+def pytest_configure() -> None:
+    """Become the parent of orphans, so that none hides from `no_process_is_left_behind`."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Count the random cases of a test: hypothesis counts its own, others record "cases"."""
+    drawn = PASSING_EXAMPLES.findall(getattr(item, "hypothesis_statistics", ""))
+    recorded = [value for name, value in item.user_properties if name == "cases"]
+    COUNTS["cases"] += sum(int(str(count)) for count in (*drawn, *recorded))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Count the tests that passed."""
+    COUNTS["tests"] += report.when == "call" and report.passed
+
+
+def pytest_sessionfinish() -> None:
+    """Tell `just prove` the counts."""
+    if path := os.environ.get("SHOAL_PROVE_COUNTS"):
+        Path(path).write_text(json.dumps(COUNTS), encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def program() -> Callable[[str], str]:
+    """Finds the path of a program which the system may lack; `just doctor` names its package."""
+
+    def find(name: str) -> str:
+        path = shutil.which(name)
+        if path is None and os.environ.get("CI"):
+            pytest.fail(f"{name} is missing: see `just doctor`")
+        if path is None:
+            pytest.skip(f"{name} is not installed: see `just doctor`")
+        return path
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """Where the repository lies."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def prove_scale() -> int:
+    """By how much a test may multiply its counts: 1 in `just test`."""
+    return PROVE_SCALE
+
+
+def _children() -> dict[int, str]:
+    """Command lines of the live processes started by this one, by process id; no zombies."""
+    found = {}
+    for task in Path("/proc/self/task").glob("*/children"):
+        for child in task.read_text().split():
+            process = Path("/proc", child)
+            try:
+                state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if state != "Z" and "multiprocessing.resource_tracker" not in command:
+                found[int(child)] = command.strip()
+    return found
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left_behind() -> Iterator[None]:
+    """Fails the test that leaves a child process running, and ends the process."""
+    before = _children()
+    yield
+    ends_at = time.monotonic() + ENDING_PROCESSES_GRACE_S
+    while left := {pid: command for pid, command in _children().items() if pid not in before}:
+        if time.monotonic() > ends_at:
+            for pid in left:
+                os.kill(pid, signal.SIGKILL)
+            pytest.fail(f"processes left behind: {left}")
+        time.sleep(0.02)

@@ -1,0 +1,1 @@
+"""Programs of the house: what `just` runs beside ruff, mypy, cargo and pytest."""
