@@ -1,0 +1,64 @@
+"""Split, process, merge: records cut into micro-batches, answered in parallel, and put together.
+
+    answers = process(split(table, by=rows(1024)), function, workers=4)
+    summary = process(split(table, by=rows(1024)), function, merge=[count(), mean("score")])
+
+Read the names with the room's, `batch.bytes(65536)`, `batch.sum("x")`: some are also builtins.
+Rules: `_split` says how data is cut, `_process` how functions run, `_merges` how answers become
+one, `_workers` how records travel between processes, `_dispatch` how mixed records are answered.
+"""
+
+from shoal.batch._dispatch import ByType, by_type
+from shoal.batch._merges import (
+    EQUAL,
+    Exactness,
+    Merge,
+    Merges,
+    Partial,
+    confusion_matrix,
+    count,
+    histogram,
+    max,
+    mean,
+    merge,
+    min,
+    nulls,
+    rank_error,
+    relative,
+    sum,
+    variance,
+)
+from shoal.batch._process import Workers, process, processes, threads
+from shoal.batch._split import Split, bytes, key, rows, split, time
+
+__all__ = [
+    "EQUAL",
+    "ByType",
+    "Exactness",
+    "Merge",
+    "Merges",
+    "Partial",
+    "Split",
+    "Workers",
+    "by_type",
+    "bytes",
+    "confusion_matrix",
+    "count",
+    "histogram",
+    "key",
+    "max",
+    "mean",
+    "merge",
+    "min",
+    "nulls",
+    "process",
+    "processes",
+    "rank_error",
+    "relative",
+    "rows",
+    "split",
+    "sum",
+    "threads",
+    "time",
+    "variance",
+]

@@ -1,0 +1,1 @@
+"""Worker processes: a function found by name, records sent as Arrow, answers received."""
