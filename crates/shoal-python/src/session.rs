@@ -50,7 +50,7 @@ impl Session {
     fn run<'py>(&self, py: Python<'py>, columns: &Bound<'py, PyList>) -> PyResult<Bound<'py, PyList>> {
         let columns = received(columns)?;
         let answer = py.detach(|| {
-            let table = admit(&self.description, columns)?;
+            let table = admit(&self.description, columns, usize::MAX)?;
             self.model.lock().unwrap_or_else(PoisonError::into_inner).run(&table)
         });
         sent(py, &self.description.signature.outputs, &outcome(answer)?)

@@ -73,14 +73,15 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn decode_all(body: &[u8], header_length: Option<usize>) {
+    let body_bytes = body.len();
     let description = Description::from_json(DESCRIPTION).unwrap();
     if let Ok(columns) = predict::decode(body, &Form::new(&description)) {
-        drop(admit(&description, columns));
+        drop(admit(&description, columns, body_bytes));
     }
     let Ok((header, raw)) = binary::split(body, header_length) else { return };
     let Ok(mut request) = decode(header, &description.signature.inputs) else { return };
     if binary::fill(&mut request, raw).is_ok() {
-        drop(admit(&description, request.columns));
+        drop(admit(&description, request.columns, body_bytes));
     }
 }
 
@@ -103,8 +104,9 @@ fn grpc_tensors_panic_no_decoder() {
     let description = Description::from_json(DESCRIPTION).unwrap();
     run(&(vec(input, 0..4), vec(vec(any::<u8>(), 0..40), 0..4)), |(inputs, raw)| {
         let message = crate::grpc::message(inputs, raw);
+        let body_bytes = message.encoded_len();
         if let Ok(columns) = decode_message(message) {
-            drop(admit(&description, columns));
+            drop(admit(&description, columns, body_bytes));
         }
     });
 }

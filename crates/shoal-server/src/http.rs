@@ -108,7 +108,7 @@ async fn on_predict(catalog: &Catalog, request: Request<Incoming>, start: Instan
 
 async fn answer_predict(served: &Served, body: &[u8]) -> Outcome<Reply> {
     let description = served.description();
-    let table = admit(description, predict::decode(body, served.form())?)?;
+    let table = admit(description, predict::decode(body, served.form())?, body.len())?;
     let answer = served.infer(table, Wishes::default()).await?;
     let mut out = Vec::with_capacity(64);
     let column = description.signature.outputs.first().ok_or_else(|| Fault::new(Code::UnsupportedModel, "the model has no outputs"))?;
@@ -133,7 +133,7 @@ async fn answer_infer(served: &Served, body: &[u8], header_length: Option<usize>
     binary::fill(&mut request, raw)?;
     let names = request.outputs.as_ref().map(|outputs| outputs.iter().map(|(name, _)| name.as_str()));
     answer::chosen(description, names)?;
-    let table = admit(description, std::mem::take(&mut request.columns))?;
+    let table = admit(description, std::mem::take(&mut request.columns), body.len())?;
     let wishes = wishes(served, request.priority, request.timeout_us.map(Duration::from_micros));
     let answer = served.infer(table, wishes).await?;
     answer::write(description, &request, &answer)

@@ -9,9 +9,6 @@ use crate::fault::{Code, Fault, Outcome};
 use crate::missing;
 use crate::values::{Dtype, Payload, Table, Values};
 
-/// Records in one request, at most: records without any bytes cost the sender nothing, so bytes are no bound.
-const RECORDS_LIMIT: usize = 1 << 24;
-
 /// A column as a request carries it.
 #[derive(Clone, Debug)]
 pub struct Received {
@@ -37,11 +34,13 @@ impl Received {
     }
 }
 
-/// Brings the columns of a request into the order of the signature.
+/// Brings the columns of a request into the order of the signature. The message had `message_bytes`; no column
+/// may have more values than that, counting a dimension of 0 as 1, so that a short message cannot announce a
+/// large table.
 ///
 /// # Errors
 /// `DuplicateColumn`, `UnexpectedColumn`, `MissingColumn`, `WrongDtype`, `WrongShape`, `NullNotAllowed`.
-pub fn admit(description: &Description, received: Vec<Received>) -> Outcome<Table> {
+pub fn admit(description: &Description, received: Vec<Received>, message_bytes: usize) -> Outcome<Table> {
     let columns = &description.signature.inputs;
     let mut slots: Vec<Option<Received>> = columns.iter().map(|_| None).collect();
     for column in received {
@@ -55,6 +54,7 @@ pub fn admit(description: &Description, received: Vec<Received>) -> Outcome<Tabl
     let mut table = Table { rows: rows.unwrap_or(0), columns: Vec::with_capacity(columns.len()) };
     for (column, slot) in columns.iter().zip(slots) {
         let received = slot.ok_or_else(|| absent(columns, &column.name))?;
+        check_extent(&received, message_bytes)?;
         table.columns.push(fit(column, received, table.rows)?);
         if description.runtime == "onnx" {
             check_texts(column, &table.columns[table.columns.len() - 1].payload)?;
@@ -62,6 +62,19 @@ pub fn admit(description: &Description, received: Vec<Received>) -> Outcome<Tabl
     }
     missing::settle(&mut table, description)?;
     Ok(table)
+}
+
+fn check_extent(received: &Received, message_bytes: usize) -> Outcome<()> {
+    let extent = received.shape.iter().try_fold(1_usize, |product, dim| product.checked_mul((*dim).max(1)));
+    let is_empty = received.shape.first() == Some(&0);
+    if is_empty || extent.is_some_and(|extent| extent <= message_bytes) {
+        return Ok(());
+    }
+    let message = format!(
+        "column {:?} has shape {:?}, more values than its message of {message_bytes} bytes can hold",
+        received.name, received.shape
+    );
+    Err(Fault::new(Code::WrongShape, message))
 }
 
 /// The fault for a column that the signature does not have.
@@ -114,12 +127,6 @@ fn record_shape(column: &Column, full: &[usize], rows: usize) -> Outcome<Vec<usi
     };
     let (first, rest) = full.split_first().ok_or_else(wrong)?;
     let rest = if column.shape.is_empty() && rest == [1] { &[] } else { rest };
-    if rows > RECORDS_LIMIT {
-        return Err(Fault::new(
-            Code::WrongShape,
-            format!("column {:?} has {rows} records; a request has {RECORDS_LIMIT} at most", column.name),
-        ));
-    }
     let fits = *first == rows
         && rest.len() == column.shape.len()
         && column.shape.iter().zip(rest).all(|(want, have)| *want < 0 || usize::try_from(*want).ok() == Some(*have));
@@ -173,12 +180,12 @@ mod tests {
     }
 
     fn code_of(received: Vec<Received>) -> Code {
-        admit(&description(), received).unwrap_err().code
+        admit(&description(), received, 1000).unwrap_err().code
     }
 
     #[test]
     fn columns_come_out_in_signature_order() {
-        let table = admit(&description(), vec![b(&["x"]), a(&[1, 2], &[1.0, 2.0])]).unwrap();
+        let table = admit(&description(), vec![b(&["x"]), a(&[1, 2], &[1.0, 2.0])], 1000).unwrap();
         assert_eq!((table.rows, table.columns[0].shape.as_slice(), table.columns[1].shape.as_slice()), (1, &[2][..], &[][..]));
     }
 
@@ -186,7 +193,7 @@ mod tests {
     fn a_scalar_column_may_come_as_a_matrix_of_one_column() {
         let mut matrix = b(&["x", "y"]);
         matrix.shape = vec![2, 1];
-        assert!(admit(&description(), vec![matrix, a(&[2, 2], &[0.0; 4])]).is_ok());
+        assert!(admit(&description(), vec![matrix, a(&[2, 2], &[0.0; 4])], 1000).is_ok());
     }
 
     #[test]
@@ -212,7 +219,7 @@ mod tests {
     fn a_missing_value_becomes_what_the_binding_says_or_is_refused() {
         let mut holes = a(&[1, 2], &[1.0, 2.0]);
         holes.missing = vec![false, true];
-        let table = admit(&description(), vec![holes.clone(), b(&["x"])]).unwrap();
+        let table = admit(&description(), vec![holes.clone(), b(&["x"])], 1000).unwrap();
         let Payload::Fixed(buffer) = &table.columns[0].payload else { panic!("fixed") };
         assert!(bytemuck::cast_slice::<u8, f32>(buffer.bytes())[1].is_nan());
         let mut text = b(&["x"]);

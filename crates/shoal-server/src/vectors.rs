@@ -65,7 +65,7 @@ fn received(vector: &Vector) -> Outcome<(InferRequest, Table)> {
     binary::fill(&mut request, raw)?;
     chosen(&description, request.outputs.as_ref().map(|outputs| outputs.iter().map(|(name, _)| name.as_str())))?;
     let columns = std::mem::take(&mut request.columns);
-    Ok((request, admit(&description, columns)?))
+    Ok((request, admit(&description, columns, body.len())?))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use prost::Message;
 use tokio::sync::watch;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
@@ -179,8 +180,9 @@ async fn infer(served: &Served, mut request: ModelInferRequest, patience: Option
     let outputs = std::mem::take(&mut request.outputs);
     let names = (!outputs.is_empty()).then(|| outputs.iter().map(|output| output.name.as_str()));
     let indices = chosen(description, names)?;
+    let message_bytes = request.encoded_len();
     let columns = tensors::received(std::mem::take(&mut request.inputs), &request.raw_input_contents)?;
-    let table = admit(description, columns)?;
+    let table = admit(description, columns, message_bytes)?;
     let deadline = timeout.into_iter().chain(patience).min();
     let answer = served.infer(table, wishes(served, priority, deadline)).await?;
     let mut response = ModelInferResponse {

@@ -298,7 +298,7 @@ mod tests {
 
     fn table(description: &str, body: &str) -> Outcome<Table> {
         let description = Description::from_json(description)?;
-        admit(&description, decode(body.as_bytes(), &Form::new(&description))?)
+        admit(&description, decode(body.as_bytes(), &Form::new(&description))?, body.len())
     }
 
     fn floats(table: &Table) -> Vec<f32> {
