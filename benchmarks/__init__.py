@@ -1,0 +1,1 @@
+"""Benchmarks: one folder per question; `python benchmarks/run.py NAME` runs one."""

@@ -1,0 +1,33 @@
+"""Runs a benchmark by name: `python benchmarks/run.py serve [options]`.
+
+Each benchmark is a folder beside this file; `--help` after its name lists its options.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import typer
+
+# Run as a script, this file's folder is on the path and the repository's root is not.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.serve import main as serve
+
+app = typer.Typer(
+    help="Runs a benchmark by name.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("serve")(serve)
+
+
+@app.callback()
+def names() -> None:
+    """With a callback, Typer keeps the name of a lone command."""
+
+
+if __name__ == "__main__":
+    app()
