@@ -51,11 +51,13 @@ impl Served {
     pub(crate) fn new(description: Description, executor: &mut dyn Executor, metrics: ModelMetrics) -> Self {
         let policy = description.policy;
         let limits = Limits { max_rows: policy.max_rows, max_bytes: policy.max_bytes, queue_rows: QUEUE_ROWS, queue_bytes: QUEUE_BYTES };
-        let inline = description.runtime == "onnx" && is_quick(&description, executor);
+        let has_variable_shapes = description.signature.inputs.iter().any(|column| column.shape.contains(&-1));
+        // How long a record of variable shape takes is not known before it is there.
+        let inline = description.runtime == "onnx" && !has_variable_shapes && is_quick(&description, executor);
         Self {
             place: if inline { Place::Inline(Notify::new()) } else { Place::Thread(Condvar::new()) },
             queue: Mutex::new(Queue::new(limits, description.output_dtypes())),
-            has_variable_shapes: description.signature.inputs.iter().any(|column| column.shape.contains(&-1)),
+            has_variable_shapes,
             form: Form::new(&description),
             metrics,
             epoch: Instant::now(),

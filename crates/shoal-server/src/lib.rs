@@ -1,8 +1,8 @@
 //! The server of Shoal, and the runtimes that it shares with Python.
 //!
-//! Follow one request: [`listen`](crate::server) accepts it, `http` or `grpc` decodes it into a
-//! [`values::Table`], `engine` puts it into the queue of its model, the queue closes a micro-batch when an
-//! executor is free, an [`executor::Executor`] runs it, and the answer travels the same way back.
+//! Follow one request: [`server`] accepts its connection, `http` or `grpc` reads it, `json` or `binary` decodes
+//! it, [`intake`] holds it to the signature, [`engine`] puts it into the [`queue`] of its model, where it
+//! travels in a [`flight`] through an [`executor`] such as [`onnx`]; the answer goes the same way back.
 
 mod answer;
 mod binary;

@@ -27,6 +27,8 @@ use crate::{grpc, http};
 
 /// A client that does not finish its headers in this time is dropped.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long draining waits for clients that are slow to finish their requests or to read their answers.
+const DRAIN_LIMIT: Duration = Duration::from_secs(25);
 /// The stack of the event loop; no input may need more.
 const STACK_BYTES: usize = 2 << 20;
 
@@ -158,7 +160,8 @@ fn run(catalog: &Arc<Catalog>, executors: Executors, listeners: (TcpListener, Tc
         let grpc = tokio::net::TcpListener::from_std(listeners.1).map_err(internal)?;
         let grpc = tokio::spawn(grpc::serve(Arc::clone(catalog), grpc, stopped.clone()));
         accept(catalog, http, stopped).await;
-        let served = grpc.await.unwrap_or_else(|error| Err(Fault::new(Code::Internal, format!("gRPC ended: {error}"))));
+        let served = tokio::time::timeout(DRAIN_LIMIT, grpc).await.unwrap_or(Ok(Ok(())));
+        let served = served.unwrap_or_else(|error| Err(Fault::new(Code::Internal, format!("gRPC ended: {error}"))));
         catalog.all().for_each(|served| served.drain());
         for executor in running {
             finish(executor).await;
@@ -192,7 +195,9 @@ async fn accept(catalog: &Arc<Catalog>, listener: tokio::net::TcpListener, mut s
     }
     drop(listener);
     catalog.drain();
-    while connections.join_next().await.is_some() {}
+    let all = async { while connections.join_next().await.is_some() {} };
+    // What is left after the limit is dropped, so that one slow client cannot keep the server alive.
+    drop(tokio::time::timeout(DRAIN_LIMIT, all).await);
 }
 
 async fn connection(catalog: Arc<Catalog>, stream: TcpStream, mut stopped: watch::Receiver<bool>) {
