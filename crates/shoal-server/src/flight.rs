@@ -1,6 +1,6 @@
 //! A micro-batch on its way through a model.
 //!
-//! A [`Flight`] holds the rows of its members, runs them in one call, and keeps one answer for each member.
+//! A flight holds the rows of its members, runs them in one call, and keeps one answer for each member.
 //! When a call fails and the model is pure, the members are bisected and run again, so that one bad record
 //! fails its own request alone: at most `2 * k * log2(n)` further calls for `k` bad requests among `n`.
 //! A model that is not pure is never called twice with a record: all members get the error.

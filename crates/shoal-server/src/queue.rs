@@ -1,7 +1,7 @@
 //! The requests of one model: who waits, who is being run, and the parts that are already answered.
 //!
 //! Pure bookkeeping around a [`Batcher`]: no clock and no waiting. Every accepted request leaves in exactly
-//! one way: its answer is sent once, or its caller gave it up ([`Queue::forget`]). Answers find their request
+//! one way: its answer is sent once, or its caller gave it up (`forget`). Answers find their request
 //! by a number that is never used twice, so rows that come back late cannot reach somebody else.
 
 use std::collections::HashMap;

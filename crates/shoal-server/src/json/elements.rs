@@ -69,6 +69,11 @@ impl<'c> Sink<'c> {
         Ok(())
     }
 
+    /// How many nulls there were, if there was nothing else.
+    pub(super) fn leading_nulls(&self) -> Option<usize> {
+        (self.leaf_depth.is_none() && self.leading_nulls > 0).then_some(self.leading_nulls)
+    }
+
     /// Everything was read; with nothing but nulls they are records, or values if that is what `records` says.
     pub(super) fn finish(&mut self, records: Option<usize>) -> Result<(), Fault> {
         let is_value = records.is_some_and(|records| records != self.leading_nulls);

@@ -73,20 +73,20 @@ struct Records<'f> {
 
 impl Records<'_> {
     fn by_position(mut self) -> Outcome<Vec<Received>> {
-        self.positional.finish(None)?;
         let column = &self.form.inputs[0];
         if self.form.inputs.len() > 1 {
             return Err(several(self.form));
         }
-        let want = column.shape.len().max(1);
-        let mut shape = self.positional.dims;
-        if shape.len() == want {
-            shape.insert(0, 1);
-        }
-        if shape.contains(&usize::MAX) {
-            shape = vec![0];
-            shape.extend(column.shape.iter().map(|dim| usize::try_from(*dim).unwrap_or(0)));
-        }
+        let record = self.positional.record_shape();
+        // Nothing but nulls: as many as a record has values are one record, otherwise each is a record.
+        let are_records = self.positional.leading_nulls().is_some_and(|nulls| nulls != record.iter().product::<usize>());
+        self.positional.finish((!are_records).then_some(usize::MAX))?;
+        let shape = match self.positional.dims.as_slice() {
+            [0] => [&[0], record.as_slice()].concat(),
+            [records] if are_records => [&[*records], record.as_slice()].concat(),
+            dims if dims.len() == column.shape.len().max(1) => [&[1], dims].concat(),
+            dims => dims.to_vec(),
+        };
         Ok(vec![Received {
             name: column.name.clone(),
             dtype: column.dtype,
@@ -319,6 +319,14 @@ mod tests {
     }
 
     #[test]
+    fn nothing_but_nulls_is_one_record_or_that_many() {
+        assert_eq!(table(ONE, r#"{"features":[null,null]}"#).unwrap().rows, 1);
+        assert_eq!(table(ONE, r#"{"features":[null,null,null]}"#).unwrap().rows, 3);
+        assert_eq!(table(ONE, r#"{"features":[null,[1,2]]}"#).unwrap().rows, 2);
+        assert_eq!(table(ONE, r#"{"features":[]}"#).unwrap().rows, 0);
+    }
+
+    #[test]
     fn features_pack_by_name_whatever_their_order() {
         let records = table(ONE, r#"{"features":[{"b":2,"a":1},{"a":3,"b":4}]}"#).unwrap();
         assert_eq!(floats(&records), [1.0, 2.0, 3.0, 4.0]);
@@ -336,6 +344,7 @@ mod tests {
     fn every_wrong_form_is_refused_by_name() {
         for (body, want) in [
             (r#"{"features":[1]}"#, Code::WrongShape),
+            (r#"{"features":[[],[1,2]]}"#, Code::WrongShape),
             (r#"{"features":[[1,2],[3]]}"#, Code::WrongShape),
             (r#"{"features":[[1,2],3]}"#, Code::WrongShape),
             (r#"{"features":[1,"x"]}"#, Code::WrongDtype),
