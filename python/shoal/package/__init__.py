@@ -1,0 +1,50 @@
+"""A sealed model on disk: build, open, inspect, verify.
+
+- A package is an OCI image layout directory; its digest is that of its image manifest and depends
+  on its content only. One flipped bit in any file is refused.
+- Building is atomic, and proves the model first: against the original, and against law 1.
+- Opening, inspecting and verifying digests never run a package's code.
+- Importing this room loads nothing heavy; `build` and `verify` import what they need when called.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shoal.package._package import Package, open
+from shoal.package._read import Attestation
+
+if TYPE_CHECKING:
+    from shoal.package._build import Settings, build
+    from shoal.package._verify import Inspection, Verification, inspect, verify
+
+__all__ = [
+    "Attestation",
+    "Inspection",
+    "Package",
+    "Settings",
+    "Verification",
+    "build",
+    "inspect",
+    "open",
+    "verify",
+]
+
+_LAZY = {
+    "Inspection": "_verify",
+    "Settings": "_build",
+    "Verification": "_verify",
+    "build": "_build",
+    "inspect": "_verify",
+    "verify": "_verify",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads what needs numpy and pyarrow when it is first asked for."""
+    from importlib import import_module
+
+    if name not in _LAZY:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -1,0 +1,260 @@
+"""Seals models: export, proof, law 1, golden rows, then one atomic write.
+
+| given | sealed as | proved by |
+|---|---|---|
+| a fitted scikit-learn estimator or pipeline | ONNX | the original, on >= 200 held-out rows |
+| an ONNX file, by path or as bytes | ONNX | law 1; golden rows are its own answers |
+| a Python function or class, or its name `module:object` | its source | the same |
+
+Nothing is written before everything has been proved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from shoal import runtime
+from shoal.errors import InvalidRequestError, PathError
+from shoal.package import _golden, _names
+from shoal.package._frames import to_batch
+from shoal.package._inputs import inputs_of
+from shoal.package._law import check_batch_independence
+from shoal.package._onnx_file import OnnxFile, bind, read_onnx
+from shoal.package._package import Package, open
+from shoal.package._proof import check_agreement, check_rows
+from shoal.package._python_source import SOURCE_DIRECTORY, collect
+from shoal.package._rows import rows_of
+from shoal.package._sklearn import export, is_estimator
+from shoal.package._synthetic import synthetic_rows
+from shoal.package._write import write_layout
+from shoal.runtime import Binding, Description, FilesInMemory, Policy, Tolerance
+from shoal.values import Signature, infer_columns, split_by_shape
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from os import PathLike
+
+    import pyarrow as pa
+
+    from shoal.package._rows import Rows
+    from shoal.runtime import Model
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is rarely said when a package is built.
+
+    Attributes:
+        policy: Limits of one micro-batch.
+        tolerance: How far the floats of two answers to the same record may differ.
+        missing: What a null becomes, by input column; float columns of an estimator become NaN.
+        features: For an ONNX file: the names that pack into a `[k]` input, by input column.
+        requirements: For Python: distributions, as NAME or NAME==VERSION; None finds them.
+        source: For Python: a directory to take whole, instead of the modules imported.
+    """
+
+    policy: Policy = field(default_factory=Policy)
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    missing: Mapping[str, str | int | float] = field(default_factory=dict)
+    features: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    requirements: Sequence[str] | None = None
+    source: str | PathLike[str] | None = None
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A package before its golden rows: described, opened, and asked for its rows."""
+
+    description: Description
+    files: Mapping[str, bytes | Path]
+    model: Model
+    rows: Rows
+    answers: Rows | None
+
+
+@dataclass(frozen=True)
+class _Request:
+    name: str
+    version: str
+    example: Any
+    weak_proof: bool
+    settings: Settings
+
+
+def build(  # noqa: PLR0913 - said once for each package; what is rare is in Settings
+    model: object,
+    *,
+    name: str,
+    version: str,
+    output: str | PathLike[str],
+    example: Any = None,
+    weak_proof: bool = False,
+    settings: Settings | None = None,
+) -> Package:
+    """Seals a model.
+
+    Args:
+        model: A fitted scikit-learn estimator or pipeline; an ONNX file as path or bytes; a Python
+            function from table to table, a class with `predict`, or `module:object`.
+        name: The package's name: small letters and digits, with . _ or - between.
+        version: The package's version: letters, digits, . _ or -.
+        output: A directory that is not there yet, or empty, or holds this very package.
+        example: Rows of input. For an estimator at least 200 rows **that it was not fitted on**:
+            the export has to answer them as the original does. A table, frame, matrix or
+            dictionary of columns; Python models need it to learn their columns.
+        weak_proof: Accept fewer than 200 rows.
+        settings: What is rarely said.
+
+    Returns:
+        The package, opened from disk.
+
+    Raises:
+        InvalidRequestError: a name, the version or the example is of no use.
+        UnsupportedModelError: the model cannot be sealed; the message says why.
+        ProofError: the export disagrees with the original, or there are too few rows.
+        BatchDependenceError: answers depend on who shares the batch.
+        RequirementError: a library is missing here.
+        StorageError: the package cannot be written; nothing half-written stays.
+    """
+    _names.check_names(name, version)
+    settings = settings or Settings()
+    request = _Request(name, version, example, weak_proof, settings)
+    draft = _draft(model, request)
+    check_batch_independence(draft.model, draft.rows, settings.tolerance)
+    golden = "none" if draft.answers is None else _golden.choose(draft.rows, draft.answers)
+    description = msgspec.structs.replace(draft.description, golden=golden)
+    target = Path(output).absolute()
+    write_layout(target, description, draft.files)
+    return open(target)
+
+
+def _draft(model: Any, request: _Request) -> _Draft:
+    if isinstance(model, bytes | Path) or (isinstance(model, str) and ":" not in model):
+        return _onnx_draft(read_onnx(Path(model) if isinstance(model, str) else model), request)
+    if hasattr(model, "SerializeToString"):
+        return _onnx_draft(read_onnx(model.SerializeToString(deterministic=True)), request)
+    if is_estimator(model):
+        return _estimator_draft(model, request)
+    if isinstance(model, str) or callable(model):
+        return _python_draft(model, request)
+    message = f"a {type(model).__name__} cannot be sealed"
+    hint = "Give a fitted estimator, an ONNX file, a function, or module:object."
+    raise InvalidRequestError(message, hint=hint)
+
+
+def _estimator_draft(model: Any, request: _Request) -> _Draft:
+    _need_example(request, "proves the export against the original")
+    inputs = inputs_of(model, request.example, request.settings.missing)
+    batch, tolerance = inputs.batch, request.settings.tolerance
+    check_rows(batch.num_rows, weak_proof=request.weak_proof)
+    exported = export(model, inputs)
+    description = _described(request, "onnx", exported.signature, exported.binding)
+    opened = runtime.load(description, FilesInMemory(exported.file.files()))
+    answers = check_agreement(opened, batch, exported.references, tolerance)
+    rows = rows_of(batch, description.signature.inputs)
+    return _Draft(description, exported.file.files(), opened, rows, answers)
+
+
+def _onnx_draft(file: OnnxFile, request: _Request) -> _Draft:
+    signature, binding = bind(file)
+    signature, binding = _with_settings(signature, binding, request.settings)
+    description = _described(request, "onnx", signature, binding)
+    opened = runtime.load(description, FilesInMemory(file.files()))
+    if request.example is None:
+        rows = synthetic_rows(opened)
+        return _Draft(description, file.files(), opened, rows, None)
+    batch = runtime.packed(to_batch(request.example, signature.inputs), description)
+    return _answered(description, file.files(), opened, batch)
+
+
+def _python_draft(model: object, request: _Request) -> _Draft:
+    _need_example(request, "shows which columns the model takes and gives")
+    settings = request.settings
+    place = None if settings.source is None else Path(settings.source)
+    if place is not None and not place.is_dir():
+        message = f"{place} is not a directory of source"
+        raise PathError(message)
+    source = collect(model, source=place, requirements=settings.requirements)
+    binding = Binding(file=SOURCE_DIRECTORY, object=source.object)
+    batch = to_batch(request.example)
+    inputs = infer_columns(batch)
+    signature = Signature(inputs=inputs, outputs=inputs)
+    description = _described(request, "python", signature, binding, source.requirements)
+    files = FilesInMemory(source.all_files())
+    outputs = runtime.infer_outputs(description, files, batch)
+    signature = Signature(inputs=inputs, outputs=outputs)
+    description = msgspec.structs.replace(description, signature=signature)
+    opened = runtime.load(description, files, allow_code=True)
+    return _answered(description, source.all_files(), opened, batch)
+
+
+def _answered(
+    description: Description,
+    files: Mapping[str, bytes | Path],
+    model: Model,
+    batch: pa.RecordBatch,
+) -> _Draft:
+    """A draft whose golden answers are the model's own; rows of one shape only."""
+    if not batch.num_rows:
+        message = "the example has no rows"
+        raise InvalidRequestError(message)
+    part = split_by_shape(batch, description.signature.inputs)[0].batch
+    rows = rows_of(part, description.signature.inputs)
+    answers = rows_of(model.predict(part), description.signature.outputs)
+    return _Draft(description, files, model, rows, answers)
+
+
+def _described(
+    request: _Request,
+    kind: Any,
+    signature: Signature,
+    binding: Binding,
+    requirements: tuple[str, ...] = (),
+) -> Description:
+    return Description(
+        format=1,
+        name=request.name,
+        version=request.version,
+        runtime=kind,
+        pure=True,
+        signature=signature,
+        binding=binding,
+        policy=request.settings.policy,
+        tolerance=request.settings.tolerance,
+        golden="none",
+        requirements=requirements,
+    )
+
+
+def _with_settings(
+    signature: Signature, binding: Binding, settings: Settings
+) -> tuple[Signature, Binding]:
+    """Features and stated values for nulls, which an ONNX file itself cannot say."""
+    known = {column.name for column in signature.inputs}
+    if unknown := sorted({*settings.missing, *settings.features} - known):
+        message = f"the settings name {unknown[0]!r}, which is no input of the model"
+        raise InvalidRequestError(message, hint=f"The inputs are {', '.join(sorted(known))}.")
+    columns = tuple(
+        msgspec.structs.replace(column, nullable=column.name in settings.missing)
+        for column in signature.inputs
+    )
+    bound = tuple(
+        msgspec.structs.replace(
+            each,
+            missing=settings.missing.get(each.column),
+            features=tuple(settings.features.get(each.column, ())) or None,
+        )
+        for each in binding.inputs
+    )
+    signature = msgspec.structs.replace(signature, inputs=columns)
+    return signature, msgspec.structs.replace(binding, inputs=bound)
+
+
+def _need_example(request: _Request, why: str) -> None:
+    if request.example is None:
+        message = "there are no example rows"
+        raise InvalidRequestError(message, hint=f"Give example=...: it {why}.")

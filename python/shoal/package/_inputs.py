@@ -1,0 +1,157 @@
+"""How example rows reach a scikit-learn model and its export: the same numbers for both.
+
+| rows | inputs of the package |
+|---|---|
+| a matrix, or a frame of numbers only | one column `[k]`, packed from features by name |
+| a frame of numbers and text, or one whose columns are chosen by name | one column each, `[N,1]` |
+| texts | one column of text |
+
+Floats are sealed as FP32, so the original is asked with the numbers rounded to FP32 too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from shoal.errors import InvalidRequestError, UnsupportedModelError
+from shoal.package._estimator import selects_by_name, takes_text
+from shoal.package._frames import is_frame, matrix_of, to_batch
+from shoal.runtime import InputBinding
+from shoal.values import Column, Dtype
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shoal.package._rows import Array
+
+    Missing = Mapping[str, str | int | float]
+
+_DTYPES = {"f": Dtype.FP32, "i": Dtype.INT64, "u": Dtype.INT64, "b": Dtype.BOOL}
+_ARROW = {Dtype.FP32: pa.float32(), Dtype.INT64: pa.int64(), Dtype.BOOL: pa.bool_()}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Example rows, once for the export and once for the original."""
+
+    columns: tuple[Column, ...]
+    bindings: tuple[InputBinding, ...]
+    batch: pa.RecordBatch
+    original: Any
+
+
+def inputs_of(model: Any, example: Any, missing: Missing) -> Inputs:
+    """Reads example rows for a fitted model.
+
+    Args:
+        model: A fitted estimator.
+        example: A matrix, a frame, a table or a list of texts.
+        missing: What a null becomes, by the name of its column; floats become NaN without it.
+
+    Raises:
+        InvalidRequestError: the rows are not a table of numbers and text.
+        UnsupportedModelError: a text is missing and nothing says what it becomes.
+    """
+    if takes_text(model):
+        return _text(example)
+    if isinstance(example, pa.RecordBatch | pa.Table):
+        batch = to_batch(example)
+        if batch.num_columns == 1 and hasattr(batch.column(0).type, "value_type"):
+            return _matrix(model, matrix_of(batch.column(0)), name=batch.schema.names[0])
+        example = batch.to_pandas()
+    if is_frame(example):
+        kinds = {kind.kind for kind in example.dtypes}
+        if kinds <= set("fiu") and not selects_by_name(model):
+            return _matrix(model, example.to_numpy(), features=tuple(map(str, example.columns)))
+        return _frame(example, missing)
+    return _matrix(model, np.asarray(example))
+
+
+def _matrix(
+    model: Any, values: Array, *, name: str = "X", features: tuple[str, ...] | None = None
+) -> Inputs:
+    if values.ndim != 2 or values.dtype.kind not in "fiub":  # noqa: PLR2004 - records, features
+        message = f"the example has {values.ndim} dimensions of {values.dtype}"
+        hint = "Give a matrix of numbers (records, features), or a frame with named columns."
+        raise InvalidRequestError(message, hint=hint)
+    named = getattr(model, "feature_names_in_", None)
+    features = tuple(map(str, named)) if named is not None else features
+    rounded = values.astype(np.float32)
+    is_missing = bool(np.isnan(rounded).any())
+    width = values.shape[1]
+    column = Column(name, Dtype.FP32, (width,), nullable=is_missing)
+    binding = InputBinding(
+        column=name,
+        tensor=name,
+        rank=2,
+        missing="NaN" if is_missing else None,
+        features=features,
+    )
+    array = pa.FixedSizeListArray.from_arrays(pa.array(rounded.ravel()), width)
+    batch = pa.RecordBatch.from_arrays([array], names=[name])
+    original: Any = rounded.astype(values.dtype) if values.dtype.kind == "f" else values
+    if named is not None:
+        import pandas as pd
+
+        original = pd.DataFrame(original, columns=list(named))
+    return Inputs((column,), (binding,), batch, original)
+
+
+def _text(example: Any) -> Inputs:
+    if isinstance(example, pa.RecordBatch | pa.Table):
+        example = example.column(0).to_pylist()
+    texts = [str(text) for text in example]
+    column = Column("text", Dtype.BYTES)
+    binding = InputBinding(column="text", tensor="text", rank=1)
+    batch = pa.RecordBatch.from_arrays([pa.array(texts)], names=["text"])
+    return Inputs((column,), (binding,), batch, texts)
+
+
+def _frame(frame: Any, missing: Missing) -> Inputs:
+    columns, bindings, arrays, original = [], [], [], frame.copy()
+    for name in frame.columns:
+        array, value = _frame_column(str(name), frame[name], missing)
+        original[name] = _original(frame[name], array, value)
+        dtype = Dtype.BYTES if array.type == pa.string() else _dtype(array.type)
+        columns.append(Column(str(name), dtype, nullable=value is not None))
+        bindings.append(InputBinding(column=str(name), tensor=str(name), rank=2, missing=value))
+        arrays.append(array)
+    batch = pa.RecordBatch.from_arrays(arrays, names=[column.name for column in columns])
+    return Inputs(tuple(columns), tuple(bindings), batch, original)
+
+
+def _frame_column(
+    name: str, series: Any, missing: Missing
+) -> tuple[pa.Array, str | int | float | None]:
+    """One column as Arrow, and what its nulls become; None where it takes none."""
+    is_null = series.isna().to_numpy(dtype=bool)
+    kind = series.dtype.kind
+    value = missing.get(name)
+    if kind in _DTYPES:
+        # Whole numbers with gaps reach scikit-learn as floats.
+        dtype = Dtype.FP32 if is_null.any() and kind != "f" else _DTYPES[kind]
+        if value is None and is_null.any():
+            value = "NaN"
+        filled = series.fillna(0) if is_null.any() else series
+        numbers = filled.to_numpy().astype(_ARROW[dtype].to_pandas_dtype())
+        return pa.array(numbers, mask=is_null), value
+    if value is None and is_null.any():
+        message = f"the column {name!r} holds a missing text, and nothing says what it becomes"
+        hint = f"Give it a value: Settings(missing={{{name!r}: 'unknown'}})."
+        raise UnsupportedModelError(message, hint=hint)
+    texts = [None if null else str(text) for null, text in zip(is_null, series, strict=True)]
+    return pa.array(texts, pa.string()), value
+
+
+def _original(series: Any, array: pa.Array, value: str | float | None) -> Any:
+    """The column as the original model gets it: rounded as the export's, stated values filled."""
+    rounded = series.astype(np.float32).astype(series.dtype) if series.dtype.kind == "f" else series
+    return rounded if value in {None, "NaN"} or not array.null_count else rounded.fillna(value)
+
+
+def _dtype(kind: pa.DataType) -> Dtype:
+    return next(dtype for dtype, arrow in _ARROW.items() if arrow == kind)

@@ -1,0 +1,243 @@
+"""The documents of a package, from its content alone: pure, no file is touched here.
+
+Two manifests describe the same blobs:
+- the *image manifest*, tagged VERSION, a plain OCI image that container engines can mount; its
+  digest is the package's digest;
+- the *ModelPack manifest*, tagged VERSION-modelpack, an artifact that model tools can read.
+
+Every document is canonical JSON and can be derived from the description and the layers; a reader
+derives them again and compares bytes, so there is no field that could lie.
+
+Source: OCI image specification 1.1; CNCF ModelPack model-spec, git d78bf32.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from shoal.package import _names, _tar
+from shoal.runtime import canonical_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from shoal.runtime import Description
+
+Json = dict[str, Any]
+
+OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+DESCRIPTION_FILE = "shoal.json"
+EMPTY = b"{}"
+FILE_PATH = "org.cncf.model.filepath"
+REFERENCE = "org.opencontainers.image.ref.name"
+ATTESTATION_KIND = "io.shoal.attestation.kind"
+
+_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_INDEX = "application/vnd.oci.image.index.v1+json"
+_IMAGE_CONFIG = "application/vnd.oci.image.config.v1+json"
+_IMAGE_LAYER = "application/vnd.oci.image.layer.v1.tar"
+_MODELPACK = "application/vnd.cncf.model.manifest.v1+json"
+_MODELPACK_CONFIG = "application/vnd.cncf.model.config.v1+json"
+_EMPTY_CONFIG = "application/vnd.oci.empty.v1+json"
+_FILE_METADATA = "org.cncf.model.file.metadata+json"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One file of a package: its path in the package, its size, the digest of its tar."""
+
+    path: str
+    size_bytes: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Everything in a package that is derived: two configurations and two manifests."""
+
+    image_config: bytes
+    image_manifest: bytes
+    modelpack_config: bytes
+    modelpack_manifest: bytes
+
+    @property
+    def digest(self) -> str:
+        """The package's digest."""
+        return digest_of(self.image_manifest)
+
+    def blobs(self) -> tuple[bytes, ...]:
+        """The documents, each a blob."""
+        return (
+            self.image_config,
+            self.image_manifest,
+            self.modelpack_config,
+            self.modelpack_manifest,
+        )
+
+
+def digest_of(data: bytes) -> str:
+    """`sha256:` and the hexadecimal digest of some bytes."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def derive(description: Description, layers: Sequence[Layer]) -> Documents:
+    """The documents of a package; the order of the layers given does not matter."""
+    ordered = sorted(layers, key=lambda layer: layer.path)
+    image_config = _image_config(ordered)
+    modelpack_config = _modelpack_config(description, ordered)
+    return Documents(
+        image_config=image_config,
+        image_manifest=_image_manifest(description, ordered, image_config),
+        modelpack_config=modelpack_config,
+        modelpack_manifest=_modelpack_manifest(description, ordered, modelpack_config),
+    )
+
+
+def index(description: Description, documents: Documents, attestations: Sequence[bytes]) -> bytes:
+    """The text of `index.json`: both manifests, then the attestations by digest."""
+    version = description.version
+    image = _described(_MANIFEST, documents.image_manifest)
+    image["annotations"] = {REFERENCE: version}
+    modelpack = _described(_MANIFEST, documents.modelpack_manifest)
+    modelpack["artifactType"] = _MODELPACK
+    modelpack["annotations"] = {REFERENCE: version + _names.MODELPACK_SUFFIX}
+    others = [_attestation_entry(manifest) for manifest in sorted(set(attestations), key=digest_of)]
+    manifests = [image, modelpack, *others]
+    return canonical_json({"schemaVersion": 2, "mediaType": _INDEX, "manifests": manifests})
+
+
+def attestation_manifest(kind: str, document: bytes, subject: bytes) -> bytes:
+    """The manifest of an attestation: an artifact that refers to the image manifest `subject`."""
+    media_type = f"application/vnd.shoal.{kind}.v1+json"
+    return canonical_json(
+        {
+            "schemaVersion": 2,
+            "mediaType": _MANIFEST,
+            "artifactType": media_type,
+            "config": _described(_EMPTY_CONFIG, EMPTY),
+            "layers": [_described(media_type, document)],
+            "subject": _described(_MANIFEST, subject),
+            "annotations": {ATTESTATION_KIND: kind},
+        }
+    )
+
+
+def path_in_image(description: Description, path: str) -> str:
+    """Where a file of the package lies in the image."""
+    return f"{_names.directory(description.name, description.version)}/{path}"
+
+
+def _described(media_type: str, data: bytes) -> Json:
+    return {"mediaType": media_type, "digest": digest_of(data), "size": len(data)}
+
+
+def _attestation_entry(manifest: bytes) -> Json:
+    import msgspec
+
+    entry = _described(_MANIFEST, manifest)
+    entry["artifactType"] = msgspec.json.decode(manifest)["artifactType"]
+    return entry
+
+
+def _image_config(layers: Sequence[Layer]) -> bytes:
+    # The files run nowhere, yet engines want a platform: a wrong system is refused by
+    # containers-storage, a wrong architecture is not, and a manifest alone is never matched.
+    return canonical_json(
+        {
+            "architecture": "amd64",
+            "os": "linux",
+            "config": {},
+            "rootfs": {"type": "layers", "diff_ids": [layer.digest for layer in layers]},
+        }
+    )
+
+
+def _image_manifest(description: Description, layers: Sequence[Layer], config: bytes) -> bytes:
+    return canonical_json(
+        {
+            "schemaVersion": 2,
+            "mediaType": _MANIFEST,
+            "config": _described(_IMAGE_CONFIG, config),
+            "layers": [_layer(description, layer, _IMAGE_LAYER) for layer in layers],
+            "annotations": _annotations(description),
+        }
+    )
+
+
+def _modelpack_manifest(description: Description, layers: Sequence[Layer], config: bytes) -> bytes:
+    kinds = [f"application/vnd.cncf.model.{_kind(layer.path)}.v1.tar" for layer in layers]
+    return canonical_json(
+        {
+            "schemaVersion": 2,
+            "mediaType": _MANIFEST,
+            "artifactType": _MODELPACK,
+            "config": _described(_MODELPACK_CONFIG, config),
+            "layers": [
+                _layer(description, layer, kind) for layer, kind in zip(layers, kinds, strict=True)
+            ],
+            "annotations": _annotations(description),
+        }
+    )
+
+
+def _modelpack_config(description: Description, layers: Sequence[Layer]) -> bytes:
+    # No createdAt: a package's content knows no time.
+    return canonical_json(
+        {
+            "descriptor": {"name": description.name, "version": description.version},
+            "config": {
+                "format": description.runtime,
+                "capabilities": {"inputTypes": ["other"], "outputTypes": ["other"]},
+            },
+            "modelfs": {"type": "layers", "diffIds": [layer.digest for layer in layers]},
+        }
+    )
+
+
+def _annotations(description: Description) -> dict[str, str]:
+    return {
+        "io.shoal.format": str(description.format),
+        "io.shoal.name": description.name,
+        "io.shoal.runtime": description.runtime,
+        "io.shoal.version": description.version,
+        "org.opencontainers.image.title": description.name,
+        "org.opencontainers.image.version": description.version,
+    }
+
+
+def _kind(path: str) -> str:
+    if path == DESCRIPTION_FILE:
+        return "weight.config"
+    if path.startswith("source/") or path == "requirements.txt":
+        return "code"
+    return "weight"
+
+
+def _layer(description: Description, layer: Layer, media_type: str) -> Json:
+    path = path_in_image(description, layer.path)
+    size_bytes = len(_tar.head(path, layer.size_bytes)) + layer.size_bytes
+    return {
+        "mediaType": media_type,
+        "digest": layer.digest,
+        "size": size_bytes + len(_tar.tail(layer.size_bytes)),
+        "annotations": {
+            FILE_PATH: path,
+            _FILE_METADATA: canonical_json(_file_metadata(layer)).decode(),
+            "org.cncf.model.file.mediatype.untested": "true",
+        },
+    }
+
+
+def _file_metadata(layer: Layer) -> Json:
+    return {
+        "name": PurePosixPath(layer.path).name,
+        "mode": _tar.FILE_MODE,
+        "uid": 0,
+        "gid": 0,
+        "size": layer.size_bytes,
+        "mtime": "1970-01-01T00:00:00Z",
+        "typeflag": ord("0"),
+    }

@@ -1,0 +1,203 @@
+"""Opens sealed packages.
+
+- An opened package has been verified whole; reading a file of it verifies that file again.
+- Opening, inspecting and verifying digests never run a package's code.
+- Attestations stand beside the content: they refer to the package's digest and never change it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shoal import runtime
+from shoal.errors import CorruptPackageError, InvalidRequestError, StorageError
+from shoal.package import _manifest, _names
+from shoal.package._read import Attestation, Layout, copy_file, read_file, read_layout
+from shoal.package._write import add_attestation
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from os import PathLike
+
+    from shoal.runtime import Description, Model, Payload
+    from shoal.values import Signature
+
+
+@dataclass(frozen=True)
+class Package:
+    """A verified package on disk."""
+
+    path: Path
+    _layout: Layout = field(repr=False)
+
+    @property
+    def digest(self) -> str:
+        """The package's one content address: `sha256:` and the image manifest's digest."""
+        return self._layout.documents.digest
+
+    @property
+    def description(self) -> Description:
+        """What the package says about itself."""
+        return self._layout.description
+
+    @property
+    def description_text(self) -> str:
+        """The text of `shoal.json`."""
+        return self._layout.description_text.decode()
+
+    @property
+    def name(self) -> str:
+        """The package's name."""
+        return self.description.name
+
+    @property
+    def version(self) -> str:
+        """The package's version."""
+        return self.description.version
+
+    @property
+    def signature(self) -> Signature:
+        """The columns that the model takes and gives."""
+        return self.description.signature
+
+    def files(self) -> tuple[str, ...]:
+        """The names of the files in the package, sorted; `shoal.json` is one of them."""
+        return tuple(layer.path for layer in self._layout.layers)
+
+    def sizes_bytes(self) -> dict[str, int]:
+        """The size of each file, by its name."""
+        return {layer.path: layer.size_bytes for layer in self._layout.layers}
+
+    def read(self, name: str) -> bytes:
+        """The content of one file.
+
+        Raises:
+            CorruptPackageError: there is no such file, or it changed since the package was opened.
+        """
+        return read_file(self.path, self.description, self._layer(name))
+
+    def copy(self, name: str, target: Path) -> None:
+        """Writes the content of one file to a path that is not there yet.
+
+        Raises:
+            CorruptPackageError: there is no such file, or it changed since the package was opened.
+        """
+        copy_file(self.path, self.description, self._layer(name), target)
+
+    def unpack(self, directory: str | PathLike[str]) -> None:
+        """Writes all files to a directory that is not there yet: all of them, or nothing.
+
+        Raises:
+            StorageError: the directory holds something, or cannot be written.
+            CorruptPackageError: a file changed since the package was opened.
+        """
+        target = Path(directory)
+        staging: str | None = None
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            staging = tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent)
+            self._copy_all(Path(staging))
+            Path(staging).rename(target)
+        except OSError as error:
+            message = f"the package cannot be unpacked to {target}: {error.strerror or error}"
+            raise StorageError(message) from error
+        finally:
+            if staging is not None:
+                shutil.rmtree(staging, ignore_errors=True)
+
+    def model(self, *, allow_code: bool = False) -> Model:
+        """Opens the model.
+
+        Raises:
+            UntrustedPackageError: the package runs code, and that is not allowed.
+            PackageError: the files do not make a model.
+        """
+        return runtime.load(self.description, _Contents(self), allow_code=allow_code)
+
+    def payload(self, *, allow_code: bool = False) -> AbstractContextManager[Payload]:
+        """What the native server takes for this package, see `shoal.runtime.payload`."""
+        return runtime.payload(self.description, _Contents(self), allow_code=allow_code)
+
+    def attest(self, kind: str, document: object) -> Package:
+        """Adds a statement about the package, such as its metrics; the digest stays the same.
+
+        Args:
+            kind: what it is, in small letters, such as `metrics` or `provenance`.
+            document: anything that JSON can hold.
+
+        Returns:
+            The package as it is then, listing the attestation; the same statement is held once.
+
+        Raises:
+            InvalidRequestError: the kind or the document cannot be stored.
+            StorageError: the package cannot be written.
+        """
+        if not _names.is_kind(kind):
+            message = f"{kind!r} cannot be a kind of attestation"
+            raise InvalidRequestError(message, hint="Use small letters, digits and -.")
+        current = open(self.path)
+        data = _attested(document)
+        documents = current._layout.documents  # noqa: SLF001 - the same class
+        manifest = _manifest.attestation_manifest(kind, data, documents.image_manifest)
+        known = [text for _, text in current._layout.attestations]  # noqa: SLF001
+        if manifest not in known:
+            index = _manifest.index(self.description, documents, [*known, manifest])
+            add_attestation(self.path, (_manifest.EMPTY, data, manifest), index)
+        return open(self.path)
+
+    def attestations(self) -> tuple[Attestation, ...]:
+        """The statements about the package, ordered by digest, as they were when it was opened."""
+        return tuple(attestation for attestation, _ in self._layout.attestations)
+
+    def _layer(self, name: str) -> _manifest.Layer:
+        for layer in self._layout.layers:
+            if layer.path == name:
+                return layer
+        message = f"the package {self.name} {self.version} lacks the file {name}"
+        raise CorruptPackageError(message)
+
+    def _copy_all(self, directory: Path) -> None:
+        directory.chmod(0o755)
+        for name in self.files():
+            place = directory / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            self.copy(name, place)
+
+
+class _Contents:
+    """A package's files as a runtime takes them."""
+
+    def __init__(self, package: Package) -> None:
+        self._package = package
+
+    def names(self) -> tuple[str, ...]:
+        return self._package.files()
+
+    def read(self, name: str) -> bytes:
+        return self._package.read(name)
+
+    def copy(self, name: str, target: Path) -> None:
+        self._package.copy(name, target)
+
+
+def open(path: str | PathLike[str]) -> Package:
+    """Opens the package in a directory, after verifying all of it.
+
+    Raises:
+        PathError: there is nothing at the path.
+        CorruptPackageError: it is not, byte for byte, a package.
+    """
+    place = Path(path)
+    return Package(place, read_layout(place))
+
+
+def _attested(document: object) -> bytes:
+    try:
+        return runtime.canonical_json(document)
+    except (TypeError, ValueError) as error:
+        message = f"the document cannot be stored as JSON: {error}"
+        raise InvalidRequestError(message) from error

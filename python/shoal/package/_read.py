@@ -1,0 +1,343 @@
+"""Reads packages: what is returned has been verified, byte by byte, and reading is bounded.
+
+- The directory holds what the package lists and nothing else: plain files, no links of any kind.
+- Every blob has the digest and the size that its manifest states.
+- What can be derived from the content (layout, index, ModelPack documents, headers of tars) is
+  derived again and must be equal, so one flipped bit in any file is refused.
+- JSON is read into typed structs that refuse unknown fields, and only up to a stated size.
+- Layers are streamed: memory does not grow with the model.
+
+Nothing heavy is imported here: a server opens packages.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
+
+import msgspec
+
+from shoal.errors import CorruptPackageError, PathError
+from shoal.package import _manifest, _names, _tar
+from shoal.runtime import Description, read_description
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from shoal.package._manifest import Documents, Layer
+
+T = TypeVar("T")
+
+DOCUMENT_LIMIT_BYTES = 4 * 1024 * 1024
+"""OCI registries take manifests of up to 4 MiB."""
+ATTESTATION_LIMIT_BYTES = 16 * 1024 * 1024
+FILES_LIMIT = 10_000
+
+_CHUNK_BYTES = 1024 * 1024
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_BLOB = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Attestation:
+    """A statement about a package that is not its content: metrics, provenance, a report."""
+
+    kind: str
+    digest: str
+    document: Any
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A verified package on disk."""
+
+    description: Description
+    description_text: bytes
+    layers: tuple[Layer, ...]
+    documents: Documents
+    attestations: tuple[tuple[Attestation, bytes], ...]
+    """Each attestation with the text of its manifest."""
+
+
+class _Descriptor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    mediaType: str  # noqa: N815 - the field's name in OCI
+    digest: str
+    size: int
+    annotations: dict[str, str] = {}
+    artifactType: str | None = None  # noqa: N815 - the field's name in OCI
+
+
+class _Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    schemaVersion: int  # noqa: N815 - the field's name in OCI
+    mediaType: str  # noqa: N815 - the field's name in OCI
+    config: _Descriptor
+    layers: list[_Descriptor]
+    annotations: dict[str, str]
+    artifactType: str | None = None  # noqa: N815 - the field's name in OCI
+    subject: _Descriptor | None = None
+
+
+class _Index(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    schemaVersion: int  # noqa: N815 - the field's name in OCI
+    mediaType: str  # noqa: N815 - the field's name in OCI
+    manifests: list[_Descriptor]
+
+
+def read_layout(root: Path) -> Layout:
+    """Reads and verifies the package in a directory.
+
+    Raises:
+        PathError: there is nothing at the path.
+        CorruptPackageError: what is there is not, byte for byte, a package of Shoal.
+    """
+    if not root.exists():
+        message = f"there is nothing at {root}"
+        raise PathError(message)
+    try:
+        return _read(root)
+    except OSError as error:
+        message = f"{root} cannot be read as a package: {error.strerror or error}"
+        raise CorruptPackageError(message) from error
+
+
+def read_file(root: Path, description: Description, layer: Layer) -> bytes:
+    """The content of one file, verified again while it is read."""
+    with _blob(root, layer.digest) as blob:
+        data = blob.read()
+    start = len(_tar.head(_manifest.path_in_image(description, layer.path), 0))
+    if _manifest.digest_of(data) != layer.digest:
+        _refuse(f"the blob of {layer.path} changed after the package was opened")
+    return data[start : start + layer.size_bytes]
+
+
+def copy_file(root: Path, description: Description, layer: Layer, target: Path) -> None:
+    """Copies the content of one file out of a package, verified while it is read.
+
+    On a mismatch the copy is incomplete or wrong; the caller removes it.
+    """
+    head = len(_tar.head(_manifest.path_in_image(description, layer.path), 0))
+    left = layer.size_bytes
+    hasher = hashlib.sha256()
+    with _blob(root, layer.digest) as blob, target.open("xb") as file:
+        hasher.update(blob.read(head))
+        while left and (piece := blob.read(min(_CHUNK_BYTES, left))):
+            hasher.update(piece)
+            file.write(piece)
+            left -= len(piece)
+        hasher.update(blob.read(_tar.BLOCK_BYTES + _tar.END_BYTES))
+    if f"sha256:{hasher.hexdigest()}" != layer.digest:
+        _refuse(f"the blob of {layer.path} changed after the package was opened")
+
+
+def _read(root: Path) -> Layout:
+    blobs = _list_blobs(root)
+    if _small(root / "oci-layout", DOCUMENT_LIMIT_BYTES) != _manifest.OCI_LAYOUT:
+        _refuse("the file oci-layout is not the one of an OCI image layout 1.0.0")
+    index_text = _small(root / "index.json", DOCUMENT_LIMIT_BYTES)
+    index = _decoded(index_text, _Index, "index.json")
+    if len(index.manifests) < 2:  # noqa: PLR2004 - image and ModelPack
+        _refuse("index.json does not list both manifests of a package")
+    image_text = _document(root, index.manifests[0], DOCUMENT_LIMIT_BYTES)
+    manifest = _decoded(image_text, _Manifest, "the image manifest")
+    layers, text = _verified_layers(root, manifest)
+    description = read_description(text)
+    documents = _manifest.derive(description, layers)
+    attestations = [_attestation(root, entry, image_text) for entry in index.manifests[2:]]
+    layout = Layout(description, text, tuple(layers), documents, tuple(attestations))
+    _check_derived(root, layout, image_text)
+    if _manifest.index(description, documents, [each for _, each in attestations]) != index_text:
+        _refuse("index.json does not say what the package holds")
+    _check_nothing_else(layout, blobs)
+    return layout
+
+
+def _list_blobs(root: Path) -> set[str]:
+    _check_entries(root, {"oci-layout", "index.json"}, {"blobs"})
+    _check_entries(root / "blobs", set(), {"sha256"})
+    names: set[str] = set()
+    with os.scandir(root / "blobs" / "sha256") as entries:
+        for entry in entries:
+            if len(names) >= 2 * FILES_LIMIT or not _BLOB.fullmatch(entry.name):
+                _refuse(f"the package holds a file that is not part of it: {entry.name!r}")
+            _check_plain(entry)
+            names.add(f"sha256:{entry.name}")
+    return names
+
+
+def _check_entries(directory: Path, files: set[str], directories: set[str]) -> None:
+    found = set()
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name in directories and entry.is_dir(follow_symlinks=False):
+                pass
+            elif entry.name in files:
+                _check_plain(entry)
+            else:
+                _refuse(f"the package holds something that is not part of it: {entry.name!r}")
+            found.add(entry.name)
+    if missing := sorted((files | directories) - found):
+        _refuse(f"{directory} is not a package: {missing[0]} is missing")
+
+
+def _check_plain(entry: os.DirEntry[str]) -> None:
+    if entry.is_symlink() or not entry.is_file(follow_symlinks=False):
+        _refuse(f"{entry.name} in the package is not a plain file")
+    if entry.stat(follow_symlinks=False).st_nlink != 1:
+        _refuse(f"{entry.name} in the package is a hard link: another name can change it")
+
+
+def _verified_layers(root: Path, manifest: _Manifest) -> tuple[list[Layer], bytes]:
+    if len(manifest.layers) > FILES_LIMIT:
+        _refuse(f"the package lists {len(manifest.layers)} files, at most {FILES_LIMIT} are read")
+    directory = _directory(manifest.annotations)
+    layers = [_verified_layer(root, directory, each) for each in manifest.layers]
+    if len({layer.path for layer in layers}) < len(layers):
+        _refuse("the package lists a file twice")
+    for layer, descriptor in zip(layers, manifest.layers, strict=True):
+        if layer.path == _manifest.DESCRIPTION_FILE:
+            data = _document(root, descriptor, ATTESTATION_LIMIT_BYTES + _CHUNK_BYTES)
+            start = len(_tar.head(f"{directory}/{layer.path}", 0))
+            return layers, data[start : start + layer.size_bytes]
+    return _refuse("the package has no shoal.json")
+
+
+def _directory(annotations: dict[str, str]) -> str:
+    """Where the image holds its files; checked later, when the manifest is derived again."""
+    name = annotations.get("io.shoal.name", "")
+    version = annotations.get("io.shoal.version", "")
+    if not _names.is_name(name) or not _names.is_version(version):
+        _refuse("the image manifest does not name a package of Shoal")
+    return _names.directory(name, version)
+
+
+def _verified_layer(root: Path, directory: str, descriptor: _Descriptor) -> Layer:
+    path = descriptor.annotations.get(_manifest.FILE_PATH, "")
+    inner = path.removeprefix(f"{directory}/")
+    if inner == path or not _names.is_file(inner):
+        _refuse(f"a layer is a file that a package cannot hold: {path!r}")
+    hasher = hashlib.sha256()
+    with _blob(root, descriptor.digest) as blob:
+        _check_size(blob, descriptor)
+        size_bytes = _tar.content_bytes(path, blob.read(len(_tar.head(path, 0))))
+        _check_end(blob, path, size_bytes, descriptor)
+        blob.seek(0)
+        while piece := blob.read(_CHUNK_BYTES):
+            hasher.update(piece)
+    _check_digest(f"sha256:{hasher.hexdigest()}", descriptor)
+    return _manifest.Layer(inner, size_bytes, descriptor.digest)
+
+
+def _check_end(blob: BinaryIO, path: str, size_bytes: int, descriptor: _Descriptor) -> None:
+    end = _tar.tail(size_bytes)
+    start = len(_tar.head(path, 0)) + size_bytes
+    if start + len(end) != descriptor.size:
+        _refuse(f"the tar of {path} states {size_bytes} bytes, the layer has {descriptor.size}")
+    blob.seek(start)
+    if blob.read() != end:
+        _refuse(f"the tar of {path} holds more than this file")
+
+
+def _attestation(root: Path, entry: _Descriptor, subject: bytes) -> tuple[Attestation, bytes]:
+    text = _document(root, entry, DOCUMENT_LIMIT_BYTES)
+    manifest = _decoded(text, _Manifest, "an attestation")
+    kind = manifest.annotations.get(_manifest.ATTESTATION_KIND, "")
+    if len(manifest.layers) != 1 or not _names.is_kind(kind):
+        _refuse(f"the manifest {entry.digest} is not an attestation")
+    document = _document(root, manifest.layers[0], ATTESTATION_LIMIT_BYTES)
+    if _manifest.attestation_manifest(kind, document, subject) != text:
+        _refuse(f"the attestation {entry.digest} is not one of this package")
+    if _document(root, manifest.config, len(_manifest.EMPTY)) != _manifest.EMPTY:
+        _refuse(f"the attestation {entry.digest} has a configuration")
+    value = _decoded(document, object, "an attestation's document")
+    return Attestation(kind, entry.digest, value), text
+
+
+def _check_derived(root: Path, layout: Layout, image_text: bytes) -> None:
+    documents = layout.documents
+    if documents.image_manifest != image_text:
+        _refuse("the image manifest does not say what the package holds")
+    for document in documents.blobs():
+        path = _blob_path(root, _manifest.digest_of(document))
+        if not path.exists() or _small(path, DOCUMENT_LIMIT_BYTES) != document:
+            _refuse(f"the package lacks a document it must have: {path.name}")
+
+
+def _check_nothing_else(layout: Layout, blobs: set[str]) -> None:
+    expected = {_manifest.digest_of(document) for document in layout.documents.blobs()}
+    expected |= {layer.digest for layer in layout.layers}
+    for attestation, text in layout.attestations:
+        manifest = _decoded(text, _Manifest, "an attestation")
+        expected |= {attestation.digest, manifest.config.digest, manifest.layers[0].digest}
+    if others := sorted(blobs - expected):
+        hint = "Remove the file, or seal the package again."
+        message = f"the package holds a blob that it does not list: {others[0]}"
+        raise CorruptPackageError(message, hint=hint)
+
+
+def _document(root: Path, descriptor: _Descriptor, limit_bytes: int) -> bytes:
+    if not 0 <= descriptor.size <= limit_bytes:
+        _refuse(f"{descriptor.digest} states {descriptor.size} bytes, {limit_bytes} are read")
+    with _blob(root, descriptor.digest) as blob:
+        _check_size(blob, descriptor)
+        data = blob.read(limit_bytes)
+    _check_digest(_manifest.digest_of(data), descriptor)
+    return data
+
+
+def _check_size(blob: BinaryIO, descriptor: _Descriptor) -> None:
+    size_bytes = os.fstat(blob.fileno()).st_size
+    if size_bytes != descriptor.size:
+        _refuse(f"{descriptor.digest} has {size_bytes} bytes instead of {descriptor.size}")
+
+
+def _check_digest(found: str, descriptor: _Descriptor) -> None:
+    if found != descriptor.digest:
+        _refuse(f"the blob {descriptor.digest} has the digest {found}")
+
+
+def _small(path: Path, limit_bytes: int) -> bytes:
+    with _plain(path) as file:
+        data = file.read(limit_bytes + 1)
+    if len(data) > limit_bytes:
+        _refuse(f"{path.name} has more than {limit_bytes} bytes")
+    return data
+
+
+def _blob_path(root: Path, digest: str) -> Path:
+    if not _DIGEST.fullmatch(digest):
+        _refuse(f"{digest!r} is not a sha256 digest")
+    return root / "blobs" / "sha256" / digest.removeprefix("sha256:")
+
+
+@contextmanager
+def _blob(root: Path, digest: str) -> Iterator[BinaryIO]:
+    with _plain(_blob_path(root, digest)) as file:
+        yield file
+
+
+@contextmanager
+def _plain(path: Path) -> Iterator[BinaryIO]:
+    """Opens a plain file; neither a link nor a pipe that would never end."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            _refuse(f"{path.name} in the package is not a plain file")
+        yield file
+
+
+def _decoded(data: bytes, kind: type[T], what: str) -> T:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        message = f"{what} cannot be read: {error}"
+        raise CorruptPackageError(message) from error
+
+
+def _refuse(message: str) -> NoReturn:
+    raise CorruptPackageError(message)

@@ -1,0 +1,110 @@
+"""Looks at packages: what is in one, and whether it still is what was sealed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from shoal.errors import CorruptPackageError
+from shoal.package import _golden
+from shoal.package._package import open
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from shoal.package._package import Package
+
+
+class Inspection(msgspec.Struct, frozen=True):
+    """What is in a package, ready to be shown or written as JSON."""
+
+    path: str
+    digest: str
+    name: str
+    version: str
+    runtime: str
+    runs_code: bool
+    files: dict[str, int]
+    """The size of each file, in bytes."""
+    signature: Any
+    golden_rows: int
+    requirements: tuple[str, ...]
+    attestations: list[dict[str, Any]]
+
+
+class Verification(msgspec.Struct, frozen=True):
+    """What a verification found; a package that is not as sealed raises instead."""
+
+    digest: str
+    files: int
+    golden: Literal["matched", "none", "not run"]
+    golden_rows: int
+
+
+def inspect(path: str | PathLike[str]) -> Inspection:
+    """What is in a package; its digests are verified, its code is not run.
+
+    Raises:
+        PathError: there is nothing at the path.
+        CorruptPackageError: it is not, byte for byte, a package.
+    """
+    package = open(path)
+    description = package.description
+    return Inspection(
+        path=str(package.path),
+        digest=package.digest,
+        name=description.name,
+        version=description.version,
+        runtime=description.runtime,
+        runs_code=description.runtime == "python",
+        files=package.sizes_bytes(),
+        signature=msgspec.to_builtins(description.signature),
+        golden_rows=_golden_rows(package),
+        requirements=description.requirements,
+        attestations=[msgspec.to_builtins(_listed(each)) for each in package.attestations()],
+    )
+
+
+def verify(path: str | PathLike[str], *, allow_code: bool = False) -> Verification:
+    """Verifies all digests, then answers the golden rows again through the runtime.
+
+    Args:
+        path: The package's directory.
+        allow_code: Whether a Python package may run. If not, its golden rows are not run.
+
+    Raises:
+        PathError: there is nothing at the path.
+        CorruptPackageError: a byte or a golden answer is not as it was sealed.
+        PackageError: the model cannot be opened here.
+    """
+    package = open(path)
+    rows = _golden_rows(package)
+    state: Literal["matched", "none", "not run"] = "matched" if rows else "none"
+    if rows and package.description.runtime == "python" and not allow_code:
+        state = "not run"
+    if state == "matched":
+        difference = _golden.check(package.description, package.model(allow_code=allow_code))
+        if difference is not None:
+            message = (
+                f"the package {package.name} {package.version} answers otherwise: {difference}"
+            )
+            hint = "The runtime here computes differently from the one that sealed the package."
+            raise CorruptPackageError(message, hint=hint)
+    return Verification(package.digest, len(package.files()), state, rows)
+
+
+def _golden_rows(package: Package) -> int:
+    golden = package.description.golden
+    if golden == "none":
+        return 0
+    rows: int = golden.inputs[0]["shape"][0]
+    return rows
+
+
+def _listed(attestation: Any) -> dict[str, Any]:
+    return {
+        "kind": attestation.kind,
+        "digest": attestation.digest,
+        "document": attestation.document,
+    }

@@ -1,0 +1,188 @@
+"""Writes packages: all of it or nothing.
+
+- A package is staged in a temporary directory beside its place, flushed to disk, then renamed.
+- Whatever fails, the staging directory is removed and the place is as it was before.
+- A place that holds something is refused, unless it holds this very package.
+
+Source: OCI image layout specification 1.1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shoal.errors import PackageError, StorageError
+from shoal.package import _manifest, _names, _tar
+from shoal.package._read import read_layout
+from shoal.runtime import write_description
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from shoal.runtime import Description
+
+    Files = Mapping[str, bytes | Path]
+
+_CHUNK_BYTES = 1024 * 1024
+
+
+def write_layout(target: Path, description: Description, files: Files) -> None:
+    """Writes a package of these files, and `shoal.json`, to a directory that is not there yet.
+
+    Raises:
+        StorageError: the target holds something else, or cannot be written (disk full, no right).
+        UnsupportedModelError: a file has a name or a size that a package cannot hold.
+    """
+    _names.check_files(list(files))
+    everything = {**files, _manifest.DESCRIPTION_FILE: write_description(description)}
+    with _staging(target) as staging:
+        digest = _write_content(staging, description, everything)
+        _move(staging, target, digest)
+
+
+def add_attestation(root: Path, documents: tuple[bytes, ...], index: bytes) -> None:
+    """Adds blobs and then the index that lists them; a failure takes the new blobs away again.
+
+    Raises:
+        StorageError: the package cannot be written.
+    """
+    with _staging(root) as staging:
+        added: list[Path] = []
+        try:
+            for document in documents:
+                added += _add_blob(root, staging, document)
+            _flushed_file(staging / "index.json", index)
+            (staging / "index.json").rename(root / "index.json")
+        except BaseException:
+            for blob in added:
+                blob.unlink(missing_ok=True)
+            raise
+        _flush_directories(root)
+
+
+@contextmanager
+def _staging(target: Path) -> Iterator[Path]:
+    """An empty directory beside the target; gone at the end, whatever happens."""
+    directory: str | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        directory = tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent)
+        yield Path(directory)
+    except OSError as error:
+        message = f"the package cannot be written to {target}: {error.strerror or error}"
+        hint = "Nothing half-written stays. Free some space or choose another place."
+        raise StorageError(message, hint=hint) from error
+    finally:
+        if directory is not None:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _write_content(staging: Path, description: Description, files: Files) -> str:
+    staging.chmod(0o755)
+    blobs = staging / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+    layers = [_write_layer(blobs, description, path, files[path]) for path in sorted(files)]
+    documents = _manifest.derive(description, layers)
+    for document in documents.blobs():
+        _flushed_file(blobs / _manifest.digest_of(document).removeprefix("sha256:"), document)
+    _flushed_file(staging / "oci-layout", _manifest.OCI_LAYOUT)
+    _flushed_file(staging / "index.json", _manifest.index(description, documents, []))
+    _flush_directories(staging)
+    return documents.digest
+
+
+def _write_layer(
+    blobs: Path, description: Description, path: str, content: bytes | Path
+) -> _manifest.Layer:
+    size_bytes = len(content) if isinstance(content, bytes) else content.stat().st_size
+    in_image = _manifest.path_in_image(description, path)
+    hasher = hashlib.sha256()
+    incoming = blobs / "incoming"
+    with incoming.open("xb") as blob:
+        for piece in _tar_pieces(in_image, size_bytes, content):
+            hasher.update(piece)
+            blob.write(piece)
+        blob.flush()
+        os.fsync(blob.fileno())
+    incoming.rename(blobs / hasher.hexdigest())
+    return _manifest.Layer(path, size_bytes, f"sha256:{hasher.hexdigest()}")
+
+
+def _tar_pieces(path: str, size_bytes: int, content: bytes | Path) -> Iterator[bytes]:
+    yield _tar.head(path, size_bytes)
+    read_bytes = 0
+    for piece in _content_pieces(content):
+        read_bytes += len(piece)
+        yield piece
+    if read_bytes != size_bytes:
+        message = f"the file of {path} changed while it was read"
+        raise OSError(message)
+    yield _tar.tail(size_bytes)
+
+
+def _content_pieces(content: bytes | Path) -> Iterator[bytes]:
+    if isinstance(content, bytes):
+        yield content
+        return
+    with content.open("rb") as file:
+        while piece := file.read(_CHUNK_BYTES):
+            yield piece
+
+
+def _move(staging: Path, target: Path, digest: str) -> None:
+    """Gives the staged package its name; an empty directory there is replaced."""
+    try:
+        staging.rename(target)
+    except OSError as error:
+        if not target.exists():
+            raise
+        _check_same(target, digest, error)
+    else:
+        _flush(target.parent)
+
+
+def _check_same(target: Path, digest: str, error: OSError) -> None:
+    try:
+        found = read_layout(target).documents.digest
+    except PackageError:
+        found = "something else"
+    if found != digest:
+        message = f"{target} exists and holds {found}, not {digest}"
+        hint = "Choose another place, or remove what lies there."
+        raise StorageError(message, hint=hint) from error
+
+
+def _add_blob(root: Path, staging: Path, document: bytes) -> list[Path]:
+    name = _manifest.digest_of(document).removeprefix("sha256:")
+    blob = root / "blobs" / "sha256" / name
+    if blob.exists():
+        return []
+    _flushed_file(staging / name, document)
+    (staging / name).rename(blob)
+    return [blob]
+
+
+def _flushed_file(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _flush_directories(root: Path) -> None:
+    for directory in (root / "blobs" / "sha256", root / "blobs", root):
+        _flush(directory)
+
+
+def _flush(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

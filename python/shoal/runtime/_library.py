@@ -1,0 +1,25 @@
+"""Where ONNX Runtime's shared library lies: inside the installed wheel, which is not imported."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from shoal.errors import RequirementError
+
+_PATTERNS = ("libonnxruntime.so*", "libonnxruntime*.dylib", "onnxruntime.dll")
+
+
+def library() -> Path:
+    """The path of ONNX Runtime's shared library.
+
+    Raises:
+        RequirementError: the `onnxruntime` wheel is not installed, or holds no library.
+    """
+    spec = find_spec("onnxruntime")
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        for pattern in _PATTERNS:
+            if found := sorted(Path(place, "capi").glob(pattern)):
+                return found[0]
+    message = "ONNX Runtime's shared library is not in this environment"
+    raise RequirementError(message, hint="pip install onnxruntime")
