@@ -1,0 +1,45 @@
+"""The program `shoal`: its commands and the options all of them share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from shoal.cli import _package, _quickstart, _serve
+
+app = typer.Typer(
+    name="shoal",
+    help="Seal a model, serve it in micro-batches, and prove that the answers stay the same.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("serve")(_serve.serve)
+app.command("quickstart")(_quickstart.quickstart)
+app.add_typer(_package.app, name="package")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"shoal {version('shoal')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+def main() -> None:
+    """Run the command line of this process, and end it with the exit code of the command."""
+    app(prog_name="shoal")

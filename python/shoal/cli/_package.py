@@ -1,0 +1,131 @@
+"""`shoal package`: seal a model, look at a sealed one, and check its seal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from shoal.cli._failure import reported
+
+if TYPE_CHECKING:
+    from shoal.package import Inspection, Verification
+
+app = typer.Typer(help="Seal models, look at sealed ones, check seals.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Directory = Annotated[Path, typer.Argument(metavar="DIR", help="The package's directory.")]
+Output = Annotated[Path, typer.Option(metavar="DIR", help="The directory to make.")]
+Example = Annotated[
+    Path | None,
+    typer.Option(metavar="ROWS.parquet", help="Rows of input, not used for training."),
+]
+
+
+@app.command()
+def build(  # noqa: PLR0917 - one parameter per option
+    model: Annotated[str, typer.Argument(metavar="MODEL.onnx|module:object")],
+    name: Annotated[str, typer.Option(metavar="N", help="The model's name.")],
+    version: Annotated[str, typer.Option(metavar="V", help="The model's version.")],
+    output: Output,
+    example: Example = None,
+    weak_proof: Annotated[
+        bool, typer.Option("--weak-proof", help="Accept a proof on fewer than 200 rows.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Seal an ONNX file, or a Python function or class, as a package."""
+    with reported(as_json=as_json):
+        from shoal import package
+
+        rows = None if example is None else _rows(example)
+        sealed = package.build(
+            model, name=name, version=version, output=output, example=rows, weak_proof=weak_proof
+        )
+        _show({"package": str(output), "digest": sealed.digest}, as_json=as_json)
+
+
+@app.command()
+def inspect(directory: Directory, as_json: Json = False) -> None:
+    """Say what is in a package; its digests are checked, nothing of it is run."""
+    with reported(as_json=as_json):
+        import msgspec
+
+        from shoal import package
+
+        found = package.inspect(directory)
+        _show(msgspec.to_builtins(found) if as_json else _told(found), as_json=as_json)
+
+
+@app.command()
+def verify(
+    directory: Directory,
+    allow_code: Annotated[
+        bool, typer.Option("--allow-code", help="Let a python package answer its golden rows.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Check every digest, and answer the golden rows again."""
+    with reported(as_json=as_json):
+        import msgspec
+
+        from shoal import package
+
+        found = package.verify(directory, allow_code=allow_code)
+        _show(msgspec.to_builtins(found) if as_json else _checked(found), as_json=as_json)
+
+
+def _rows(path: Path) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from shoal.errors import InvalidRequestError, PathError
+
+    if not path.exists():
+        raise PathError(f"there is nothing at {path}")
+    try:
+        return pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InvalidRequestError(f"{path} cannot be read as Parquet: {error}") from error
+
+
+def _show(values: dict[str, Any], *, as_json: bool) -> None:
+    """One JSON object, or a line for each value."""
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(values))
+        return
+    for name, value in values.items():
+        for index, line in enumerate(value if isinstance(value, list) else [value]):
+            typer.echo(f"{'' if index else name:<14}{line}")
+
+
+def _told(found: Inspection) -> dict[str, Any]:
+    code = "runs Python code" if found.runs_code else "runs no code"
+    return {
+        "package": f"{found.name} {found.version}",
+        "digest": found.digest,
+        "runtime": f"{found.runtime} ({code})",
+        "inputs": [_column(each) for each in found.signature["inputs"]],
+        "outputs": [_column(each) for each in found.signature["outputs"]],
+        "files": [f"{name} ({size_bytes:,} bytes)" for name, size_bytes in found.files.items()],
+        "golden rows": found.golden_rows or "none",
+        "requirements": list(found.requirements) or "none",
+        "attestations": [each["kind"] for each in found.attestations] or "none",
+    }
+
+
+def _column(column: dict[str, Any]) -> str:
+    null = ", may be null" if column.get("nullable") else ""
+    return f"{column['name']} {column['dtype']} {list(column.get('shape', []))}{null}"
+
+
+def _checked(found: Verification) -> dict[str, Any]:
+    golden = {
+        "matched": f"{found.golden_rows} answered as sealed",
+        "none": "the package has none",
+        "not run": f"{found.golden_rows} not run: that takes --allow-code",
+    }[found.golden]
+    return {"digest": found.digest, "files": f"{found.files} as sealed", "golden rows": golden}

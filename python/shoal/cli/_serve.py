@@ -1,0 +1,72 @@
+"""`shoal serve`: packages -> a server that answers until it is told to end.
+
+stdout carries one line, when the server answers:
+`{"event":"ready","http":"HOST:PORT","grpc":"HOST:PORT"}`.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from shoal.cli._failure import reported
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+class _Stopped(Exception):  # noqa: N818 - not an error: a request to end
+    """SIGTERM or SIGINT arrived."""
+
+
+def serve(
+    packages: Annotated[
+        list[Path], typer.Argument(metavar="PACKAGE", help="Directories of packages.")
+    ],
+    http: Annotated[
+        str, typer.Option(help="HOST:PORT for HTTP; port 0 picks one.")
+    ] = "127.0.0.1:8000",
+    grpc: Annotated[
+        str, typer.Option(help="HOST:PORT for gRPC; port 0 picks one.")
+    ] = "127.0.0.1:8001",
+    allow_code: Annotated[
+        bool, typer.Option("--allow-code", help="Let python packages run their code.")
+    ] = False,
+) -> None:
+    """Serve packages over HTTP and gRPC until SIGTERM or SIGINT; what was accepted is answered."""
+    from shoal import serve as room
+
+    with (
+        reported(),
+        _ending_on_signals(),
+        room.start(packages, http=http, grpc=grpc, allow_code=allow_code) as server,
+    ):
+        ready = {"event": "ready", "http": server.http, "grpc": server.grpc}
+        typer.echo(json.dumps(ready, separators=(",", ":")))
+        server.serve_until_signal()
+
+
+@contextmanager
+def _ending_on_signals() -> Iterator[None]:
+    """Cover the moments in which the native server does not handle signals yet, or no more.
+
+    Whoever reads the ready line may send SIGTERM at once, before `serve_until_signal` has begun;
+    Python's own default would kill the process with requests under way. The native handler also
+    passes SIGINT on to Python's, which would end a finished drain with KeyboardInterrupt.
+    """
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, signal.SIG_IGN)  # the drain is under way: once is enough
+        raise _Stopped
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, stop)
+    with suppress(_Stopped):
+        yield

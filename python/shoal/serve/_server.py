@@ -1,0 +1,107 @@
+"""Open packages, hand them to the native server, and translate its refusals into our errors."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+from shoal import _native, package
+from shoal.errors import InvalidRequestError
+from shoal.runtime import library, native
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from shoal.package import Package
+
+    Servable: TypeAlias = Package | str | PathLike[str]
+
+
+class Server:
+    """A running server, and the context manager that closes it.
+
+    It answers from the moment it exists. Its methods may be called from any thread.
+    """
+
+    def __init__(self, native: _native.Server) -> None:
+        """Wrap a native server that listens already; `start` is the way to get one."""
+        self._native = native
+
+    @property
+    def http(self) -> str:
+        """The address bound for HTTP, as "HOST:PORT"; stays after closing."""
+        return self._native.http
+
+    @property
+    def grpc(self) -> str:
+        """The address bound for gRPC, as "HOST:PORT"; stays after closing."""
+        return self._native.grpc
+
+    def close(self) -> None:
+        """Stop listening, answer everything accepted, and end; more calls do nothing."""
+        self._native.close()
+
+    def serve_until_signal(self) -> None:
+        """Wait for SIGTERM or SIGINT, then close as `close` does.
+
+        The one call that handles signals, and only until it returns.
+        """
+        self._native.serve_until_signal()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def start(
+    packages: Servable | Sequence[Servable],
+    *,
+    http: str = "127.0.0.1:0",
+    grpc: str = "127.0.0.1:0",
+    allow_code: bool = False,
+) -> Server:
+    """Serve one package or several; the server listens when this returns.
+
+    Args:
+        packages: an open package, the path of one, or a list of these.
+        http: where to listen for HTTP, as "HOST:PORT"; port 0 picks a free one, which
+        `Server.http` tells.
+        grpc: the same for gRPC.
+        allow_code: let packages whose runtime is `python` run their code in this process.
+
+    Raises:
+        InvalidRequestError: there is no package in the list, or the same model twice.
+        AddressError: an address is in use, or cannot be bound.
+        PathError: there is no package at a path.
+        CorruptPackageError: a package's files differ from its digests.
+        UntrustedPackageError: a package runs code, and `allow_code` is False.
+    """
+    opened = [_open(each) for each in _listed(packages)]
+    if not opened:
+        raise InvalidRequestError("there is no package to serve; at least one is expected")
+    with ExitStack() as payloads:  # a payload may be a file that lives until the server has read it
+        models: list[tuple[str, Any]] = [
+            (each.description_text, payloads.enter_context(each.payload(allow_code=allow_code)))
+            for each in opened
+        ]
+        path = str(library())
+        return Server(native(lambda: _native.Server(models, http=http, grpc=grpc, library=path)))
+
+
+def _listed(packages: Servable | Sequence[Servable]) -> list[Servable]:
+    if isinstance(packages, str | PathLike | package.Package):
+        return [packages]
+    return list(packages)
+
+
+def _open(each: Servable) -> Package:
+    return each if isinstance(each, package.Package) else package.open(each)

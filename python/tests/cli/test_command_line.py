@@ -1,0 +1,176 @@
+"""The command line as a process: what it prints where, and the exit code it ends with."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+import shoal.cli
+from tests.end_to_end.driver import DEADLINE_S, SHOAL
+from tests.end_to_end.models import STORIES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.end_to_end.models import Sealed
+
+ROOMS = {"shoal.package", "shoal.quickstart", "shoal.runtime", "shoal.serve", "shoal.values"}
+
+
+def run(*arguments: str | Path, where: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*SHOAL, *map(str, arguments)],
+        cwd=where,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=2 * DEADLINE_S,
+    )
+
+
+def refused(*arguments: str | Path, code: int) -> list[str]:
+    """The lines on stderr of a command that must fail, without a traceback and with no result."""
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr.splitlines()
+
+
+def test_public_surface_is_exactly_this() -> None:
+    assert shoal.cli.__all__ == ["main"]
+
+
+def test_version_is_printed() -> None:
+    done = run("--version")
+    assert (done.returncode, done.stdout) == (0, "shoal 0.1.0\n")
+
+
+@pytest.mark.parametrize("command", [(), ("package",)], ids=["shoal", "shoal package"])
+def test_command_without_words_shows_its_help(command: tuple[str, ...]) -> None:
+    done = run(*command)
+    assert done.returncode == 2
+    assert "Usage:" in done.stdout + done.stderr
+
+
+def test_help_names_every_command_and_loads_no_room() -> None:
+    script = (
+        "import sys, atexit\n"
+        "atexit.register(lambda: print(sorted(sys.modules), file=sys.stderr))\n"
+        "from shoal.cli import main\n"
+        "main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "--help"], check=True, capture_output=True, text=True
+    )
+    for command in ("serve", "package", "quickstart", "--version"):
+        assert command in done.stdout
+    loaded = {name for name in ROOMS if f"'{name}'" in done.stderr}
+    assert not loaded
+
+
+def test_unknown_command_is_wrong_usage() -> None:
+    assert "No such command" in "".join(refused("swim", code=2))
+
+
+def test_serving_a_path_that_does_not_exist_is_wrong_input(tmp_path: Path) -> None:
+    lines = refused("serve", tmp_path / "nothing-here", code=2)
+    assert lines[0].startswith("error: ")
+    assert "nothing-here" in lines[0]
+
+
+def test_serving_on_a_port_in_use_is_wrong_input(digits: Sealed) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        lines = refused("serve", digits.path, "--http", address, "--grpc", "127.0.0.1:0", code=2)
+    assert address in lines[0]
+
+
+def test_serving_code_without_leave_fails_with_the_remedy_apart(fragile: Path) -> None:
+    lines = refused("serve", fragile, code=1)
+    assert "fragile" in lines[0]
+    assert lines[1].startswith("hint: ")
+    assert "--allow-code" in lines[1]
+
+
+def test_build_seals_an_onnx_file(digits_file: Path, tmp_path: Path) -> None:
+    output = tmp_path / "sealed"
+    named = ("--name", "numbers", "--version", "3", "--output", output)
+    done = run("package", "build", digits_file, *named)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(run("package", "inspect", output, "--json").stdout)
+    assert (told["name"], told["version"]) == ("numbers", "3")
+    assert told["digest"] in done.stdout
+
+
+def test_build_seals_a_python_function(example_file: Path, tmp_path: Path) -> None:
+    output = tmp_path / "sealed"
+    named = ("--name", "double", "--version", "1", "--output", output, "--example", example_file)
+    done = run("package", "build", "fragile:answer", *named, where=STORIES)
+    assert done.returncode == 0, done.stderr
+    assert "not run" in run("package", "verify", output).stdout
+    assert "answered as sealed" in run("package", "verify", output, "--allow-code").stdout
+
+
+def test_build_of_a_file_that_does_not_exist_is_wrong_input(tmp_path: Path) -> None:
+    named = ("--name", "a", "--version", "1", "--output", tmp_path / "sealed")
+    lines = refused("package", "build", tmp_path / "no.onnx", *named, code=2)
+    assert "no.onnx" in lines[0]
+    assert not (tmp_path / "sealed").exists()
+
+
+def test_inspect_tells_people_and_programs_the_same(digits: Sealed) -> None:
+    told = json.loads(run("package", "inspect", digits.path, "--json").stdout)
+    shown = run("package", "inspect", digits.path).stdout
+    assert told["digest"] in shown
+    for name in ("digits", "X", "FP32", "[64]", "label"):
+        assert name in shown
+
+
+def test_verify_says_what_was_checked(digits: Sealed) -> None:
+    done = run("package", "verify", digits.path, "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["digest"].startswith("sha256:")
+
+
+def test_one_flipped_bit_fails_verification(digits: Sealed, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(digits.path, copy)
+    largest = max((copy / "blobs/sha256").iterdir(), key=lambda blob: blob.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 1
+    largest.chmod(0o644)
+    largest.write_bytes(content)
+    lines = refused("package", "verify", copy, code=1)
+    assert lines[0].startswith("error: ")
+
+
+def test_json_error_is_one_object_on_stderr(tmp_path: Path) -> None:
+    lines = refused("package", "inspect", tmp_path / "nothing-here", "--json", code=2)
+    assert len(lines) == 1
+    assert json.loads(lines[0])["code"] == "path_not_found"
+
+
+def test_defect_shows_its_traceback_and_has_a_code_of_its_own() -> None:
+    script = (
+        "import sys, shoal.package\n"
+        "def broken(*_, **__): raise KeyError('lost')\n"
+        "shoal.package.inspect = broken\n"
+        "from shoal.cli import main\n"
+        "main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "package", "inspect", "anywhere"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert "Traceback" in done.stderr
+    assert "KeyError: 'lost'" in done.stderr
