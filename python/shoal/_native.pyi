@@ -1,11 +1,8 @@
 """The Rust core. Columns cross the border as `(name, dtype, shape, data, missing)`."""
 
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Callable
 
-from typing_extensions import Buffer
-
-WireColumn: TypeAlias = tuple[str, str, Sequence[int], Buffer | list[bytes], Buffer | None]
+from shoal.values import WireColumn
 
 __version__: str
 

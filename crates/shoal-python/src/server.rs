@@ -6,7 +6,7 @@ use shoal_server::description::{Column, Description};
 use shoal_server::executor::{Executor, check_answer};
 use shoal_server::fault::{Code, Fault, Outcome};
 use shoal_server::onnx::open_to_serve;
-use shoal_server::server::Model;
+use shoal_server::server::{Model, Signals};
 use shoal_server::values::Table;
 
 use crate::columns::{outcome, received, sent};
@@ -106,7 +106,11 @@ impl Server {
 
     /// Serves until SIGTERM or SIGINT arrives, then closes.
     fn serve_until_signal(&self, py: Python<'_>) -> PyResult<()> {
-        outcome(py.detach(|| self.server.serve_until_signal()))
+        let mut signals = outcome(py.detach(Signals::catch))?;
+        // One that came before is Python's, and its handler runs now.
+        py.check_signals()?;
+        py.detach(|| signals.wait());
+        self.close(py)
     }
 }
 

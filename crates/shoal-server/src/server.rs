@@ -14,6 +14,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -80,17 +81,6 @@ impl Server {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         thread.map_or(Ok(()), |thread| thread.join().unwrap_or_else(|_| Err(Fault::new(Code::Internal, "the event loop panicked"))))
     }
-
-    /// Serves until SIGTERM or SIGINT arrives, then closes.
-    ///
-    /// # Errors
-    /// `Internal` when signals cannot be received.
-    pub fn serve_until_signal(&self) -> Outcome<()> {
-        let internal = |error: std::io::Error| Fault::new(Code::Internal, format!("signals cannot be received: {error}"));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
-        runtime.block_on(signal()).map_err(internal)?;
-        self.close()
-    }
 }
 
 impl Drop for Server {
@@ -100,20 +90,38 @@ impl Drop for Server {
     }
 }
 
-#[cfg(unix)]
-async fn signal() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+/// SIGTERM and SIGINT, caught from the moment this exists.
+pub struct Signals {
+    runtime: tokio::runtime::Runtime,
+    terminate: Signal,
+    interrupt: Signal,
 }
 
-#[cfg(not(unix))]
-async fn signal() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
+impl Signals {
+    /// Catches both signals from here on.
+    ///
+    /// # Errors
+    /// `Internal` when signals cannot be received.
+    pub fn catch() -> Outcome<Self> {
+        let internal = |error: std::io::Error| Fault::new(Code::Internal, format!("signals cannot be received: {error}"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
+        let (terminate, interrupt) = {
+            let _inside = runtime.enter();
+            (signal(SignalKind::terminate()).map_err(internal)?, signal(SignalKind::interrupt()).map_err(internal)?)
+        };
+        Ok(Self { runtime, terminate, interrupt })
+    }
+
+    /// Waits for the first of them.
+    pub fn wait(&mut self) {
+        let Self { runtime, terminate, interrupt } = self;
+        runtime.block_on(async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        });
+    }
 }
 
 fn bind(address: &str) -> Outcome<TcpListener> {
