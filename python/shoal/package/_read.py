@@ -153,7 +153,7 @@ def _read(root: Path) -> Layout:
     _check_derived(root, layout, image_text)
     if _manifest.index(description, documents, [each for _, each in attestations]) != index_text:
         _refuse("index.json does not say what the package holds")
-    _check_nothing_else(layout, blobs)
+    _check_nothing_else(root, layout, blobs)
     return layout
 
 
@@ -268,16 +268,22 @@ def _check_derived(root: Path, layout: Layout, image_text: bytes) -> None:
             _refuse(f"the package lacks a document it must have: {path.name}")
 
 
-def _check_nothing_else(layout: Layout, blobs: set[str]) -> None:
+def _check_nothing_else(root: Path, layout: Layout, blobs: set[str]) -> None:
     expected = {_manifest.digest_of(document) for document in layout.documents.blobs()}
     expected |= {layer.digest for layer in layout.layers}
     for attestation, text in layout.attestations:
         manifest = _decoded(text, _Manifest, "an attestation")
         expected |= {attestation.digest, manifest.config.digest, manifest.layers[0].digest}
-    if others := sorted(blobs - expected):
-        hint = "Remove the file, or seal the package again."
-        message = f"the package holds a blob that it does not list: {others[0]}"
-        raise CorruptPackageError(message, hint=hint)
+    for other in sorted(blobs - expected):
+        _check_unfinished(root, other)
+
+
+def _check_unfinished(root: Path, digest: str) -> None:
+    """An unlisted blob may only be what a killed `attest` leaves: a small JSON document."""
+    data = _small(_blob_path(root, digest), DOCUMENT_LIMIT_BYTES)
+    if _manifest.digest_of(data) != digest:
+        _refuse(f"the blob {digest} has the digest {_manifest.digest_of(data)}")
+    _decoded(data, object, f"the blob {digest}, which the package does not list,")
 
 
 def _document(root: Path, descriptor: _Descriptor, limit_bytes: int) -> bytes:
