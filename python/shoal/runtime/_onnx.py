@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 from shoal import _native
 from shoal.errors import CorruptPackageError, ShoalError, error_for
@@ -67,10 +67,7 @@ class OnnxModel:
         return predict_table(table, self.signature, self._run)
 
     def _run(self, columns: list[WireColumn]) -> list[WireColumn]:
-        # The core names the same tuples by wider types.
-        wider: Any = columns
-        answers: Any = native(lambda: self._session.run(wider))
-        return cast("list[WireColumn]", answers)
+        return native(lambda: self._session.run(columns))
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from shoal import _native, package
 from shoal.errors import InvalidRequestError
@@ -89,7 +89,7 @@ def start(
     if not opened:
         raise InvalidRequestError("there is no package to serve; at least one is expected")
     with ExitStack() as payloads:  # a payload may be a file that lives until the server has read it
-        models: list[tuple[str, Any]] = [
+        models = [
             (each.description_text, payloads.enter_context(each.payload(allow_code=allow_code)))
             for each in opened
         ]
