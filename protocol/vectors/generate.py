@@ -11,7 +11,10 @@ from __future__ import annotations
 import json
 import struct
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FOLDER = Path(__file__).parent
 LENGTH_HEADER = "Inference-Header-Content-Length"
@@ -308,37 +311,42 @@ def add_wrong_shapes(vectors: Vectors) -> None:
     vectors.add("bad_records_differ", body, kind="infer_request", signature=two, expect=expect)
 
 
-def add_wrong_binary(vectors: Vectors) -> None:
-    """Adds requests whose binary part is not what their JSON part says."""
-    raw = pack("FP32", [1.0, 2.0])
+def adder_of_wrong_binary(vectors: Vectors) -> Callable[..., None]:
+    """A function that adds one request of a tensor, its raw bytes, and headers if they are wrong."""
 
     def add(name: str, code: str, sent: Any, *tail: bytes, **more: Any) -> None:
-        dtype = sent["datatype"]
         message = framed({"inputs": [sent]}, *tail)
         message["headers"] = more.get("headers", message["headers"])
         vectors.add(
             f"bad_{name}",
             **message,
             kind="infer_request",
-            signature=signature(column("x", dtype, [])),
+            signature=signature(column("x", sent["datatype"], [])),
             expect={"error": code},
         )
 
+    return add
+
+
+def add_wrong_headers(vectors: Vectors) -> None:
+    """Adds requests whose header does not say where the JSON ends."""
+    add, raw = adder_of_wrong_binary(vectors), pack("FP32", [1.0, 2.0])
     good = raw_tensor("x", "FP32", [2], 8)
     length = len(text({"inputs": [good]}))
     add("header_beyond_the_body", "invalid_binary", good, headers={LENGTH_HEADER: "9999"})
     add("header_not_a_number", "invalid_binary", good, raw, headers={LENGTH_HEADER: "many"})
     add("header_below_zero", "invalid_binary", good, raw, headers={LENGTH_HEADER: "-1"})
     add("header_too_large", "invalid_binary", good, raw, headers={LENGTH_HEADER: "9" * 40})
-    add(
-        "header_cuts_the_json",
-        "malformed_json",
-        good,
-        raw,
-        headers={LENGTH_HEADER: str(length - 1)},
-    )
+    cut = {LENGTH_HEADER: str(length - 1)}
+    add("header_cuts_the_json", "malformed_json", good, raw, headers=cut)
     add("no_header", "malformed_json", good, raw, headers={})
     add("no_header_and_no_bytes", "invalid_binary", good, headers={})
+
+
+def add_wrong_binary(vectors: Vectors) -> None:
+    """Adds requests whose binary part is not what their JSON part says."""
+    add, raw = adder_of_wrong_binary(vectors), pack("FP32", [1.0, 2.0])
+    good = raw_tensor("x", "FP32", [2], 8)
     add("left_over_bytes", "invalid_binary", good, raw, b"\0")
     add("left_over_after_json", "invalid_binary", tensor("x", "FP32", [2], [1, 2]), b"\0")
     add("size_beyond_the_body", "invalid_binary", good, raw[:-1])
@@ -382,6 +390,7 @@ def build() -> Vectors:
     add_malformed(vectors)
     add_wrong_values(vectors)
     add_wrong_shapes(vectors)
+    add_wrong_headers(vectors)
     add_wrong_binary(vectors)
     add_answers(vectors)
     return vectors
