@@ -312,7 +312,7 @@ def add_wrong_shapes(vectors: Vectors) -> None:
 
 
 def adder_of_wrong_binary(vectors: Vectors) -> Callable[..., None]:
-    """A function that adds one request of a tensor, its raw bytes, and headers if they are wrong."""
+    """Returns what adds one request of a tensor, its raw bytes, and headers if they are wrong."""
 
     def add(name: str, code: str, sent: Any, *tail: bytes, **more: Any) -> None:
         message = framed({"inputs": [sent]}, *tail)

@@ -26,17 +26,14 @@ def group_rows(keys: Sequence[pa.Array], rows: int) -> tuple[pa.Int32Array, NDAr
     """
     if not keys:
         return pa.array(np.zeros(rows, np.int32)), np.zeros(1, np.int64)
-    codes = np.zeros(rows, np.int64)
-    for key in keys:
+    codes, _ = _codes(keys[0])
+    for key in keys[1:]:
         column, size = _codes(key)
         # Numbered anew after each key, so that products of sizes stay within int64.
-        codes = np.unique(codes * size + column, return_inverse=True)[1].astype(np.int64)
-    firsts = np.full(int(codes.max(initial=-1)) + 1, rows, np.int64)
-    np.minimum.at(firsts, codes, np.arange(rows))
-    order = np.argsort(firsts)
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    return pa.array(place[codes].astype(np.int32)), firsts[order]
+        codes, _ = _codes(pa.array(codes * size + column))
+    # Numbers were given in the order of meeting: a first row has one above all before it.
+    firsts = np.flatnonzero(np.diff(np.maximum.accumulate(codes), prepend=-1))
+    return pa.array(codes.astype(np.int32)), firsts
 
 
 def unpacked(array: pa.Array) -> pa.Array:
@@ -47,7 +44,7 @@ def unpacked(array: pa.Array) -> pa.Array:
 
 
 def _codes(key: pa.Array) -> tuple[NDArray[np.int64], int]:
-    """Gives a number for each distinct value, null among them, and how many there are."""
+    """Numbers distinct values, null among them, as they are met, and says how many there are."""
     key = unpacked(key)
     if pa.types.is_floating(key.type):
         key = pc.add(key, pa.scalar(0, key.type))
@@ -59,4 +56,4 @@ def _codes(key: pa.Array) -> tuple[NDArray[np.int64], int]:
             hint="group by a number, a string, a time or a boolean",
         ) from cause
     codes: NDArray[np.int64] = coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    return codes, len(coded.dictionary) + 1
+    return codes, len(coded.dictionary)

@@ -7,6 +7,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -15,6 +16,7 @@ import pytest
 
 from shoal import batch
 from shoal.batch import Workers, process, processes, rows, split, threads
+from shoal.batch._workers import _wire
 from shoal.errors import DtypeError, InvalidRequestError, ModelError
 
 from . import functions
@@ -79,7 +81,7 @@ FORMS: list[Any] = [
     [1.5, math.nan, math.inf],
     [True, False],
     ["a", "\u00e9", ""],
-    [1, 2.0, True, None, "x", b"y", [1, [2]], {"a": 1, "b": None}],
+    [1, 2.0, True, None, "x", b"y", [1, [2]], {"a": 1, "b": None}, {b"k": math.nan, 1: [b""]}],
     [2**63],
     [],
     7,
@@ -195,10 +197,33 @@ def test_a_path_that_names_no_function_is_refused(crew: Workers, path: str, mess
         list(process([[1]], path, workers=crew))
 
 
-@pytest.mark.parametrize("records", [[(1, 2)], [1, 2**64], [object()], ["\ud800", 1]])
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "records",
+    [[(1, 2)], [1, 2**64], [object()], ["\ud800", 1], [nested(10_000)]],
+    ids=["tuple", "wide integer", "object", "surrogate", "deep list"],
+)
 def test_what_would_change_on_the_way_is_refused(records: Any) -> None:
     with pytest.raises(DtypeError, match="cannot go to another process"):
         list(process([records], functions.same, workers=processes(1)))
+
+
+@pytest.mark.parametrize(
+    "packed", [b"\xd4\x05\x00", b"\xdd\xff\xff\xff\xff", b"\x91" * 10_000, b"\xc0\xc0", b""]
+)
+def test_what_is_no_plain_value_is_refused_on_arrival(packed: bytes) -> None:
+    sent = pa.record_batch({"value": pa.array([packed])}, metadata={_wire.FORM: b"list"})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, sent.schema) as writer:
+        writer.write_batch(sent)
+    with pytest.raises((DtypeError, msgspec.DecodeError, RecursionError)):
+        _wire.decode(sink.getvalue())
 
 
 def test_an_answer_that_would_change_on_the_way_is_refused() -> None:

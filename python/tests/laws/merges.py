@@ -90,7 +90,8 @@ def exact_weighted_mean(columns: Columns) -> float | None:
 
 
 def special_sum(values: list[float]) -> float:
-    return float(np.sum(values)) + 0.0
+    with np.errstate(invalid="ignore"):  # infinities of both signs are NaN
+        return float(np.sum(values)) + 0.0
 
 
 def counts_in_bins(values: list[Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ as a group of its own: 1,000 cuts cost hardly more than one.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from dataclasses import dataclass
@@ -33,14 +34,22 @@ SUBGROUPS = 3
 
 @dataclass(frozen=True)
 class Cuts:
-    """Many cuts at once: the slices `[start, end)` of all of them, and which cut each is of."""
+    """Many cuts at once.
 
-    start: NDArray[np.int64]
-    end: NDArray[np.int64]
+    Attributes:
+        slices: Each different slice `(start, end)`, once.
+        used: The number of the slice, for every slice of every cut.
+        cut: Which cut it is of.
+    """
+
+    slices: list[tuple[int, int]]
+    used: NDArray[np.int64]
     cut: NDArray[np.int64]
 
 
-def draw_cuts(count: int, rng: np.random.Generator) -> Cuts:
+@functools.cache  # every merge is put to the same cuts
+def draw_cuts(count: int, seed: int) -> Cuts:
+    rng = np.random.default_rng(seed)
     slices: list[tuple[int, int, int]] = []
     for cut in range(count):
         places = rng.integers(0, ROWS + 1, rng.integers(0, 12))
@@ -50,7 +59,8 @@ def draw_cuts(count: int, rng: np.random.Generator) -> Cuts:
     table = np.array(slices)
     assert (table[:, 1] - table[:, 0] == 0).any()
     assert (table[:, 1] - table[:, 0] == 1).any()
-    return Cuts(table[:, 0], table[:, 1], table[:, 2])
+    different, used = np.unique(table[:, :2], axis=0, return_inverse=True)
+    return Cuts([(a, b) for a, b in different.tolist()], used, table[:, 2])
 
 
 def combine_cuts(
@@ -58,15 +68,11 @@ def combine_cuts(
 ) -> pa.RecordBatch:
     """Gives the states of every cut and key: row `cut * groups + key`."""
     groups = int(keys.max()) + 1
-    lifted: dict[tuple[int, int], int] = {}
     states: list[pa.RecordBatch] = []
-    for start, end in zip(cuts.start.tolist(), cuts.end.tolist(), strict=True):
-        if (start, end) not in lifted:
-            lifted[start, end] = len(states)
-            group = pa.array(keys[start:end], pa.int32())
-            states.append(bound.lift(data.slice(start, end - start), group, groups))
-    pairs = zip(cuts.start.tolist(), cuts.end.tolist(), strict=True)
-    first = np.array([lifted[pair] for pair in pairs]) * groups
+    for start, end in cuts.slices:
+        group = pa.array(keys[start:end], pa.int32())
+        states.append(bound.lift(data.slice(start, end - start), group, groups))
+    first = cuts.used * groups
     places = (first[:, None] + np.arange(groups)).ravel()
     owner = (cuts.cut[:, None] * groups + np.arange(groups)).ravel()
     all_states = pa.concat_batches(states)
@@ -125,7 +131,7 @@ def law_any_cut_gives_each_group_its_answer(
 
 def check_cuts(subject: Subject, data: pa.RecordBatch, keys: NDArray[np.int64], seed: int) -> int:
     bound = subject.merge.bind(data.schema)
-    cuts = draw_cuts(CUTS, np.random.default_rng(seed))
+    cuts = draw_cuts(CUTS, seed)
     answers = bound.finish(combine_cuts(bound, data, cuts, keys))
     groups = int(keys.max()) + 1
     for group in range(groups):
@@ -145,7 +151,7 @@ def distinct(answers: pa.RecordBatch) -> list[dict[str, Any]]:
 def law_all_cuts_agree_to_the_last_bit(subject: Subject, data: pa.RecordBatch, seed: int) -> int:
     """States have one form, so no cut is told from another, by any merge enrolled here."""
     bound = subject.merge.bind(data.schema)
-    cuts = draw_cuts(CUTS, np.random.default_rng(seed + 1))
+    cuts = draw_cuts(CUTS, seed + 1)
     answers = bound.finish(combine_cuts(bound, data, cuts, np.zeros(ROWS, np.int64)))
     assert len(distinct(answers)) == 1
     return CUTS
@@ -153,11 +159,11 @@ def law_all_cuts_agree_to_the_last_bit(subject: Subject, data: pa.RecordBatch, s
 
 def law_the_engine_merges_alike(subject: Subject, data: pa.RecordBatch, seed: int) -> int:
     """`merge` over real micro-batches gives each key's answer; keys as they are first met."""
-    cuts = draw_cuts(CUTS_THROUGH_THE_ENGINE, np.random.default_rng(seed + 2))
+    cuts = draw_cuts(CUTS_THROUGH_THE_ENGINE, seed + 2)
     keys = data.column("key").to_pylist()
     for cut in range(CUTS_THROUGH_THE_ENGINE):
-        pairs = zip(cuts.start[cuts.cut == cut], cuts.end[cuts.cut == cut], strict=True)
-        batches = [data.slice(start, end - start) for start, end in pairs]
+        slices = [cuts.slices[number] for number in cuts.used[cuts.cut == cut]]
+        batches = [data.slice(start, end - start) for start, end in slices]
         answers = merge(batches, subject.merge, by="key").to_pylist()
         assert [answer.pop("key") for answer in answers] == list(dict.fromkeys(keys))
         for key, answer in zip(dict.fromkeys(keys), answers, strict=True):

@@ -84,5 +84,9 @@ def numbers(array: pa.Array) -> NDArray[Any]:
 
 def table_of(columns: dict[str, pa.Array], schema: pa.Schema) -> pa.RecordBatch:
     """Gives columns as a record batch of this schema."""
-    arrays = [columns[field.name].cast(field.type) for field in schema]
+    arrays = [_as_type(columns[field.name], field.type) for field in schema]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _as_type(array: pa.Array, wanted: pa.DataType) -> pa.Array:
+    return array if array.type == wanted else array.cast(wanted)

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from shoal.batch._merges._columns import checked_type, is_number, numbers, present, table_of
+from shoal.batch._merges._condense import condense, condense_products
 from shoal.batch._merges._contract import EQUAL, Exactness, relative
 from shoal.batch._merges._exact import (
     ExactSums,
@@ -24,6 +25,7 @@ from shoal.batch._merges._exact import (
     specials_of,
     state_fields,
     subtract,
+    sum_columns,
     terms_of_floats,
     terms_of_integers,
 )
@@ -33,9 +35,12 @@ if TYPE_CHECKING:
 
     from shoal.batch._merges._contract import Merge
 
+    Pair = tuple[NDArray[Any], NDArray[Any]]
+
 # What the design asks of a float answer. The sums below are exact, so each answer in fact lies
 # within a few roundings of a double.
 FLOAT_EXACTNESS = relative(1e-12)
+EXACT_INTEGER = 2**53  # a double holds every integer up to here
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,8 @@ class Sum:
     def lift(self, batch: pa.RecordBatch, group: pa.Int32Array, groups: int) -> pa.RecordBatch:
         """Sums the values that are not null."""
         (array,), place = present(batch, self.columns, group)
-        return table_of(_sum_of(numbers(array), place, groups).columns("sum"), self.state)
+        columns = _sum("sum", numbers(array), group=place, groups=groups)
+        return table_of(columns, self.state)
 
     def combine(self, states: pa.RecordBatch, group: pa.Int32Array, groups: int) -> pa.RecordBatch:
         """Adds sums."""
@@ -122,12 +128,13 @@ class Mean:
         """Sums values times weights, and weights, where neither is null."""
         arrays, place = present(batch, self.columns, group)
         values = numbers(arrays[0])
-        weights = np.ones(len(values), np.int64) if self.weight is None else numbers(arrays[1])
         if self.weight is None:
-            sums = _sum_of(values, place, groups)
+            columns = _sum("sum", values, group=place, groups=groups)
+            weights, place = np.bincount(place, minlength=groups), np.arange(groups)
         else:
-            sums = _sum_of_products(values, weights, group=place, groups=groups)
-        columns = sums.columns("sum") | _sum_of(weights, place, groups).columns("weight")
+            weights = numbers(arrays[1])
+            columns = _sum_products("sum", (values, weights), group=place, groups=groups)
+        columns |= _sum("weight", weights, group=place, groups=groups)
         return table_of(columns, self.state)
 
     def combine(self, states: pa.RecordBatch, group: pa.Int32Array, groups: int) -> pa.RecordBatch:
@@ -184,8 +191,8 @@ class Variance:
         """Counts and sums the values that are not null, and their squares."""
         (array,), place = present(batch, self.columns, group)
         values = numbers(array)
-        squares = _sum_of_products(values, values, group=place, groups=groups)
-        columns = _sum_of(values, place, groups).columns("sum") | squares.columns("square")
+        columns = _sum("sum", values, group=place, groups=groups)
+        columns |= _sum_products("square", (values, values), group=place, groups=groups)
         columns["count"] = pa.array(np.bincount(place, minlength=groups))
         return table_of(columns, self.state)
 
@@ -220,16 +227,40 @@ def _terms_of(values: NDArray[Any]) -> Terms:
     return terms_of_integers(values)
 
 
-def _sum_of(values: NDArray[Any], group: NDArray[np.int64], groups: int) -> ExactSums:
+def _as_doubles(values: NDArray[Any]) -> NDArray[Any]:
+    """Gives integers as doubles where these hold each of them exactly; else what it got."""
+    if values.dtype.kind != "f" and values.min(initial=0) >= -EXACT_INTEGER:
+        return values.astype(np.float64) if values.max(initial=0) <= EXACT_INTEGER else values
+    return values
+
+
+def _sum(
+    prefix: str, values: NDArray[Any], *, group: NDArray[np.int64], groups: int
+) -> dict[str, pa.Array]:
+    """Sums by group; gives the columns of a state."""
+    values = _as_doubles(values)
     if values.dtype.kind == "f":
-        return ExactSums.of_floats(values, group, groups)
-    return ExactSums.of_terms(terms_of_integers(values), group, groups)
+        values, group = condense(values, group, groups)
+        return sum_columns(prefix, values, group=group, groups=groups)
+    return ExactSums.of_terms(terms_of_integers(values), group, groups).columns(prefix)
+
+
+def _sum_products(
+    prefix: str, factors: Pair, *, group: NDArray[np.int64], groups: int
+) -> dict[str, pa.Array]:
+    """Sums exact products by group; gives the columns of a state."""
+    left, right = map(_as_doubles, factors)
+    if left.dtype.kind == right.dtype.kind == "f":
+        condensed = condense_products(left, right, group=group, groups=groups)
+        if condensed is not None:
+            return sum_columns(prefix, condensed[0], group=condensed[1], groups=groups)
+    return _sum_of_products(left, right, group=group, groups=groups).columns(prefix)
 
 
 def _sum_of_products(
     left: NDArray[Any], right: NDArray[Any], *, group: NDArray[np.int64], groups: int
 ) -> ExactSums:
-    """Sums exact products; a product with an infinity or NaN is what IEEE 754 says it is."""
+    """Multiplies digit by digit; a product with an infinity or NaN is what IEEE 754 says it is."""
     is_finite = np.isfinite(left) & np.isfinite(right)
     exact = multiply(
         _terms_of(np.where(is_finite, left, 0)), _terms_of(np.where(is_finite, right, 0))

@@ -5,12 +5,15 @@
   column; any other list, or a single value, as a column of MessagePack, one entry per record,
   which keeps every type it takes: None, bool, int (64 bits), float, str, bytes, list, dict.
 - What would come back as something else (a tuple, a set, an object) is refused by name.
+- MessagePack is decoded to these types only, by msgspec: it calls nothing by name, allocates no
+  more than has arrived, and bounds nesting; extensions are refused. JSON would lose bytes and NaN,
+  and a union of Arrow has no lists of mixed values.
 - The form stands in the metadata of the stream's schema, so `decode(encode(x))` equals `x`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final, NoReturn
 
 import msgspec
 import numpy as np
@@ -58,7 +61,7 @@ def decode(stream: bytes | pa.Buffer) -> Any:
         return _decode_array(column, metadata, is_scalar=form == b"scalar")
     values = column.to_pylist()
     if pa.types.is_binary(column.type):
-        values = [msgspec.msgpack.decode(value) for value in values]
+        values = [_DECODER.decode(value) for value in values]
     return values if form == b"list" else values[0]
 
 
@@ -116,11 +119,15 @@ def _column_of(values: list[Any], kind: type) -> pa.Array | None:
 
 
 def _packed(value: object) -> bytes:
-    _check_plain(value)
     try:
+        _check_plain(value)
         return msgspec.msgpack.encode(value)
     except (OverflowError, UnicodeEncodeError, RecursionError) as cause:
         raise _refusal(value, str(cause)) from cause
+
+
+def _refuse_extension(code: int, data: memoryview) -> NoReturn:
+    raise DtypeError(f"a record holds {data.nbytes} bytes of MessagePack's extension {code}")
 
 
 def _check_plain(value: object) -> None:
@@ -142,3 +149,6 @@ def _refusal(value: object, reason: str) -> DtypeError:
         f"a {type(value).__name__} cannot go to another process: {reason}",
         hint="use tables, arrays, or plain numbers, strings, lists and dicts; or use threads",
     )
+
+
+_DECODER: Final = msgspec.msgpack.Decoder(ext_hook=_refuse_extension)
