@@ -19,6 +19,7 @@ import signal
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,16 +111,20 @@ def _children() -> dict[int, str]:
     """Command lines of the live processes started by this one, by process id; no zombies."""
     found = {}
     for task in Path("/proc/self/task").glob("*/children"):
-        for child in task.read_text().split():
-            process = Path("/proc", child)
-            try:
-                state = (process / "stat").read_text().rpartition(")")[2].split()[0]
-                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if state != "Z" and "multiprocessing.resource_tracker" not in command:
-                found[int(child)] = command.strip()
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that ended meanwhile
+            for child in task.read_text().split():
+                found.update(_living(Path("/proc", child)))
     return found
+
+
+def _living(process: Path) -> dict[int, str]:
+    """The process by its id, unless it ended or is none that a test starts."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+        command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        if state != "Z" and "multiprocessing.resource_tracker" not in command:
+            return {int(process.name): command.strip()}
+    return {}
 
 
 @pytest.fixture(autouse=True)
