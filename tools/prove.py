@@ -31,6 +31,7 @@ STAGES = ROOT / "tools" / "prove.toml"
 STATE = ROOT / ".prove"
 RESULTS = ROOT / "benchmarks" / "prove" / "results"
 RUST_RESULT = re.compile(r"^test result: \w+\. (\d+) passed", re.MULTILINE)
+RUST_CASES = re.compile(r"^cases: (\d+)$", re.MULTILINE)
 
 
 class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -127,13 +128,18 @@ def run_stage(stage: Stage) -> Outcome:
 
 
 def read_counts(stage: Stage, counts: Path) -> tuple[int, int]:
-    """Tests passed and cases tried: from the tests' own report, else from cargo's log."""
+    """Tests passed and cases tried: from the tests' own report, else from cargo's log.
+
+    A Rust test says `cases: 2000` on a line of its own; `cargo test -- --show-output` lets it.
+    """
     if counts.exists():
         reported = msgspec.json.decode(counts.read_bytes(), type=dict[str, int])
         return reported["tests"], reported["cases"]
     log = (STATE / f"{stage.name}.log").read_text(encoding="utf-8", errors="replace")
-    tests = sum(int(passed) for passed in RUST_RESULT.findall(log))
-    return tests, 0
+    tests, cases = (
+        sum(int(count) for count in found.findall(log)) for found in (RUST_RESULT, RUST_CASES)
+    )
+    return tests, cases
 
 
 def passed_before(stage: Stage, content: str) -> Outcome | None:

@@ -36,6 +36,7 @@ fn run<S: Strategy>(strategy: &S, body: impl Fn(S::Value)) {
         Ok(())
     });
     outcome.unwrap();
+    println!("cases: {}", cases());
 }
 
 /// Bodies that a client could have meant, to be damaged.

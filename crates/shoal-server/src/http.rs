@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 
 use crate::answer::{self, Framed};
@@ -26,17 +27,30 @@ pub(crate) const BODY_LIMIT: usize = 64 << 20;
 
 const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const BINARY: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 /// What goes back over the wire.
 pub(crate) type Reply = Response<Full<Bytes>>;
 
+/// One request while it is being answered.
+struct Call {
+    head: Parts,
+    body: Incoming,
+    start: Instant,
+}
+
 /// Answers one HTTP request.
 pub(crate) async fn handle(catalog: &Catalog, request: Request<Incoming>) -> Reply {
-    let start = Instant::now();
-    let outcome =
-        if request.uri().path() == "/predict" { on_predict(catalog, request, start).await } else { route(catalog, request, start).await };
-    outcome.unwrap_or_else(|fault| refuse(&fault))
+    let (head, body) = request.into_parts();
+    let mut call = Call { head, body, start: Instant::now() };
+    let outcome = if call.head.uri.path() == "/predict" { on_predict(catalog, &mut call).await } else { route(catalog, &mut call).await };
+    let mut reply = outcome.unwrap_or_else(|fault| refuse(&fault));
+    if !call.body.is_end_stream() {
+        // What was not read stands between this request and the next one, so there can be no next one.
+        reply.headers_mut().insert(CONNECTION, CLOSE);
+    }
+    reply
 }
 
 /// A fault as a reply.
@@ -71,38 +85,39 @@ fn framed((body, header_length): Framed) -> Reply {
     reply
 }
 
-async fn route(catalog: &Catalog, request: Request<Incoming>, start: Instant) -> Outcome<Reply> {
-    let path = request.uri().path().to_owned();
+async fn route(catalog: &Catalog, call: &mut Call) -> Outcome<Reply> {
+    let path = call.head.uri.path().to_owned();
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     match parts.as_slice() {
-        ["v2", "models", name, "infer"] => infer(catalog, (name, None), request, start).await,
-        ["v2", "models", name, "versions", version, "infer"] => infer(catalog, (name, Some(version)), request, start).await,
+        ["v2", "models", name, "infer"] => infer(catalog, (name, None), call).await,
+        ["v2", "models", name, "versions", version, "infer"] => infer(catalog, (name, Some(version)), call).await,
         ["v2", "repository", "index"] => {
-            require(&request, &Method::POST)?;
-            let body = read(catalog, request).await?;
+            require(call, &Method::POST)?;
+            let body = read(catalog, call).await?;
             pages::index(catalog, &body)
         }
         other => {
             let page = pages::find(catalog, other).inspect_err(|fault| catalog.metrics.reject(fault.code.name()))?;
-            require(&request, &Method::GET)?;
+            require(call, &Method::GET)?;
             page()
         }
     }
 }
 
-fn require(request: &Request<Incoming>, method: &Method) -> Outcome<()> {
-    if request.method() == method {
+fn require(call: &Call, method: &Method) -> Outcome<()> {
+    let (used, path) = (&call.head.method, call.head.uri.path());
+    if used == method {
         return Ok(());
     }
-    Err(Fault::new(Code::MethodNotAllowed, format!("{} {} is not allowed; use {method}", request.method(), request.uri().path())))
+    Err(Fault::new(Code::MethodNotAllowed, format!("{used} {path} is not allowed; use {method}")))
 }
 
-async fn on_predict(catalog: &Catalog, request: Request<Incoming>, start: Instant) -> Outcome<Reply> {
-    require(&request, &Method::POST)?;
+async fn on_predict(catalog: &Catalog, call: &mut Call) -> Outcome<Reply> {
+    require(call, &Method::POST)?;
     let served = catalog.only()?;
-    let body = read(catalog, request).await?;
+    let body = read(catalog, call).await?;
     let outcome = answer_predict(served, &body).await;
-    count(served, start.elapsed(), outcome.as_ref().err());
+    count(served, call.start.elapsed(), outcome.as_ref().err());
     outcome
 }
 
@@ -116,13 +131,13 @@ async fn answer_predict(served: &Served, body: &[u8]) -> Outcome<Reply> {
     Ok(json(out))
 }
 
-async fn infer(catalog: &Catalog, (name, version): (&str, Option<&str>), request: Request<Incoming>, start: Instant) -> Outcome<Reply> {
+async fn infer(catalog: &Catalog, (name, version): (&str, Option<&str>), call: &mut Call) -> Outcome<Reply> {
     let served = catalog.find(name, version).inspect_err(|fault| catalog.metrics.reject(fault.code.name()))?;
-    require(&request, &Method::POST)?;
-    let header_length = header_length(&request)?;
-    let body = read(catalog, request).await?;
+    require(call, &Method::POST)?;
+    let header_length = header_length(&call.head.headers)?;
+    let body = read(catalog, call).await?;
     let outcome = answer_infer(served, &body, header_length).await;
-    count(served, start.elapsed(), outcome.as_ref().err());
+    count(served, call.start.elapsed(), outcome.as_ref().err());
     outcome.map(framed)
 }
 
@@ -152,19 +167,19 @@ pub(crate) fn wishes(served: &Served, priority: u8, timeout: Option<Duration>) -
     Wishes { priority, deadline: timeout.map(|timeout| served.now() + timeout) }
 }
 
-fn header_length(request: &Request<Incoming>) -> Outcome<Option<usize>> {
-    let Some(value) = request.headers().get(HEADER_LENGTH) else { return Ok(None) };
+fn header_length(headers: &HeaderMap) -> Outcome<Option<usize>> {
+    let Some(value) = headers.get(HEADER_LENGTH) else { return Ok(None) };
     let length = value.to_str().ok().and_then(|text| text.parse().ok());
     length.map(Some).ok_or_else(|| Fault::new(Code::InvalidBinary, "Inference-Header-Content-Length must be a whole number of bytes"))
 }
 
 /// Reads the whole body, at most [`BODY_LIMIT`].
-async fn read(catalog: &Catalog, request: Request<Incoming>) -> Outcome<Bytes> {
-    read_limited(request).await.inspect_err(|fault| catalog.metrics.reject(fault.code.name()))
+async fn read(catalog: &Catalog, call: &mut Call) -> Outcome<Bytes> {
+    read_limited(call).await.inspect_err(|fault| catalog.metrics.reject(fault.code.name()))
 }
 
-async fn read_limited(request: Request<Incoming>) -> Outcome<Bytes> {
-    if let Some(encoding) = request.headers().get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
+async fn read_limited(call: &mut Call) -> Outcome<Bytes> {
+    if let Some(encoding) = call.head.headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
         return Err(
             Fault::new(Code::InvalidRequest, format!("content encoding {encoding:?} is not supported")).hint("send the body uncompressed")
         );
@@ -173,11 +188,10 @@ async fn read_limited(request: Request<Incoming>) -> Outcome<Bytes> {
         Fault::new(Code::BodyTooLarge, format!("the body is over the limit of {BODY_LIMIT} bytes"))
             .hint("send fewer records in one request")
     };
-    let body = request.into_body();
-    if body.size_hint().lower() > BODY_LIMIT as u64 {
+    if call.body.size_hint().lower() > BODY_LIMIT as u64 {
         return Err(too_large());
     }
-    match Limited::new(body, BODY_LIMIT).collect().await {
+    match Limited::new(&mut call.body, BODY_LIMIT).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
         Err(error) => Err(Fault::new(Code::InvalidRequest, format!("the body did not arrive whole: {error}"))),

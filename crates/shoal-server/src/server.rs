@@ -216,7 +216,7 @@ async fn connection(catalog: Arc<Catalog>, stream: TcpStream, mut stopped: watch
         async move { Ok::<_, std::convert::Infallible>(http::handle(catalog, request).await) }
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).pipeline_flush(true);
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         // The client left or spoke no HTTP; its requests are given up as their futures are dropped.

@@ -11,6 +11,7 @@ Source: POSIX.1-1988 ustar, https://pubs.opengroup.org/onlinepubs/9799919799/uti
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 
 from shoal.errors import CorruptPackageError, UnsupportedModelError
@@ -25,6 +26,7 @@ _DIRECTORY_MODE = 0o755
 _NAME_BYTES = 100
 _PREFIX_BYTES = 155
 _SIZE_FIELD = slice(124, 135)
+_OCTAL = re.compile(rb"[0-7]{11}")
 
 
 def head(path: str, size_bytes: int) -> bytes:
@@ -55,7 +57,7 @@ def content_bytes(path: str, tar_start: bytes) -> int:
     length = len(head(path, 0))
     start = tar_start[:length]
     digits = start[length - BLOCK_BYTES :][_SIZE_FIELD]
-    size_bytes = int(digits, 8) if len(digits) == 11 and digits.isdigit() else -1  # noqa: PLR2004
+    size_bytes = int(digits, 8) if _OCTAL.fullmatch(digits) else -1
     if size_bytes < 0 or start != head(path, size_bytes):
         message = f"the layer of {path} is not the tar of this one file"
         raise CorruptPackageError(message)

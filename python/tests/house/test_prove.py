@@ -15,7 +15,7 @@ from tools import prove
 if TYPE_CHECKING:
     from pathlib import Path
 
-PASSES = "import sys; print('test result: ok. 3 passed; 0 failed')"
+PASSES = "print('cases: 40\\ncases: 2\\ntest result: ok. 3 passed; 0 failed')"
 FAILS = "print('test result: FAILED. 1 passed'); raise SystemExit(1)"
 
 
@@ -46,6 +46,7 @@ def test_a_stage_reports_what_it_counted(workplace: Path) -> None:
     outcomes = {outcome.name: outcome for outcome in run("one", "two").stages}
     assert outcomes["one"].passed
     assert outcomes["one"].tests == 3
+    assert outcomes["one"].cases == 42
     assert not outcomes["two"].passed
     assert outcomes["two"].scale == 7
 

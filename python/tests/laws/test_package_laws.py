@@ -16,6 +16,7 @@ from shoal import package
 from shoal.errors import CorruptPackageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from shoal.package import Package
@@ -71,7 +72,9 @@ def _refuses(root: Path, place: Path, bit: int) -> bool:
     return False
 
 
-def test_one_flipped_bit_anywhere_is_refused(attested: Package, prove_scale: int) -> None:
+def test_one_flipped_bit_anywhere_is_refused(
+    attested: Package, prove_scale: int, record_property: Callable[[str, object], None]
+) -> None:
     files = sorted(path for path in attested.path.rglob("*") if path.is_file())
     seed = 6 if prove_scale == 1 else random.SystemRandom().randrange(2**32)
     draw = random.Random(seed)
@@ -82,7 +85,16 @@ def test_one_flipped_bit_anywhere_is_refused(attested: Package, prove_scale: int
         if not _refuses(attested.path, place, bit):
             kept.append((place.name, bit))
     assert not kept, f"seed {seed}"
+    record_property("cases", FLIPS * prove_scale)
     package.open(attested.path)
+
+
+def test_a_size_in_a_tar_that_is_no_octal_number_is_refused(attested: Package) -> None:
+    layer = max(
+        (attested.path / "blobs" / "sha256").iterdir(), key=lambda path: path.stat().st_size
+    )
+    size_field = 3 * 512 + 124
+    assert all(_refuses(attested.path, layer, 8 * (size_field + place) + 3) for place in range(11))
 
 
 def test_the_whole_index_is_guarded(attested: Package) -> None:

@@ -22,12 +22,9 @@ const PLAYS: u32 = 1000;
 
 fn plays() -> ProptestConfig {
     let scale = env::var("SHOAL_PROVE_SCALE").map_or(1, |scale| scale.parse().expect("SHOAL_PROVE_SCALE is a positive whole number"));
-    ProptestConfig {
-        cases: PLAYS.saturating_mul(scale),
-        rng_seed: RngSeed::Fixed(20_261_121),
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
+    let cases = PLAYS.saturating_mul(scale);
+    println!("cases: {cases}");
+    ProptestConfig { cases, rng_seed: RngSeed::Fixed(20_261_121), failure_persistence: None, ..ProptestConfig::default() }
 }
 
 proptest! {
