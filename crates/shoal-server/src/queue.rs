@@ -266,6 +266,16 @@ mod tests {
     }
 
     #[test]
+    fn a_full_queue_says_try_later_and_a_request_larger_than_it_says_send_less() {
+        let mut queue = queue(8);
+        let (_, _reply) = queue.submit(Moment::EPOCH, table(&[0; 60]), None, Wishes::default()).unwrap();
+        let full = queue.submit(Moment::EPOCH, table(&[0; 60]), None, Wishes::default()).unwrap_err();
+        let large = queue.submit(Moment::EPOCH, table(&[0; 101]), None, Wishes::default()).unwrap_err();
+        assert_eq!((full.code, large.code), (Code::QueueFull, Code::BodyTooLarge));
+        assert!(full.hint.is_some() && large.hint.is_some());
+    }
+
+    #[test]
     fn shapes_are_forgotten_with_their_last_request() {
         let mut queue = queue(8);
         queue.submit(Moment::EPOCH, table(&[1]), Some(vec![3]), Wishes::default()).unwrap();
