@@ -117,7 +117,7 @@ async fn on_predict(catalog: &Catalog, call: &mut Call) -> Outcome<Reply> {
     let served = catalog.only()?;
     let body = read(catalog, call).await?;
     let outcome = answer_predict(served, &body).await;
-    count(served, call.start.elapsed(), outcome.as_ref().err());
+    count(catalog, served, call.start.elapsed(), outcome.as_ref().err());
     outcome
 }
 
@@ -137,7 +137,7 @@ async fn infer(catalog: &Catalog, (name, version): (&str, Option<&str>), call: &
     let header_length = header_length(&call.head.headers)?;
     let body = read(catalog, call).await?;
     let outcome = answer_infer(served, &body, header_length).await;
-    count(served, call.start.elapsed(), outcome.as_ref().err());
+    count(catalog, served, call.start.elapsed(), outcome.as_ref().err());
     outcome.map(framed)
 }
 
@@ -154,11 +154,12 @@ async fn answer_infer(served: &Served, body: &[u8], header_length: Option<usize>
     answer::write(description, &request, &answer)
 }
 
-/// Counts how a request ended.
-pub(crate) fn count(served: &Served, took: Duration, fault: Option<&Fault>) {
-    match fault {
-        None => served.metrics().answered(took),
-        Some(fault) => served.metrics().failed(fault.code.name(), took),
+/// Counts how a request to a model ended.
+pub(crate) fn count(catalog: &Catalog, served: &Served, took: Duration, fault: Option<&Fault>) {
+    let Some(Fault { code, .. }) = fault else { return served.metrics().answered(took) };
+    served.metrics().failed(code.name(), took);
+    if !matches!(code, Code::ModelFailed | Code::DeadlineExceeded | Code::Internal) {
+        catalog.metrics.reject(code.name());
     }
 }
 

@@ -94,7 +94,7 @@ impl Metrics {
         let registry = &mut self.registry;
         registry.register("requests", "Requests by outcome: ok, or the code of the error", self.requests.clone());
         registry.register("batches", "Micro-batches by the reason for which they closed", self.batches.clone());
-        registry.register("rejected", "Requests refused before they reached a model, by the code of the error", self.rejected.clone());
+        registry.register("rejected", "Requests refused before they joined a micro-batch, by the code of the error", self.rejected.clone());
         registry.register("request_seconds", "From the first byte decoded to the answer encoded", self.request_seconds.clone());
         registry.register("batch_seconds", "One call of the model", self.batch_seconds.clone());
         registry.register("batch_rows", "Rows in a micro-batch", self.batch_rows.clone());
@@ -119,7 +119,7 @@ impl Metrics {
         }
     }
 
-    /// Counts a request that was refused before it reached a model.
+    /// Counts a request that was refused before it joined a micro-batch.
     pub(crate) fn reject(&self, code: &str) {
         self.rejected.get_or_create(&OfCode { reason: code.into() }).inc();
     }

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import tritonclient.http as triton
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from prometheus_client import Metric
 
     from tests.end_to_end.driver import Served
     from tests.end_to_end.models import Sealed
@@ -158,23 +163,42 @@ def test_predict_needs_to_know_which_model(many: Served, digits: Sealed) -> None
     assert (reply.status, reply.code) == (400, "invalid_request")
 
 
-def test_metrics_count_requests_rows_and_reasons(one: Served, digits: Sealed) -> None:
-    one.ask("POST", "/predict", {"features": digits.rows[0]})
-    reply = one.ask("GET", "/metrics")
+def metrics(served: Served) -> dict[str, Metric]:
+    """What a client of Prometheus reads, by name."""
+    reply = served.ask("GET", "/metrics")
     assert reply.headers["content-type"].startswith("application/openmetrics-text")
-    text = reply.body.decode()
-    for name in (
-        "shoal_requests_total",
-        "shoal_request_seconds_bucket",
-        "shoal_batch_seconds_bucket",
-        "shoal_batch_rows_bucket",
-        "shoal_batches_total",
-        "shoal_queue_rows",
-        "shoal_queue_bytes",
-    ):
-        assert f"\n{name}" in text, name
-    assert 'model="digits"' in text
-    assert 'reason="executor_free"' in text
+    families = text_string_to_metric_families(reply.body.decode())  # type: ignore[no-untyped-call]  # untyped there
+    return {each.name: each for each in families}
+
+
+def value(metric: Metric, **labels: str) -> float:
+    return sum(each.value for each in metric.samples if labels.items() <= each.labels.items())
+
+
+def test_metrics_count_requests_rows_and_reasons(one: Served, digits: Sealed) -> None:
+    before = metrics(one)
+    one.ask("POST", "/predict", {"features": digits.rows[:3]})
+    one.ask("POST", "/predict", {"features": [1]})
+    one.ask("POST", "/v2/models/unknown/infer", {})
+    after = metrics(one)
+
+    def grown(name: str, **labels: str) -> float:
+        return value(after[name], **labels) - value(before[name], **labels)
+
+    assert grown("shoal_requests", model="digits", version="1", outcome="ok") == 1
+    assert grown("shoal_batches", model="digits", reason="executor_free") == 1
+    assert grown("shoal_batch_rows", model="digits", le="4.0") == 1
+    assert grown("shoal_batch_rows", model="digits", le="2.0") == 0
+    assert value(after["shoal_requests"], outcome="wrong_shape") >= 1
+    assert value(after["shoal_rejected"], reason="wrong_shape") >= 1
+    assert value(after["shoal_rejected"], reason="unknown_model") >= 1
+    assert value(after["shoal_queue_rows"]) == value(after["shoal_queue_bytes"]) == 0
+
+
+def test_every_metric_stands_in_the_reference(one: Served, root: Path) -> None:
+    page = (root / "docs" / "reference" / "http.md").read_text(encoding="utf-8")
+    listed = {name.removesuffix("_total") for name in re.findall(r"`(shoal_\w+)`", page)}
+    assert listed == set(metrics(one))
 
 
 def test_batching_tells_recent_batches_and_why(one: Served, digits: Sealed) -> None:

@@ -135,7 +135,7 @@ impl GrpcInferenceService for Inference {
         let request = request.into_inner();
         let served = self.find(&request.model_name, &request.model_version)?;
         let outcome = infer(served, request, patience).await;
-        count(served, start.elapsed(), outcome.as_ref().err());
+        count(&self.catalog, served, start.elapsed(), outcome.as_ref().err());
         outcome.map(Response::new).map_err(|fault| status(&fault))
     }
 
