@@ -114,7 +114,8 @@ def test_a_file_that_the_system_refuses_leaves_nothing(tmp_path: Path, model_byt
     place = tmp_path / "models" / "double"
     place.parent.mkdir()
     (tmp_path / "double.onnx").write_bytes(model_bytes)
-    command = [sys.executable, "-c", SEALING_WITH_SMALL_FILES, tmp_path / "double.onnx", place]
+    places = [str(tmp_path / "double.onnx"), str(place)]
+    command = [sys.executable, "-c", SEALING_WITH_SMALL_FILES, *places]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "File too large" in done.stdout
     assert list(place.parent.iterdir()) == []
