@@ -56,8 +56,11 @@ fn answered(outputs: &[Column], mut columns: Vec<shoal_server::intake::Received>
     Ok(table)
 }
 
-/// The exception of a model: its type and text, on one line.
+/// The exception of a model: its type and text, on one line; errors of Shoal say both already.
 fn failed(py: Python<'_>, error: &PyErr) -> Fault {
+    if error.value(py).hasattr("code").unwrap_or(false) {
+        return Fault::new(Code::ModelFailed, error.value(py).to_string());
+    }
     let kind = error.get_type(py).name().map_or_else(|_| "an exception".to_owned(), |name| name.to_string());
     Fault::new(Code::ModelFailed, format!("the model raised {kind}: {}", error.value(py)))
 }

@@ -147,6 +147,11 @@ impl Served {
         }
     }
 
+    /// Whether nobody waits for this model.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.lock().is_idle()
+    }
+
     /// Brings the gauges of the queue up to date.
     pub(crate) fn gauge(&self) {
         self.metrics.waiting(self.lock().waiting());
@@ -240,17 +245,30 @@ pub(crate) fn start(served: &Arc<Served>, executor: Box<dyn Executor>) -> Outcom
 /// Runs the largest micro-batch, of zeros, a few times: warms the session up and says whether it is quick.
 pub(crate) fn is_quick(description: &Description, executor: &mut dyn Executor) -> bool {
     let table = zeros(description);
-    let mut time = || {
+    let mut quickest = Duration::MAX;
+    for _ in 0..3 {
         let start = Instant::now();
-        executor.run(&table).is_ok().then(|| start.elapsed())
-    };
-    (0..3).filter_map(|_| time()).min().is_some_and(|quickest| quickest <= INLINE_LIMIT)
+        if executor.run(&table).is_err() {
+            return false;
+        }
+        quickest = quickest.min(start.elapsed());
+        if quickest > 10 * INLINE_LIMIT {
+            break;
+        }
+    }
+    quickest <= INLINE_LIMIT
 }
 
+/// As many records of zeros as a micro-batch may hold, by its rows and by its bytes.
 fn zeros(description: &Description) -> Table {
-    let rows = description.policy.max_rows;
+    let shape =
+        |column: &crate::description::Column| -> Vec<usize> { column.shape.iter().map(|dim| usize::try_from(*dim).unwrap_or(1)).collect() };
+    let inputs = &description.signature.inputs;
+    let row_bytes: usize =
+        inputs.iter().map(|column| shape(column).iter().product::<usize>().saturating_mul(column.dtype.width().max(4))).sum();
+    let rows = description.policy.max_rows.min(description.policy.max_bytes / row_bytes.max(1)).max(1);
     let column = |column: &crate::description::Column| {
-        let shape: Vec<usize> = column.shape.iter().map(|dim| usize::try_from(*dim).unwrap_or(1)).collect();
+        let shape = shape(column);
         let count = rows * shape.iter().product::<usize>();
         let mut payload = Payload::with_capacity(column.dtype, count);
         match &mut payload {
@@ -259,5 +277,5 @@ fn zeros(description: &Description) -> Table {
         }
         Values { shape, payload, missing: Vec::new() }
     };
-    Table { rows, columns: description.signature.inputs.iter().map(column).collect() }
+    Table { rows, columns: inputs.iter().map(column).collect() }
 }

@@ -137,6 +137,9 @@ impl Code {
     }
 }
 
+/// A message, at most; gRPC clients refuse headers of more than 8 KiB.
+const MESSAGE_BYTES: usize = 1024;
+
 /// Something went wrong: the code, what happened, and what to do.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{message}")]
@@ -150,10 +153,19 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A fault without a hint.
+    /// A fault without a hint. A message is one line and not long: parts of it may be what a client sent, and over
+    /// gRPC it travels in a header.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None }
+        let mut message: String = message.into();
+        if message.len() > MESSAGE_BYTES || message.contains(['\n', '\r']) {
+            message = message.replace(['\n', '\r'], " ");
+            if let Some((end, _)) = message.char_indices().find(|(place, _)| *place > MESSAGE_BYTES) {
+                message.truncate(end);
+                message.push_str("...");
+            }
+        }
+        Self { code, message, hint: None }
     }
 
     /// The same fault with a remedy.
@@ -170,6 +182,12 @@ pub type Outcome<T> = Result<T, Fault>;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_is_one_line_and_not_long() {
+        let fault = Fault::new(Code::Internal, format!("a\nb{}", "\u{e9}".repeat(10_000)));
+        assert!(fault.message.starts_with("a b") && fault.message.ends_with("...") && fault.message.len() < 1100);
+    }
 
     #[test]
     fn every_code_stands_in_the_catalogue_with_the_same_statuses() {

@@ -21,6 +21,9 @@ const DESCRIPTION: &str = r#"{"name":"m","version":"1","runtime":"onnx","signatu
     {"name":"x","dtype":"FP32","shape":[2]},{"name":"t","dtype":"BYTES"},{"name":"n","dtype":"INT64","shape":[-1]}],"outputs":[]},
     "binding":{"inputs":[{"column":"x","tensor":"x","rank":2,"missing":"NaN"}]}}"#;
 
+const PACKED: &str = r#"{"name":"m","version":"1","runtime":"onnx","signature":{"inputs":[{"name":"X","dtype":"FP32","shape":[2]}],"outputs":[]},
+    "binding":{"inputs":[{"column":"X","tensor":"X","rank":2,"missing":"NaN","features":["x","t"]}]}}"#;
+
 fn cases() -> u32 {
     let scale: u32 = std::env::var("SHOAL_PROVE_SCALE").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     2_000 * scale
@@ -50,6 +53,8 @@ fn seeds() -> Vec<Vec<u8>> {
         r#"{"features":{"x":[1,2.5],"t":"a","n":[1,2,3]}}"#,
         r#"{"features":[{"x":null,"t":"a","n":[]},{"t":"b","n":[4]}]}"#,
         r#"{"features":[[1,2],[3,null]]}"#,
+        r#"{"features":[{"x":1,"t":2},{"x":null,"t":4}]}"#,
+        r#"{"features":[{"X":[1,2]},{"X":null}]}"#,
         r#"{"inputs":[{"name":"x","shape":[2,2],"datatype":"FP32","data":[null,[1,2]]},{"data":["a","b"],"name":"t","shape":[2,1],"datatype":"BYTES"},{"name":"n","shape":[2,3],"datatype":"INT64","data":[1,2,3,4,5,6]}]}"#,
     ] {
         seeds.push(text.as_bytes().to_vec());
@@ -75,10 +80,13 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
 
 fn decode_all(body: &[u8], header_length: Option<usize>) {
     let body_bytes = body.len();
-    let description = Description::from_json(DESCRIPTION).unwrap();
-    if let Ok(columns) = predict::decode(body, &Form::new(&description)) {
-        drop(admit(&description, columns, body_bytes));
+    for text in [DESCRIPTION, PACKED] {
+        let description = Description::from_json(text).unwrap();
+        if let Ok(columns) = predict::decode(body, &Form::new(&description)) {
+            drop(admit(&description, columns, body_bytes));
+        }
     }
+    let description = Description::from_json(DESCRIPTION).unwrap();
     let Ok((header, raw)) = binary::split(body, header_length) else { return };
     let Ok(mut request) = decode(header, &description.signature.inputs) else { return };
     if binary::fill(&mut request, raw).is_ok() {
@@ -129,4 +137,30 @@ fn four_letters_cannot_stand_for_gigabytes() {
     let body = format!(r#"{{"features":[{}[1]]}}"#, "null,".repeat(1_000_000));
     let fault = predict::decode(body.as_bytes(), &Form::new(&description)).unwrap_err();
     assert_eq!(fault.code, crate::fault::Code::BodyTooLarge);
+}
+
+#[test]
+fn a_column_that_comes_twice_is_refused_before_more_is_read() {
+    let description = Description::from_json(DESCRIPTION).unwrap();
+    let column = r#"{"name":"t","datatype":"BYTES","shape":[65536],"data":[]},"#;
+    let body = format!(r#"{{"inputs":[{column}{column}, and what follows is not even JSON"#);
+    assert_eq!(decode(body.as_bytes(), &description.signature.inputs).unwrap_err().code, crate::fault::Code::DuplicateColumn);
+}
+
+#[test]
+fn nulls_mean_the_same_whether_the_shape_comes_before_or_behind_them() {
+    let wide = r#"{"name":"m","version":"1","runtime":"python","signature":{"inputs":[{"name":"x","dtype":"FP32","shape":[4],"nullable":true}],"outputs":[]}}"#;
+    let description = Description::from_json(wide).unwrap();
+    for (shape, nulls) in [("[1,4]", 4), ("[3,4]", 3)] {
+        let data = vec!["null"; nulls].join(",");
+        for body in [
+            format!(r#"{{"inputs":[{{"name":"x","datatype":"FP32","shape":{shape},"data":[{data}]}}]}}"#),
+            format!(r#"{{"inputs":[{{"data":[{data}],"name":"x","datatype":"FP32","shape":{shape}}}]}}"#),
+            format!(r#"{{"inputs":[{{"name":"x","data":[{data}],"datatype":"FP32","shape":{shape}}}]}}"#),
+        ] {
+            let request = decode(body.as_bytes(), &description.signature.inputs).unwrap();
+            let table = admit(&description, request.columns, body.len()).unwrap();
+            assert!(table.columns[0].missing.iter().all(|missing| *missing), "{body}");
+        }
+    }
 }

@@ -37,16 +37,17 @@ pub(crate) type Reply = Response<Full<Bytes>>;
 struct Call {
     head: Parts,
     body: Incoming,
+    is_read: bool,
     start: Instant,
 }
 
 /// Answers one HTTP request.
 pub(crate) async fn handle(catalog: &Catalog, request: Request<Incoming>) -> Reply {
     let (head, body) = request.into_parts();
-    let mut call = Call { head, body, start: Instant::now() };
+    let mut call = Call { is_read: body.is_end_stream(), head, body, start: Instant::now() };
     let outcome = if call.head.uri.path() == "/predict" { on_predict(catalog, &mut call).await } else { route(catalog, &mut call).await };
     let mut reply = outcome.unwrap_or_else(|fault| refuse(&fault));
-    if !call.body.is_end_stream() {
+    if !call.is_read {
         // What was not read stands between this request and the next one, so there can be no next one.
         reply.headers_mut().insert(CONNECTION, CLOSE);
     }
@@ -193,7 +194,10 @@ async fn read_limited(call: &mut Call) -> Outcome<Bytes> {
         return Err(too_large());
     }
     match Limited::new(&mut call.body, BODY_LIMIT).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
+        Ok(collected) => {
+            call.is_read = true;
+            Ok(collected.to_bytes())
+        }
         Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
         Err(error) => Err(Fault::new(Code::InvalidRequest, format!("the body did not arrive whole: {error}"))),
     }

@@ -35,8 +35,8 @@ impl Received {
 }
 
 /// Brings the columns of a request into the order of the signature. The message had `message_bytes`; no column
-/// may have more values than that, counting a dimension of 0 as 1, so that a short message cannot announce a
-/// large table.
+/// may have more values than that, counting a dimension of 0 as 1 and not counting what is missing, so that a
+/// short message cannot announce a large table.
 ///
 /// # Errors
 /// `DuplicateColumn`, `UnexpectedColumn`, `MissingColumn`, `WrongDtype`, `WrongShape`, `NullNotAllowed`.
@@ -46,7 +46,7 @@ pub fn admit(description: &Description, received: Vec<Received>, message_bytes: 
     for column in received {
         let index = columns.iter().position(|known| known.name == column.name).ok_or_else(|| unexpected(columns, &column.name))?;
         if slots[index].is_some() {
-            return Err(Fault::new(Code::DuplicateColumn, format!("column {:?} was sent twice", column.name)));
+            return Err(twice(&column.name));
         }
         slots[index] = Some(column);
     }
@@ -67,7 +67,8 @@ pub fn admit(description: &Description, received: Vec<Received>, message_bytes: 
 fn check_extent(received: &Received, message_bytes: usize) -> Outcome<()> {
     let extent = received.shape.iter().try_fold(1_usize, |product, dim| product.checked_mul((*dim).max(1)));
     let is_empty = received.shape.first() == Some(&0);
-    if is_empty || extent.is_some_and(|extent| extent <= message_bytes) {
+    let missing = received.missing.iter().filter(|missing| **missing).count();
+    if is_empty || extent.is_some_and(|extent| extent.saturating_sub(missing) <= message_bytes) {
         return Ok(());
     }
     let message = format!(
@@ -75,6 +76,12 @@ fn check_extent(received: &Received, message_bytes: usize) -> Outcome<()> {
         received.name, received.shape
     );
     Err(Fault::new(Code::WrongShape, message))
+}
+
+/// The fault for a column that comes a second time.
+#[must_use]
+pub fn twice(name: &str) -> Fault {
+    Fault::new(Code::DuplicateColumn, format!("column {name:?} was sent twice"))
 }
 
 /// The fault for a column that the signature does not have.

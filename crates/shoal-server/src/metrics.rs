@@ -94,9 +94,9 @@ impl Metrics {
         let registry = &mut self.registry;
         registry.register("requests", "Requests by outcome: ok, or the code of the error", self.requests.clone());
         registry.register("batches", "Micro-batches by the reason for which they closed", self.batches.clone());
-        registry.register("rejected", "Requests refused before they joined a micro-batch, by the code of the error", self.rejected.clone());
-        registry.register("request_seconds", "From the first byte decoded to the answer encoded", self.request_seconds.clone());
-        registry.register("batch_seconds", "One call of the model", self.batch_seconds.clone());
+        registry.register("rejected", "Requests that were refused, by the code of the error", self.rejected.clone());
+        registry.register("request_seconds", "From the arrival of a request to its encoded answer", self.request_seconds.clone());
+        registry.register("batch_seconds", "One micro-batch through the model", self.batch_seconds.clone());
         registry.register("batch_rows", "Rows in a micro-batch", self.batch_rows.clone());
         registry.register("queue_rows", "Rows that wait", self.queue_rows.clone());
         registry.register("queue_bytes", "Bytes that wait", self.queue_bytes.clone());
@@ -119,7 +119,7 @@ impl Metrics {
         }
     }
 
-    /// Counts a request that was refused before it joined a micro-batch.
+    /// Counts a request that was refused.
     pub(crate) fn reject(&self, code: &str) {
         self.rejected.get_or_create(&OfCode { reason: code.into() }).inc();
     }

@@ -16,8 +16,11 @@ use crate::values::{Dtype, Payload, Table, Values};
 pub(crate) fn settle(table: &mut Table, description: &Description) -> Outcome<()> {
     for (column, values) in description.signature.inputs.iter().zip(&mut table.columns) {
         if values.missing.iter().any(|missing| *missing) {
-            let replacement = description.input_binding(&column.name).and_then(|binding| binding.missing.as_ref());
-            settle_column(column, values, replacement, description.runtime == "python")?;
+            let binding = description.input_binding(&column.name);
+            let replacement = binding.and_then(|binding| binding.missing.as_ref());
+            let features = binding.and_then(|binding| binding.features.as_deref()).unwrap_or_default();
+            settle_column(column, values, replacement, description.runtime == "python")
+                .map_err(|fault| by_feature(fault, column, values, features))?;
         }
     }
     Ok(())
@@ -35,6 +38,17 @@ fn settle_column(column: &Column, values: &mut Values, replacement: Option<&Miss
         Payload::Fixed(buffer) => places.for_each(|index| buffer.bytes_mut()[index * value.len()..][..value.len()].copy_from_slice(&value)),
     }
     Ok(())
+}
+
+/// Names the feature whose value is missing, where the column packs named features.
+fn by_feature(fault: Fault, column: &Column, values: &Values, features: &[String]) -> Fault {
+    let place = values.missing.iter().position(|missing| *missing).unwrap_or(0);
+    match features.get(place % values.per_row().max(1)) {
+        Some(feature) if fault.code == Code::NullNotAllowed => {
+            Fault { message: fault.message.replace(&format!("column {:?}", column.name), &format!("column {feature:?}")), ..fault }
+        }
+        _ => fault,
+    }
 }
 
 /// Turns flags of values into flags of records; a record that is missing in part is refused.

@@ -140,9 +140,14 @@ impl Queue {
         self.batcher.drain();
     }
 
-    /// Whether nothing waits and nothing is being run.
+    /// Whether nothing more will come.
     pub(crate) fn is_drained(&self) -> bool {
         self.batcher.is_draining() && self.pending.is_empty()
+    }
+
+    /// Whether nothing waits and nothing is being run.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.pending.is_empty()
     }
 
     /// (rows, bytes) that wait.

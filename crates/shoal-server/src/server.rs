@@ -28,8 +28,11 @@ use crate::{grpc, http};
 
 /// A client that does not finish its headers in this time is dropped.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long draining waits for clients that are slow to finish their requests or to read their answers.
-const DRAIN_LIMIT: Duration = Duration::from_secs(25);
+/// How long draining waits for clients that are slow to send their requests or to read their answers, once no
+/// model has anything to do.
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+/// How often draining looks whether a model has something to do.
+const DRAIN_STEP: Duration = Duration::from_millis(20);
 /// The stack of the event loop; no input may need more.
 const STACK_BYTES: usize = 2 << 20;
 
@@ -42,6 +45,7 @@ pub struct Server {
     grpc: SocketAddr,
     stop: watch::Sender<bool>,
     thread: Mutex<Option<JoinHandle<Outcome<()>>>>,
+    process: u32,
 }
 
 impl Server {
@@ -54,10 +58,10 @@ impl Server {
         let addresses = (address(&listeners.0)?, address(&listeners.1)?);
         let (catalog, executors) = furnish(models)?;
         let (stop, stopped) = watch::channel(false);
-        let body = move || run(&catalog, executors, listeners, stopped);
+        let body = move || run(&catalog, executors, listeners, &stopped);
         let thread = std::thread::Builder::new().name("shoal-server".into()).stack_size(STACK_BYTES).spawn(body);
         let thread = thread.map_err(|error| Fault::new(Code::Internal, format!("no thread can be started: {error}")))?;
-        Ok(Self { http: addresses.0, grpc: addresses.1, stop, thread: Mutex::new(Some(thread)) })
+        Ok(Self { http: addresses.0, grpc: addresses.1, stop, thread: Mutex::new(Some(thread)), process: std::process::id() })
     }
 
     /// Where HTTP is served.
@@ -77,6 +81,11 @@ impl Server {
     /// # Errors
     /// `Internal` when the event loop ended by itself.
     pub fn close(&self) -> Outcome<()> {
+        if std::process::id() != self.process {
+            // A forked child has no event loop; the server is its parent's.
+            std::mem::forget(self.thread.lock().unwrap_or_else(PoisonError::into_inner).take());
+            return Ok(());
+        }
         self.stop.send_replace(true);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         thread.map_or(Ok(()), |thread| thread.join().unwrap_or_else(|_| Err(Fault::new(Code::Internal, "the event loop panicked"))))
@@ -158,7 +167,12 @@ fn furnish(models: Vec<Model>) -> Outcome<(Arc<Catalog>, Executors)> {
     Ok((Arc::new(catalog), executors))
 }
 
-fn run(catalog: &Arc<Catalog>, executors: Executors, listeners: (TcpListener, TcpListener), stopped: watch::Receiver<bool>) -> Outcome<()> {
+fn run(
+    catalog: &Arc<Catalog>,
+    executors: Executors,
+    listeners: (TcpListener, TcpListener),
+    stopped: &watch::Receiver<bool>,
+) -> Outcome<()> {
     let internal = |error: std::io::Error| Fault::new(Code::Internal, format!("the event loop cannot run: {error}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
     runtime.block_on(async {
@@ -166,10 +180,14 @@ fn run(catalog: &Arc<Catalog>, executors: Executors, listeners: (TcpListener, Tc
             executors.into_iter().map(|(served, executor)| start_executor(&served, executor)).collect::<Outcome<_>>()?;
         let http = tokio::net::TcpListener::from_std(listeners.0).map_err(internal)?;
         let grpc = tokio::net::TcpListener::from_std(listeners.1).map_err(internal)?;
-        let grpc = tokio::spawn(grpc::serve(Arc::clone(catalog), grpc, stopped.clone()));
-        accept(catalog, http, stopped).await;
-        let served = tokio::time::timeout(DRAIN_LIMIT, grpc).await.unwrap_or(Ok(Ok(())));
-        let served = served.unwrap_or_else(|error| Err(Fault::new(Code::Internal, format!("gRPC ended: {error}"))));
+        let impatient = until_nobody_is_owed(catalog, stopped.clone());
+        let doors =
+            async { tokio::join!(accept(catalog, http, stopped.clone()), grpc::serve(Arc::clone(catalog), grpc, stopped.clone())).1 };
+        let served = tokio::select! {
+            served = doors => served,
+            // What is left are clients that neither speak nor listen; one of them must not keep the server alive.
+            () = impatient => Ok(()),
+        };
         catalog.all().for_each(|served| served.drain());
         for executor in running {
             finish(executor).await;
@@ -198,14 +216,30 @@ async fn accept(catalog: &Arc<Catalog>, listener: tokio::net::TcpListener, mut s
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             },
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            _ = stopped.wait_for(|stopped| *stopped) => break,
+            () = until_stopped(&mut stopped) => break,
         }
     }
     drop(listener);
     catalog.drain();
-    let all = async { while connections.join_next().await.is_some() {} };
-    // What is left after the limit is dropped, so that one slow client cannot keep the server alive.
-    drop(tokio::time::timeout(DRAIN_LIMIT, all).await);
+    while connections.join_next().await.is_some() {}
+}
+
+/// Ends when the server is told to stop.
+pub(crate) async fn until_stopped(stopped: &mut watch::Receiver<bool>) {
+    // A sender that is gone means stop, too.
+    drop(stopped.wait_for(|stopped| *stopped).await);
+}
+
+/// Ends when the server is to stop and no model had anything to do for [`DRAIN_LIMIT`].
+async fn until_nobody_is_owed(catalog: &Catalog, mut stopped: watch::Receiver<bool>) {
+    until_stopped(&mut stopped).await;
+    let mut idle_since = tokio::time::Instant::now();
+    while idle_since.elapsed() < DRAIN_LIMIT {
+        tokio::time::sleep(DRAIN_STEP).await;
+        if !catalog.all().all(|served| served.is_idle()) {
+            idle_since = tokio::time::Instant::now();
+        }
+    }
 }
 
 async fn connection(catalog: Arc<Catalog>, stream: TcpStream, mut stopped: watch::Receiver<bool>) {
@@ -221,7 +255,7 @@ async fn connection(catalog: Arc<Catalog>, stream: TcpStream, mut stopped: watch
     tokio::select! {
         // The client left or spoke no HTTP; its requests are given up as their futures are dropped.
         _ = connection.as_mut() => return,
-        _ = stopped.wait_for(|stopped| *stopped) => connection.as_mut().graceful_shutdown(),
+        () = until_stopped(&mut stopped) => connection.as_mut().graceful_shutdown(),
     }
     drop(connection.await);
 }

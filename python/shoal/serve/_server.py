@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 from contextlib import ExitStack
+from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Self, TypeAlias
+from weakref import ref
 
 from shoal import _native, package
 from shoal.errors import InvalidRequestError
@@ -22,12 +25,15 @@ if TYPE_CHECKING:
 class Server:
     """A running server, and the context manager that closes it.
 
-    It answers from the moment it exists. Its methods may be called from any thread.
+    It answers from the moment it exists. Its methods may be called from any thread. One that is
+    neither closed nor dropped is closed when the interpreter exits, while Python models still run.
     """
 
     def __init__(self, native: _native.Server) -> None:
         """Wrap a native server that listens already; `start` is the way to get one."""
         self._native = native
+        self._at_exit = partial(_close_if_alive, ref(self))
+        atexit.register(self._at_exit)
 
     @property
     def http(self) -> str:
@@ -42,11 +48,13 @@ class Server:
     def close(self) -> None:
         """Stop listening, answer everything accepted, and end; more calls do nothing."""
         self._native.close()
+        atexit.unregister(self._at_exit)
 
     def serve_until_signal(self) -> None:
         """Wait for SIGTERM or SIGINT, then close as `close` does.
 
-        The one call that handles signals, and only until it returns.
+        The one call that handles signals. Both are ignored after it: a process that goes on gives
+        them their handlers anew with `signal.signal`.
         """
         self._native.serve_until_signal()
 
@@ -60,6 +68,11 @@ class Server:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _close_if_alive(server: ref[Server]) -> None:
+    if alive := server():
+        alive.close()
 
 
 def start(

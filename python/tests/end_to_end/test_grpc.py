@@ -8,10 +8,14 @@ import grpc
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+from onnx import TensorProto, helper
 from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from shoal import package, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.end_to_end.driver import Served
     from tests.end_to_end.models import Sealed
@@ -95,3 +99,43 @@ def test_standard_health_check_says_serving(channel: Any, service: str) -> None:
     name = service.encode()
     asked = b"\x0a" + bytes([len(name)]) + name if name else b""
     assert check(asked) == b"\x08\x01"
+
+
+@pytest.mark.parametrize("name", ["classification", "shared_memory_region", "sequence_id"])
+def test_what_is_not_supported_is_refused_and_not_ignored(
+    stub: Any, digits: Sealed, name: str
+) -> None:
+    for place in ("request", "input", "output"):
+        request = typed(digits.rows[:1])
+        asked: Any = {
+            "request": request,
+            "input": request.inputs[0],
+            "output": request.outputs.add(name="label"),
+        }[place]
+        asked.parameters[name].int64_param = 1
+        with pytest.raises(grpc.RpcError) as refused:
+            stub.ModelInfer(request)
+        assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_an_fp16_output_makes_the_whole_answer_raw(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Identity", ["X"], ["a"]),
+        helper.make_node("Cast", ["X"], ["h"], to=TensorProto.FLOAT16),
+    ]
+    tensors = [
+        helper.make_tensor_value_info(name, kind, ["N", 2])
+        for name, kind in (("X", 1), ("a", 1), ("h", TensorProto.FLOAT16))
+    ]
+    graph = helper.make_graph(nodes, "halves", tensors[:1], tensors[1:])
+    opsets = [helper.make_opsetid("", 18)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
+    package.build(model, name="halves", version="1", output=tmp_path / "halves")
+    request = service_pb2.ModelInferRequest(model_name="halves")
+    column = request.inputs.add(name="X", datatype="FP32", shape=[1, 2])
+    column.contents.fp32_contents.extend([0.5, 2.0])
+    with serve.start(tmp_path / "halves") as server, grpc.insecure_channel(server.grpc) as channel:
+        answer = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(request)
+    first, second = answer.raw_output_contents
+    assert np.frombuffer(first, np.float32).tolist() == [0.5, 2.0]
+    assert np.frombuffer(second, np.float16).tolist() == [0.5, 2.0]

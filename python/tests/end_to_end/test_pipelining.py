@@ -64,3 +64,12 @@ def test_half_of_the_next_request_holds_no_answer_back(one: Served, digits: Seal
 def test_a_reply_before_the_body_was_read_says_that_it_closes(one: Served) -> None:
     received = exchange(one, post("/nowhere", b"x" * 100), b"nothing ends so")
     assert b"connection: close" in received.lower()
+
+
+def test_a_body_in_chunks_keeps_the_connection(one: Served, digits: Sealed) -> None:
+    body = json.dumps({"features": digits.rows[0]}).encode()
+    head = b"POST /predict HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunked = head + b"%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n"
+    answer = b'{"prediction":[%d]}' % digits.labels[0]
+    received = exchange(one, chunked + good(digits, 0) + b"x", b"nothing ends so")
+    assert received.count(answer) == 2

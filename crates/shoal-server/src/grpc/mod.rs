@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use prost::Message;
-use tokio::sync::watch;
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
@@ -20,7 +22,9 @@ use crate::engine::Served;
 use crate::fault::{Code, Fault, Outcome};
 use crate::http::{BODY_LIMIT, count, wishes};
 use crate::intake::admit;
+use crate::json::infer::refuse_unsupported;
 use crate::pages::{EXTENSIONS, full_shape, platform};
+use crate::server::until_stopped;
 
 mod tensors;
 
@@ -39,24 +43,63 @@ use inference::{
     ServerReadyRequest, ServerReadyResponse,
 };
 
+/// Calls at once on one connection, at most.
+const STREAMS_LIMIT: u32 = 256;
+/// A client that connects and says nothing for so long is dropped.
+const SILENCE_LIMIT: Duration = Duration::from_secs(10);
+
 /// Serves gRPC until told to stop, then finishes what was accepted.
-pub(crate) async fn serve(catalog: Arc<Catalog>, listener: tokio::net::TcpListener, mut stopped: watch::Receiver<bool>) -> Outcome<()> {
+pub(crate) async fn serve(catalog: Arc<Catalog>, listener: tokio::net::TcpListener, stopped: watch::Receiver<bool>) -> Outcome<()> {
     let (health, health_service) = tonic_health::server::health_reporter();
     let inference =
         GrpcInferenceServiceServer::new(Inference { catalog }).max_decoding_message_size(BODY_LIMIT).max_encoding_message_size(usize::MAX);
     health.set_serving::<GrpcInferenceServiceServer<Inference>>().await;
+    let mut told = stopped.clone();
     let stop = async move {
-        // A sender that is gone means stop, too.
-        drop(stopped.wait_for(|stopped| *stopped).await);
+        until_stopped(&mut told).await;
         health.set_not_serving::<GrpcInferenceServiceServer<Inference>>().await;
     };
     Server::builder()
-        .tcp_nodelay(true)
+        .max_concurrent_streams(STREAMS_LIMIT)
         .add_service(health_service)
         .add_service(inference)
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop)
+        .serve_with_incoming_shutdown(speakers(listener, stopped.clone()), stop)
         .await
         .map_err(|error| Fault::new(Code::Internal, format!("gRPC ended: {error}")))
+}
+
+/// Connections that have begun to speak. One that is silent is dropped after a while, and at once when the server
+/// stops: it is owed nothing.
+fn speakers(listener: tokio::net::TcpListener, mut stopped: watch::Receiver<bool>) -> impl Stream<Item = std::io::Result<TcpStream>> {
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let told = stopped.clone();
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => drop(tokio::spawn(hand_over(stream, sender.clone(), told.clone()))),
+                    // Out of file descriptors, or the client left: the next one may do better.
+                    Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+                },
+                () = until_stopped(&mut stopped) => return,
+            }
+        }
+    });
+    ReceiverStream::new(receiver)
+}
+
+async fn hand_over(stream: TcpStream, sender: mpsc::Sender<std::io::Result<TcpStream>>, mut stopped: watch::Receiver<bool>) {
+    // Without it, small answers wait for the client's acknowledgement; a socket that refuses is served all the same.
+    drop(stream.set_nodelay(true));
+    let mut first = [0];
+    let spoke = tokio::select! {
+        spoke = tokio::time::timeout(SILENCE_LIMIT, stream.peek(&mut first)) => matches!(spoke, Ok(Ok(1))),
+        () = until_stopped(&mut stopped) => false,
+    };
+    if spoke {
+        // A receiver that is gone means that the server ends.
+        drop(sender.send(Ok(stream)).await);
+    }
 }
 
 /// A fault as a status.
@@ -176,6 +219,9 @@ fn patience<T>(request: &Request<T>) -> Option<Duration> {
 async fn infer(served: &Served, mut request: ModelInferRequest, patience: Option<Duration>) -> Outcome<ModelInferResponse> {
     let description = served.description();
     let is_raw = !request.raw_input_contents.is_empty();
+    let of_outputs = request.outputs.iter().flat_map(|output| output.parameters.keys());
+    let of_inputs = request.inputs.iter().flat_map(|input| input.parameters.keys());
+    refuse_unsupported(request.parameters.keys().chain(of_outputs).chain(of_inputs))?;
     let (priority, timeout) = parameters(&request)?;
     let outputs = std::mem::take(&mut request.outputs);
     let names = (!outputs.is_empty()).then(|| outputs.iter().map(|output| output.name.as_str()));

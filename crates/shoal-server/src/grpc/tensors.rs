@@ -78,7 +78,7 @@ fn typed(name: &str, dtype: Dtype, contents: InferTensorContents) -> Outcome<Pay
     Ok(Payload::Fixed(buffer))
 }
 
-/// Writes the outputs asked for into a response, in the form in which the request came.
+/// Writes the outputs asked for into a response, in the form in which the request came; raw if one is FP16.
 pub(super) fn write(
     response: &mut ModelInferResponse,
     description: &Description,
@@ -86,12 +86,13 @@ pub(super) fn write(
     indices: &[usize],
     raw: bool,
 ) -> Outcome<()> {
+    // Raw contents belong to outputs by their place, so either all are raw or none; FP16 has no other form.
+    let is_raw = raw || indices.iter().any(|index| description.signature.outputs[*index].dtype == Dtype::Fp16);
     for index in indices {
         let (column, values) = (&description.signature.outputs[*index], &answer.table.columns[*index]);
         refuse_nulls(column, values, answer)?;
         let mut shape = vec![answer.rows];
         shape.extend_from_slice(&values.shape);
-        let is_raw = raw || column.dtype == Dtype::Fp16;
         let contents = (!is_raw).then(|| contents(column.dtype, values, answer));
         if is_raw {
             let mut bytes = Vec::new();

@@ -7,9 +7,10 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use super::{Trouble, raise};
 use crate::description::Column;
 use crate::fault::{Code, Fault};
-use crate::http::BODY_LIMIT;
 use crate::values::{Dtype, Payload};
 
+/// What the nulls of one column may stand for, in bytes.
+const NULLS_LIMIT: usize = 8 << 20;
 /// Lists within lists, at most: more than any tensor has.
 const DEEPEST: usize = 16;
 
@@ -91,8 +92,8 @@ impl<'c> Sink<'c> {
             return Ok(());
         }
         let width = self.column.dtype.width().max(1);
-        if count.saturating_add(self.count).saturating_mul(width) > BODY_LIMIT {
-            let message = format!("the nulls of column {:?} stand for more than {BODY_LIMIT} bytes", self.column.name);
+        if count.saturating_add(self.count).saturating_mul(width) > NULLS_LIMIT {
+            let message = format!("the nulls of column {:?} stand for more than {NULLS_LIMIT} bytes", self.column.name);
             return Err(Fault::new(Code::BodyTooLarge, message).hint("send fewer records in one request"));
         }
         self.missing.resize(self.count, false);

@@ -12,7 +12,7 @@ use super::elements::{Elements, Sink};
 use super::{Trouble, raise, settle, unknown_field};
 use crate::description::Column;
 use crate::fault::{Code, Fault, Outcome};
-use crate::intake::{Received, check_dtype, unexpected};
+use crate::intake::{Received, check_dtype, twice, unexpected};
 use crate::values::{Dtype, Payload};
 
 /// A decoded inference request.
@@ -145,6 +145,7 @@ impl Seen {
 
 impl InferRequest {
     fn apply(&mut self, parameters: &Parameters) -> Outcome<()> {
+        refuse_unsupported(parameters.keys())?;
         if let Some(value) = parameters.get("timeout") {
             let timeout = value.unsigned().ok_or_else(|| wrong_parameter("timeout", value, "a whole number of microseconds"))?;
             self.timeout_us = Some(timeout).filter(|us| *us > 0);
@@ -178,7 +179,7 @@ struct RequestedOutput {
 
 fn wanted(outputs: Vec<RequestedOutput>) -> Outcome<Vec<(String, Option<bool>)>> {
     let one = |output: RequestedOutput| {
-        refuse_unsupported(&output.parameters)?;
+        refuse_unsupported(output.parameters.keys())?;
         let binary = output.parameters.get("binary_data").map(|value| flag("binary_data", value));
         Ok((output.name, binary.transpose()?))
     };
@@ -186,8 +187,9 @@ fn wanted(outputs: Vec<RequestedOutput>) -> Outcome<Vec<(String, Option<bool>)>>
 }
 
 /// A client that asks for what is not implemented is told so, not answered otherwise.
-fn refuse_unsupported(parameters: &Parameters) -> Outcome<()> {
-    let asked = parameters.keys().find(|name| name.starts_with("shared_memory") || *name == "classification");
+pub(crate) fn refuse_unsupported<'n>(mut parameters: impl Iterator<Item = &'n String>) -> Outcome<()> {
+    let is_unsupported = |name: &&String| name.starts_with("shared_memory") || name.starts_with("sequence_") || *name == "classification";
+    let asked = parameters.find(is_unsupported);
     asked.map_or(Ok(()), |name| Err(Fault::new(Code::InvalidRequest, format!("parameter {name:?} is not supported"))))
 }
 
@@ -214,6 +216,10 @@ impl<'de> Visitor<'de> for Inputs<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         while let Some((received, binary)) = list.next_element_seed(Input { columns: self.columns, trouble: self.trouble })? {
+            // At once, not when all are read: what one column may take is bounded, and so is the number of columns.
+            if self.request.columns.iter().any(|column| column.name == received.name) {
+                return Err(raise(self.trouble, twice(&received.name)));
+            }
             if let Some(bytes) = binary {
                 self.request.binary.push((self.request.columns.len(), bytes));
             }
@@ -230,12 +236,12 @@ struct Input<'a> {
 
 /// What is known of an input while its object is being read.
 #[derive(Default)]
-struct Draft<'de> {
+struct Draft<'de, 'a> {
     name: Option<String>,
     shape: Option<Vec<usize>>,
     dtype: Option<Dtype>,
     parameters: Parameters,
-    values: Option<(Payload, Vec<bool>, Vec<usize>)>,
+    values: Option<Sink<'a>>,
     /// Data that came before the name; read once the name is known.
     early: Option<&'de RawValue>,
 }
@@ -284,12 +290,12 @@ fn dtype(name: &str) -> Outcome<Dtype> {
     })
 }
 
-impl Input<'_> {
-    fn column(&self, name: &str) -> Outcome<&Column> {
+impl<'a> Input<'a> {
+    fn column(&self, name: &str) -> Outcome<&'a Column> {
         self.columns.iter().find(|column| column.name == name).ok_or_else(|| unexpected(self.columns, name))
     }
 
-    fn data<'de, A: MapAccess<'de>>(&self, draft: &mut Draft<'de>, map: &mut A) -> Result<(), A::Error> {
+    fn data<'de, A: MapAccess<'de>>(&self, draft: &mut Draft<'de, 'a>, map: &mut A) -> Result<(), A::Error> {
         let Some(name) = &draft.name else {
             draft.early = Some(map.next_value()?);
             return Ok(());
@@ -297,14 +303,12 @@ impl Input<'_> {
         let column = self.column(name).map_err(|fault| raise(self.trouble, fault))?;
         let mut sink = Self::sink(column, draft).map_err(|fault| raise(self.trouble, fault))?;
         map.next_value_seed(Elements { sink: &mut sink, trouble: self.trouble, depth: 0 })?;
-        let records = draft.shape.as_ref().and_then(|shape| shape.first().copied());
-        sink.finish(records).map_err(|fault| raise(self.trouble, fault))?;
-        draft.values = Some((sink.payload, sink.missing, sink.dims));
+        draft.values = Some(sink);
         Ok(())
     }
 
     /// A sink for the data of a column. A dtype other than the column's is refused before its data is read.
-    fn sink<'c>(column: &'c Column, draft: &Draft<'_>) -> Outcome<Sink<'c>> {
+    fn sink<'c>(column: &'c Column, draft: &Draft<'_, '_>) -> Outcome<Sink<'c>> {
         if let Some(dtype) = draft.dtype {
             check_dtype(column, dtype)?;
         }
@@ -316,35 +320,43 @@ impl Input<'_> {
         Ok(Sink::new(column, values.unwrap_or(0).min(1 << 16)))
     }
 
-    fn finish(&self, mut draft: Draft<'_>) -> Outcome<(Received, Option<usize>)> {
+    fn finish(&self, mut draft: Draft<'_, 'a>) -> Outcome<(Received, Option<usize>)> {
         let absent = |field: &str| Fault::new(Code::InvalidRequest, format!("an input has no field {field:?}"));
         let name = draft.name.take().ok_or_else(|| absent("name"))?;
         let dtype = draft.dtype.ok_or_else(|| absent("datatype"))?;
         let shape = draft.shape.take().ok_or_else(|| absent("shape"))?;
         let column = self.column(&name)?;
         check_dtype(column, dtype)?;
-        refuse_unsupported(&draft.parameters)?;
+        refuse_unsupported(draft.parameters.keys())?;
         let binary = binary_size(&draft.parameters)?;
         if binary.is_some() && (draft.values.is_some() || draft.early.is_some()) {
-            return Err(Fault::new(Code::InvalidBinary, format!("column {name:?} has both data and binary_data_size; send one of them")));
+            let message = format!("column {name:?} has both data and binary_data_size; send one of them");
+            return Err(Fault::new(Code::InvalidBinary, message));
         }
         if let Some(early) = draft.early {
-            let mut sink = Self::sink(column, &draft)?;
-            let mut parser = serde_json::Deserializer::from_str(early.get());
-            settle(Elements { sink: &mut sink, trouble: self.trouble, depth: 0 }.deserialize(&mut parser), self.trouble)?;
-            sink.finish(shape.first().copied())?;
-            draft.values = Some((sink.payload, sink.missing, sink.dims));
+            draft.values = Some(self.read_early(column, &draft, early)?);
         }
         let (payload, missing) = match draft.values {
-            Some((payload, missing, dims)) => {
-                check_nesting(&name, &shape, &dims)?;
-                (payload, missing)
-            }
+            Some(sink) => settle_values(sink, &name, &shape)?,
             None if binary.is_some() => (Payload::with_capacity(dtype, 0), Vec::new()),
             None => return Err(absent("data")),
         };
         Ok((Received { name, dtype, shape, payload, missing }, binary))
     }
+
+    fn read_early<'c>(&self, column: &'c Column, draft: &Draft<'_, '_>, early: &RawValue) -> Outcome<Sink<'c>> {
+        let mut sink = Self::sink(column, draft)?;
+        let mut parser = serde_json::Deserializer::from_str(early.get());
+        settle(Elements { sink: &mut sink, trouble: self.trouble, depth: 0 }.deserialize(&mut parser), self.trouble)?;
+        Ok(sink)
+    }
+}
+
+/// The values of a column whose shape is known.
+fn settle_values(mut sink: Sink<'_>, name: &str, shape: &[usize]) -> Outcome<(Payload, Vec<bool>)> {
+    sink.finish(shape.first().copied())?;
+    check_nesting(name, shape, &sink.dims)?;
+    Ok((sink.payload, sink.missing))
 }
 
 fn binary_size(parameters: &Parameters) -> Outcome<Option<usize>> {

@@ -2,8 +2,8 @@
 //!
 //! For a model with one input column, a record is the list of its k values (one, for a scalar), and many
 //! records are a list of lists. For any model, a record may be an object from column name to value, and many
-//! a list of objects; names of the k features that pack into one `[k]` column count as columns. Several
-//! columns go by name, never by position.
+//! a list of objects; the names of the k features that pack into one `[k]` column may take its place. Every
+//! column must be there; a missing value is null. Several columns go by name, never by position.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -59,7 +59,7 @@ pub(crate) fn decode(body: &[u8], form: &Form) -> Outcome<Vec<Received>> {
     let mut parser = serde_json::Deserializer::from_slice(body);
     let result = Body { records: &mut records, trouble: &trouble }.deserialize(&mut parser);
     settle(result.and_then(|()| parser.end()), &trouble)?;
-    if records.named.is_empty() { records.by_position() } else { records.by_name() }
+    if records.rows == 0 { records.by_position() } else { records.by_name() }
 }
 
 /// What was read: values by position, or a list of values for each named column.
@@ -98,11 +98,16 @@ impl Records<'_> {
 
     fn by_name(mut self) -> Outcome<Vec<Received>> {
         self.named.iter_mut().try_for_each(|sink| sink.finish(Some(self.rows)))?;
-        if self.positional.count() > 0 {
-            return Err(Fault::new(Code::InvalidRequest, "\"features\" mixes objects and lists; send one kind of record"));
+        let is_mixed = self.positional.dims.first().is_some_and(|entries| *entries != self.rows);
+        if is_mixed || self.positional.count() > 0 {
+            return Err(mixed());
         }
         if self.form.packs {
-            return Ok(vec![pack(&self.form.inputs[0], &self.named, self.rows)]);
+            let several = self.named.iter().position(|sink| !sink.dims.is_empty() || sink.count() != self.rows);
+            return match several {
+                Some(index) => Err(one_value(&self.form.columns[index])),
+                None => Ok(vec![pack(&self.form.inputs[0], &self.named, self.rows)]),
+            };
         }
         let rows = self.rows;
         let received = |(column, sink): (&Column, Sink<'_>)| {
@@ -112,6 +117,10 @@ impl Records<'_> {
         };
         Ok(self.form.columns.iter().zip(self.named).map(received).collect())
     }
+}
+
+fn one_value(feature: &Column) -> Fault {
+    Fault::new(Code::WrongShape, format!("column {:?} takes one value in each record, not a list", feature.name))
 }
 
 /// Interleaves k lists of n values into n records of k values.
@@ -250,38 +259,56 @@ impl<'de> Visitor<'de> for Features<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self { records, trouble, .. } = self;
+        let Self { records, trouble, is_top } = self;
         let columns = &records.form.columns;
         if records.named.is_empty() {
             records.named = columns.iter().map(|column| Sink::new(column, 1)).collect();
         }
         let mut seen = vec![false; columns.len()];
+        let mut is_packed = false;
         while let Some(field) = map.next_key::<Cow<'de, str>>()? {
             let index = columns.iter().position(|column| column.name == *field);
-            let index = index.ok_or_else(|| raise(trouble, unexpected(columns, &field)))?;
-            if std::mem::replace(&mut seen[index], true) {
-                let message = format!("column {:?} was sent twice in record {}", columns[index].name, records.rows);
-                return Err(raise(trouble, Fault::new(Code::DuplicateColumn, message)));
-            }
+            let Some(index) = index else {
+                if !records.form.packs || field != records.form.inputs[0].name {
+                    return Err(raise(trouble, unexpected(columns, &field)));
+                }
+                refuse_second(std::mem::replace(&mut is_packed, true), &field).map_err(|fault| raise(trouble, fault))?;
+                map.next_value_seed(Elements { sink: &mut records.positional, trouble, depth: 1 })?;
+                continue;
+            };
+            refuse_second(std::mem::replace(&mut seen[index], true), &field).map_err(|fault| raise(trouble, fault))?;
             map.next_value_seed(Elements { sink: &mut records.named[index], trouble, depth: 1 })?;
         }
-        records.fill(&seen).map_err(|fault| raise(trouble, fault))?;
-        records.rows += 1;
-        Ok(())
+        records.end_object(&seen, is_packed, is_top).map_err(|fault| raise(trouble, fault))
     }
 }
 
+fn refuse_second(is_second: bool, column: &str) -> Outcome<()> {
+    if is_second { Err(Fault::new(Code::DuplicateColumn, format!("column {column:?} was sent twice in one record"))) } else { Ok(()) }
+}
+
+fn mixed() -> Fault {
+    Fault::new(Code::InvalidRequest, "\"features\" mixes kinds of records; send all as lists, or all as objects with the same names")
+}
+
 impl Records<'_> {
-    /// Columns that a record leaves out are missing values where they may be.
-    fn fill(&mut self, seen: &[bool]) -> Outcome<()> {
-        for (index, _) in seen.iter().enumerate().filter(|(_, seen)| !**seen) {
-            let column = &self.form.columns[index];
-            if !self.form.may_be_missing[index] || !column.shape.is_empty() {
-                return Err(absent(&self.form.columns, &column.name));
-            }
-            self.named[index].null(1)?;
+    /// One object was read: either its packed column, or every column by name.
+    fn end_object(&mut self, seen: &[bool], is_packed: bool, is_top: bool) -> Outcome<()> {
+        if is_packed {
+            return match seen.contains(&true) {
+                true => Err(mixed()),
+                false if is_top => self.positional.list(0, 1),
+                false => Ok(()),
+            };
         }
-        Ok(())
+        self.rows += 1;
+        match seen.iter().position(|seen| !seen) {
+            None => Ok(()),
+            Some(index) => {
+                let fault = absent(&self.form.columns, &self.form.columns[index].name);
+                Err(if self.form.may_be_missing[index] { fault.hint("send null for a missing value") } else { fault })
+            }
+        }
     }
 }
 
@@ -333,11 +360,59 @@ mod tests {
     }
 
     #[test]
-    fn a_column_left_out_becomes_what_the_package_says_of_missing_values() {
-        assert!(floats(&table(ONE, r#"{"features":{"a":1}}"#).unwrap())[1].is_nan());
-        let Payload::Bytes(city) = &table(TWO, r#"{"features":{"age":1}}"#).unwrap().columns[1].payload.clone() else { panic!("texts") };
+    fn a_null_becomes_what_the_package_says_of_missing_values_and_a_column_left_out_is_refused() {
+        assert!(floats(&table(ONE, r#"{"features":{"a":1,"b":null}}"#).unwrap())[1].is_nan());
+        let Payload::Bytes(city) = &table(TWO, r#"{"features":{"age":1,"city":null}}"#).unwrap().columns[1].payload.clone() else {
+            panic!("texts")
+        };
         assert_eq!(city, &[b"unknown"]);
-        assert_eq!(code(TWO, r#"{"features":{"city":"x"}}"#), Code::MissingColumn);
+        assert_eq!(code(TWO, r#"{"features":{"age":null,"city":"x"}}"#), Code::NullNotAllowed);
+        for body in [r#"{"features":{"city":"x"}}"#, r#"{"features":{"age":1}}"#] {
+            assert_eq!(code(TWO, body), Code::MissingColumn);
+        }
+        assert_eq!(table(ONE, r#"{"features":{"a":1}}"#).unwrap_err().hint.unwrap(), "send null for a missing value");
+    }
+
+    #[test]
+    fn no_record_gets_lost_among_others_of_another_kind() {
+        for body in [
+            r#"{"features":[null,{"a":1,"b":2}]}"#,
+            r#"{"features":[[],{"a":1,"b":2}]}"#,
+            r#"{"features":[{"a":1,"b":2},null]}"#,
+            r#"{"features":[{"a":1,"b":2},[]]}"#,
+        ] {
+            assert_eq!(code(ONE, body), Code::InvalidRequest, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_list_in_the_place_of_one_value_is_refused() {
+        for value in ["[]", "[5,6]", "[[1]]", "[1]"] {
+            assert_eq!(code(ONE, &format!(r#"{{"features":{{"a":{value},"b":2}}}}"#)), Code::WrongShape, "{value}");
+        }
+    }
+
+    #[test]
+    fn the_packed_column_may_be_named_itself() {
+        assert_eq!(floats(&table(ONE, r#"{"features":{"X":[1,2]}}"#).unwrap()), [1.0, 2.0]);
+        assert_eq!(floats(&table(ONE, r#"{"features":[{"X":[1,2]},{"X":[3,4]}]}"#).unwrap()), [1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(table(ONE, r#"{"features":{"X":null}}"#).unwrap().rows, 1);
+        assert_eq!(code(ONE, r#"{"features":{"X":[1,2],"a":1}}"#), Code::InvalidRequest);
+        assert_eq!(code(ONE, r#"{"features":[{"X":[1,2]},{"a":1,"b":2}]}"#), Code::InvalidRequest);
+        assert_eq!(code(ONE, r#"{"features":{"X":[1]}}"#), Code::WrongShape);
+    }
+
+    #[test]
+    fn a_missing_value_is_named_by_its_feature() {
+        let strict = ONE.replace(r#""missing":"NaN","#, "");
+        let fault = table(&strict, r#"{"features":{"a":1,"b":null}}"#).unwrap_err();
+        assert_eq!((fault.code, fault.message.contains("\"b\"")), (Code::NullNotAllowed, true));
+    }
+
+    #[test]
+    fn a_missing_record_may_stand_for_more_values_than_its_message_has_bytes() {
+        let wide = ONE.replace("\"shape\":[2]", "\"shape\":[64]").replace(r#","features":["a","b"]"#, "");
+        assert_eq!(table(&wide, r#"{"features":[null]}"#).unwrap().rows, 1);
     }
 
     #[test]

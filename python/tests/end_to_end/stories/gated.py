@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 POLL_S = 0.005
 PATIENCE_S = 30.0
@@ -20,4 +19,4 @@ def answer(batch: pa.RecordBatch) -> pa.RecordBatch:
         ends_at = time.monotonic() + PATIENCE_S
         while not Path(gate, "open").exists() and time.monotonic() < ends_at:
             time.sleep(POLL_S)
-    return pa.record_batch({"double": pc.multiply(batch["value"], 2.0)})
+    return pa.record_batch({"double": [2.0 * value for value in batch["value"].to_pylist()]})
