@@ -27,9 +27,8 @@ from shoal.package._onnx_file import OnnxFile, bind, read_onnx
 from shoal.package._package import Package, open
 from shoal.package._proof import check_agreement, check_rows
 from shoal.package._python_source import SOURCE_DIRECTORY, collect
-from shoal.package._rows import rows_of
+from shoal.package._rows import rows_of, synthetic_rows
 from shoal.package._sklearn import export, is_estimator
-from shoal.package._synthetic import synthetic_rows
 from shoal.package._write import write_layout
 from shoal.runtime import Binding, Description, FilesInMemory, Policy, Tolerance
 from shoal.values import Signature, infer_columns, split_by_shape
