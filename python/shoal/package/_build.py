@@ -18,18 +18,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from shoal import runtime
-from shoal.errors import InvalidRequestError, PathError
+from shoal.errors import InvalidRequestError, PathError, ProofError, UnsupportedModelError
 from shoal.package import _golden, _names
 from shoal.package._frames import to_batch
-from shoal.package._inputs import inputs_of
+from shoal.package._inputs import inputs_of, whole_numbers, with_floats
 from shoal.package._law import check_batch_independence
 from shoal.package._onnx_file import OnnxFile, bind, read_onnx
 from shoal.package._package import Package, open
 from shoal.package._proof import check_agreement, check_rows
 from shoal.package._python_source import SOURCE_DIRECTORY, collect
-from shoal.package._rows import rows_of
+from shoal.package._rows import rows_of, synthetic_rows
 from shoal.package._sklearn import export, is_estimator
-from shoal.package._synthetic import synthetic_rows
 from shoal.package._write import write_layout
 from shoal.runtime import Binding, Description, FilesInMemory, Policy, Tolerance
 from shoal.values import Signature, infer_columns, split_by_shape
@@ -40,8 +39,11 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from shoal.package._inputs import Inputs
     from shoal.package._rows import Rows
     from shoal.runtime import Model
+
+_PICKLES = (".pkl", ".pickle", ".joblib")
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,7 @@ def build(  # noqa: PLR0913 - said once for each package; what is rare is in Set
 
 
 def _draft(model: Any, request: _Request) -> _Draft:
+    _refuse_mistakes(model)
     if isinstance(model, bytes | Path) or (isinstance(model, str) and ":" not in model):
         return _onnx_draft(read_onnx(Path(model) if isinstance(model, str) else model), request)
     if hasattr(model, "SerializeToString"):
@@ -146,16 +149,51 @@ def _draft(model: Any, request: _Request) -> _Draft:
     raise InvalidRequestError(message, hint=hint)
 
 
+def _refuse_mistakes(model: Any) -> None:
+    if isinstance(model, str | Path) and str(model).endswith(_PICKLES):
+        message = f"{model} is a pickle, which is never read"
+        hint = "Load it yourself, and give the estimator: package.build(joblib.load(...), ...)."
+        raise InvalidRequestError(message, hint=hint)
+    if isinstance(model, type) and hasattr(model, "fit") and hasattr(model, "get_params"):
+        message = f"{model.__name__} is a class of estimators, not a fitted one"
+        hint = f"Give a fitted instance: {model.__name__}().fit(...)."
+        raise InvalidRequestError(message, hint=hint)
+
+
 def _estimator_draft(model: Any, request: _Request) -> _Draft:
     _need_example(request, "proves the export against the original")
     inputs = inputs_of(model, request.example, request.settings.missing)
-    batch, tolerance = inputs.batch, request.settings.tolerance
-    check_rows(batch.num_rows, weak_proof=request.weak_proof)
+    check_rows(inputs.given, weak_proof=request.weak_proof)
+    try:
+        return _exported_draft(model, request, inputs)
+    except (UnsupportedModelError, ProofError) as error:
+        return _second_draft(model, request, inputs, error)
+
+
+def _second_draft(
+    model: object, request: _Request, inputs: Inputs, error: UnsupportedModelError | ProofError
+) -> _Draft:
+    """Once more with whole numbers as floats; where that fails too, the first error stands."""
+    floats = with_floats(inputs)
+    if floats is not None:
+        try:
+            return _exported_draft(model, request, floats)
+        except (UnsupportedModelError, ProofError):
+            raise error from None
+    if names := [inputs.columns[at].name for at in whole_numbers(inputs)]:
+        cast = ", ".join(f"{name!r}: float" for name in names)
+        hint = f"Fit and seal with floats: example.astype({{{cast}}}). {error.hint or ''}".strip()
+        raise type(error)(str(error), hint=hint) from error
+    raise error
+
+
+def _exported_draft(model: object, request: _Request, inputs: Inputs) -> _Draft:
     exported = export(model, inputs)
     description = _described(request, "onnx", exported.signature, exported.binding)
     opened = runtime.load(description, FilesInMemory(exported.file.files()))
-    answers = check_agreement(opened, batch, exported.references, tolerance)
-    rows = rows_of(batch, description.signature.inputs)
+    tolerance = request.settings.tolerance
+    answers = check_agreement(opened, inputs.batch, exported.references, tolerance)
+    rows = rows_of(inputs.batch, description.signature.inputs)
     return _Draft(description, exported.file.files(), opened, rows, answers)
 
 

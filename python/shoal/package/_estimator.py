@@ -76,10 +76,13 @@ def selects_by_name(model: object) -> bool:
     return any(_has_name(columns) for columns in chosen)
 
 
-def takes_text(model: object) -> bool:
+def takes_text(model: Any) -> bool:
     """Whether the model's records are plain texts, as those of a text vectorizer are."""
-    first = model.steps[0][1] if hasattr(model, "steps") else model
-    return hasattr(first, "analyzer") and hasattr(first, "ngram_range")
+    if hasattr(model, "steps"):
+        return takes_text(model.steps[0][1])
+    if hasattr(model, "transformer_list"):
+        return any(takes_text(part) for _, part in model.transformer_list)
+    return hasattr(model, "analyzer") and hasattr(model, "ngram_range")
 
 
 def references(model: Any, rows: Any) -> tuple[Reference, ...]:
@@ -129,7 +132,7 @@ def _kind(model: Any) -> str:
 
 def _dense(values: Any) -> Array:
     if isinstance(values, list):
-        message = "the model gives a list of arrays, one for each of several targets"
+        message = "the model gives a list of probabilities, one array for each of several targets"
         raise UnsupportedModelError(message, hint="Seal one model for each target.")
     return np.asarray(values.toarray() if hasattr(values, "toarray") else values)
 

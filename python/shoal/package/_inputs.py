@@ -7,11 +7,12 @@
 | texts | one column of text |
 
 Floats are sealed as FP32, so the original is asked with the numbers rounded to FP32 too.
+Columns are chosen by the names that the model was fitted on, never by position.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,16 @@ import pyarrow as pa
 
 from shoal.errors import InvalidRequestError, UnsupportedModelError
 from shoal.package._estimator import selects_by_name, takes_text
-from shoal.package._frames import is_frame, matrix_of, to_batch
+from shoal.package._example import (
+    chosen,
+    frame_of,
+    is_exact,
+    plain,
+    refuse_inexact,
+    refuse_other_width,
+)
+from shoal.package._frames import matrix_of, to_batch
+from shoal.package._texts import texts_of, variants_of
 from shoal.runtime import InputBinding
 from shoal.values import Column, Dtype
 
@@ -36,12 +46,13 @@ _ARROW = {Dtype.FP32: pa.float32(), Dtype.INT64: pa.int64(), Dtype.BOOL: pa.bool
 
 @dataclass(frozen=True)
 class Inputs:
-    """Example rows, once for the export and once for the original."""
+    """Example rows, once for the export and once for the original; `given` counts the caller's."""
 
     columns: tuple[Column, ...]
     bindings: tuple[InputBinding, ...]
     batch: pa.RecordBatch
     original: Any
+    given: int
 
 
 def inputs_of(model: Any, example: Any, missing: Missing) -> Inputs:
@@ -49,26 +60,64 @@ def inputs_of(model: Any, example: Any, missing: Missing) -> Inputs:
 
     Args:
         model: A fitted estimator.
-        example: A matrix, a frame, a table or a list of texts.
+        example: A matrix, a frame, a table, a dictionary of columns or a list of texts.
         missing: What a null becomes, by the name of its column; floats become NaN without it.
 
     Raises:
-        InvalidRequestError: the rows are not a table of numbers and text.
+        InputError: the rows are not those of the model; the message names the column or the row.
         UnsupportedModelError: a text is missing and nothing says what it becomes.
     """
     if takes_text(model):
-        return _text(example)
+        return _text(texts_of(example))
     if isinstance(example, pa.RecordBatch | pa.Table):
         batch = to_batch(example)
         if batch.num_columns == 1 and hasattr(batch.column(0).type, "value_type"):
             return _matrix(model, matrix_of(batch.column(0)), name=batch.schema.names[0])
-        example = batch.to_pandas()
-    if is_frame(example):
-        kinds = {kind.kind for kind in example.dtypes}
-        if kinds <= set("fiu") and not selects_by_name(model):
-            return _matrix(model, example.to_numpy(), features=tuple(map(str, example.columns)))
-        return _frame(example, missing)
-    return _matrix(model, np.asarray(example))
+    frame = frame_of(example)
+    if frame is None:
+        return _matrix(model, np.asarray(example))
+    frame = plain(chosen(model, frame))
+    kinds = {kind.kind for kind in frame.dtypes}
+    if kinds <= set("fiub") and not selects_by_name(model):
+        return _numbers(model, frame)
+    return _frame(frame, missing)
+
+
+def with_floats(inputs: Inputs) -> Inputs | None:
+    """The same rows with whole numbers declared as floats; None where that changes nothing.
+
+    Converters take columns together only if they have one type, and impute whole numbers wrongly.
+    A column that FP32 does not hold exactly stays as it is.
+    """
+    arrays, columns = list(inputs.batch.columns), list(inputs.columns)
+    for at in whole_numbers(inputs):
+        values = inputs.batch.column(at).to_numpy(zero_copy_only=False)
+        if is_exact(values):
+            arrays[at] = pa.array(values.astype(np.float32))
+            columns[at] = Column(columns[at].name, Dtype.FP32)
+    if tuple(columns) == inputs.columns:
+        return None
+    batch = pa.RecordBatch.from_arrays(arrays, names=inputs.batch.schema.names)
+    return replace(inputs, columns=tuple(columns), batch=batch)
+
+
+def whole_numbers(inputs: Inputs) -> list[int]:
+    """The places of the columns that are declared as whole numbers."""
+    return [at for at, column in enumerate(inputs.columns) if column.dtype is Dtype.INT64]
+
+
+def _numbers(model: Any, frame: Any) -> Inputs:
+    """A frame of numbers as one matrix; the original gets each column in its own type."""
+    for name in frame.columns:
+        refuse_inexact(str(name), frame[name].to_numpy())
+    names = tuple(map(str, frame.columns))
+    inputs = _matrix(model, frame.to_numpy(dtype=np.float64), features=names)
+    if not hasattr(model, "feature_names_in_"):
+        return inputs
+    original = frame.copy()
+    for name in frame.columns:
+        original[name] = _rounded(frame[name])
+    return replace(inputs, original=original)
 
 
 def _matrix(
@@ -80,6 +129,8 @@ def _matrix(
         raise InvalidRequestError(message, hint=hint)
     named = getattr(model, "feature_names_in_", None)
     features = tuple(map(str, named)) if named is not None else features
+    refuse_other_width(model, values.shape[1])
+    refuse_inexact(name, values)
     rounded = values.astype(np.float32)
     is_missing = bool(np.isnan(rounded).any())
     width = values.shape[1]
@@ -98,17 +149,15 @@ def _matrix(
         import pandas as pd
 
         original = pd.DataFrame(original, columns=list(named))
-    return Inputs((column,), (binding,), batch, original)
+    return Inputs((column,), (binding,), batch, original, batch.num_rows)
 
 
-def _text(example: Any) -> Inputs:
-    if isinstance(example, pa.RecordBatch | pa.Table):
-        example = example.column(0).to_pylist()
-    texts = [str(text) for text in example]
+def _text(given: list[str]) -> Inputs:
+    texts = [*given, *variants_of(given)]
     column = Column("text", Dtype.BYTES)
     binding = InputBinding(column="text", tensor="text", rank=1)
-    batch = pa.RecordBatch.from_arrays([pa.array(texts)], names=["text"])
-    return Inputs((column,), (binding,), batch, texts)
+    batch = pa.RecordBatch.from_arrays([pa.array(texts, pa.string())], names=["text"])
+    return Inputs((column,), (binding,), batch, texts, len(given))
 
 
 def _frame(frame: Any, missing: Missing) -> Inputs:
@@ -121,7 +170,7 @@ def _frame(frame: Any, missing: Missing) -> Inputs:
         bindings.append(InputBinding(column=str(name), tensor=str(name), rank=2, missing=value))
         arrays.append(array)
     batch = pa.RecordBatch.from_arrays(arrays, names=[column.name for column in columns])
-    return Inputs(tuple(columns), tuple(bindings), batch, original)
+    return Inputs(tuple(columns), tuple(bindings), batch, original, len(frame))
 
 
 def _frame_column(
@@ -149,8 +198,12 @@ def _frame_column(
 
 def _original(series: Any, array: pa.Array, value: str | float | None) -> Any:
     """The column as the original model gets it: rounded as the export's, stated values filled."""
-    rounded = series.astype(np.float32).astype(series.dtype) if series.dtype.kind == "f" else series
+    rounded = _rounded(series)
     return rounded if value in {None, "NaN"} or not array.null_count else rounded.fillna(value)
+
+
+def _rounded(series: Any) -> Any:
+    return series.astype(np.float32).astype(series.dtype) if series.dtype.kind == "f" else series
 
 
 def _dtype(kind: pa.DataType) -> Dtype:

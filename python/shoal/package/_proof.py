@@ -27,6 +27,17 @@ if TYPE_CHECKING:
 ROWS_NEEDED = 200
 _HINT = "Change the step that ONNX cannot express, or seal the model as a Python package."
 
+_ROUNDING = (
+    "Numbers are FP32 in the package, with about 7 digits: subtract a large offset (as from epoch "
+    "seconds) before fitting. Scaling before trees is not needed, and rounds at their thresholds."
+)
+_FOLDING = (
+    "The export of a text vectorizer lowers ASCII only: where lowercase=True, give texts in lower "
+    "case yourself, before fitting and before asking. Else change the step that differs."
+)
+_FEW = 0.25
+_OFFSET = 1e4
+
 
 def check_rows(count: int, *, weak_proof: bool) -> None:
     """Refuses a proof on too few rows, unless the caller accepts a weak one.
@@ -67,8 +78,33 @@ def check_agreement(
         wanted = _like(expected, found)
         apart = disagreement(found, wanted, tolerance)
         if apart.max() > 1:
-            raise ProofError(_difference(column.name, apart, found, wanted), hint=_HINT)
+            hint = _hint(apart, rows_of(batch, model.signature.inputs))
+            raise ProofError(_difference(column.name, apart, found, wanted), hint=hint)
     return answers
+
+
+def _hint(apart: Array, rows: Rows) -> str:
+    if any(_is_folded_otherwise(values) for values in rows.values if values.dtype == object):
+        return _FOLDING
+    return _ROUNDING if _is_rounding(apart, rows) else _HINT
+
+
+def _is_folded_otherwise(texts: Array) -> bool:
+    found = (each.decode(errors="replace") for each in texts.ravel())
+    return any(char.isupper() and not char.isascii() for text in found for char in text)
+
+
+def _is_rounding(apart: Array, rows: Rows) -> bool:
+    """Whether FP32 may be the cause: few rows differ, or numbers lie far from zero and close."""
+    floats = [each for each in rows.values if each.dtype.kind == "f"]
+    return bool(floats) and ((apart > 1).mean() < _FEW or any(map(_has_offset, floats)))
+
+
+def _has_offset(values: Array) -> bool:
+    numbers = values.reshape(len(values), -1).astype(np.float64)
+    finite = np.where(np.isfinite(numbers), numbers, 0.0)
+    spread, size = finite.std(axis=0), np.abs(finite.mean(axis=0))
+    return bool(((spread > 0) & (size > _OFFSET * spread)).any())
 
 
 def _like(expected: Array, found: Array) -> Array:

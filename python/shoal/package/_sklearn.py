@@ -27,6 +27,16 @@ if TYPE_CHECKING:
 
 _OPSET = {"": 18, "ai.onnx.ml": 3}
 _GRAPH = "shoal"
+_LETTERS = r"[\p{L}\p{N}_]"
+_WORDS = {
+    r"(?u)\b\w\w+\b": "{2,}",
+    r"\b\w\w+\b": "{2,}",
+    r"\w\w+": "{2,}",
+    r"(?u)\b\w+\b": "+",
+    r"\b\w+\b": "+",
+    r"\w+": "+",
+}
+"""Patterns of words: in scikit-learn of any letters, but of ASCII in the export's own syntax."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +106,17 @@ def _converted(model: Any, inputs: Inputs) -> bytes:
         message = "exporting a scikit-learn model needs the package skl2onnx"
         raise RequirementError(message, hint="pip install 'shoal[train]'") from error
     types = [_initial_type(inputs, i) for i in range(len(inputs.columns))]
+    whole = _exportable(model)
+    options = _options(whole)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             proto = to_onnx(
-                _exportable(model), initial_types=types, name=_GRAPH, target_opset=_OPSET
+                whole,
+                initial_types=types,
+                name=_GRAPH,
+                target_opset=_OPSET,
+                options=options,
             )
     except Exception as error:
         message = f"{type(model).__name__} cannot be exported: {type(error).__name__}: {error}"
@@ -122,6 +138,31 @@ def _initial_type(inputs: Inputs, at: int) -> tuple[str, Any]:
     }
     shape = [None, *column.shape] if column.shape else [None, 1][: binding.rank]
     return column.name, kinds[column.dtype](shape)
+
+
+def _options(model: Any) -> dict[int, dict[str, Any]]:
+    """What the converter is told about single parts of the model.
+
+    Its own tokens for text are ASCII and may have one letter; in a pipeline it loses the names of
+    a LinearSVC's classes (skl2onnx 1.20).
+    """
+    options: dict[int, dict[str, Any]] = {}
+    for part in parts(model):
+        if getattr(part, "token_pattern", None) and part.analyzer == "word":
+            options[id(part)] = {"tokenexp": _token_pattern(part.token_pattern)}
+        if type(part).__name__ == "LinearSVC":
+            options[id(part)] = {"nocl": False}
+    return options
+
+
+def _token_pattern(pattern: str) -> str:
+    if pattern in _WORDS:
+        return _LETTERS + _WORDS[pattern]
+    if "\\" in pattern:
+        message = f"the token_pattern {pattern!r} means something else once exported"
+        hint = r"Use the default, r'\w+', or a pattern of plain characters such as '[a-z]+'."
+        raise UnsupportedModelError(message, hint=hint)
+    return pattern
 
 
 def _exportable(model: Any) -> Any:

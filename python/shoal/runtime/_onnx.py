@@ -61,8 +61,9 @@ class OnnxModel:
             ModelError: the model failed.
         """
         from shoal.runtime._pack import packed
-        from shoal.runtime._table import predict_table
+        from shoal.runtime._table import check_table, predict_table
 
+        check_table(batch)
         table = packed(batch, self._description)
         return predict_table(table, self.signature, self._run)
 

@@ -10,12 +10,22 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from shoal.errors import InvalidRequestError
 from shoal.values import ShapeGroup, from_arrow, join_groups, schema_of, split_by_shape, to_arrow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from shoal.values import Signature, WireColumn
+
+
+def check_table(batch: object) -> None:
+    """Raises InvalidRequestError for anything but a record batch."""
+    if isinstance(batch, pa.RecordBatch):
+        return
+    message = f"predict was given a {type(batch).__name__}, expected a pyarrow.RecordBatch"
+    hint = "pa.RecordBatch.from_pandas(frame), pa.record_batch(columns), or table.to_batches()."
+    raise InvalidRequestError(message, hint=hint)
 
 
 def predict_table(
@@ -29,6 +39,7 @@ def predict_table(
         InputError: the batch does not fit the signature; the message names the column.
         ShoalError: whatever `run` raises.
     """
+    check_table(batch)
     if batch.num_rows == 0:
         from_arrow(batch, signature.inputs)
         return pa.RecordBatch.from_pylist([], schema_of(signature.outputs))

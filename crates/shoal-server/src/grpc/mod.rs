@@ -45,6 +45,8 @@ use inference::{
 
 /// Calls at once on one connection, at most.
 const STREAMS_LIMIT: u32 = 256;
+/// What a refusal needs to be there in time. At the timeout itself tonic ends the call as cancelled, without code.
+const TRAVEL: Duration = Duration::from_millis(2);
 /// A client that connects and says nothing for so long is dropped.
 const SILENCE_LIMIT: Duration = Duration::from_secs(10);
 
@@ -205,7 +207,7 @@ fn patience<T>(request: &Request<T>) -> Option<Duration> {
     let text = request.metadata().get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let amount: u64 = digits.parse().ok()?;
-    match unit {
+    let timeout = match unit {
         "H" => Some(Duration::from_secs(amount.saturating_mul(3600))),
         "M" => Some(Duration::from_secs(amount.saturating_mul(60))),
         "S" => Some(Duration::from_secs(amount)),
@@ -213,7 +215,8 @@ fn patience<T>(request: &Request<T>) -> Option<Duration> {
         "u" => Some(Duration::from_micros(amount)),
         "n" => Some(Duration::from_nanos(amount)),
         _ => None,
-    }
+    };
+    timeout.map(|timeout| timeout.saturating_sub(TRAVEL))
 }
 
 async fn infer(served: &Served, mut request: ModelInferRequest, patience: Option<Duration>) -> Outcome<ModelInferResponse> {

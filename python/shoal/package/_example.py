@@ -1,0 +1,140 @@
+"""Puts the example of an estimator in order: a frame of plain columns, chosen by name.
+
+- A model fitted on named columns gets exactly these, in its order, whatever order they come in.
+- Numbers that pandas keeps with gaps of its own become floats with NaN, as scikit-learn sees them.
+- Text is text: a date or a list is never turned into text unasked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from shoal.errors import (
+    DtypeError,
+    DuplicateColumnError,
+    InvalidRequestError,
+    MissingColumnError,
+    UnexpectedColumnError,
+)
+from shoal.package._frames import is_frame, to_batch
+
+if TYPE_CHECKING:
+    from shoal.package._rows import Array
+
+EXACT = 2**24
+"""The largest whole number up to which FP32 holds every one."""
+
+
+def frame_of(example: Any) -> Any:
+    """The rows as a pandas frame, where they have columns with names; else None.
+
+    Raises:
+        DuplicateColumnError: two columns share a name.
+        InvalidRequestError: the columns are not of one length.
+    """
+    if isinstance(example, Mapping):
+        example = to_batch(example)
+    if isinstance(example, pa.RecordBatch | pa.Table):
+        refuse_duplicates(example.schema.names)
+        return example.to_pandas()
+    if not is_frame(example):
+        return None
+    refuse_duplicates([str(name) for name in example.columns])
+    return example
+
+
+def refuse_duplicates(names: list[str]) -> None:
+    """Raises DuplicateColumnError, naming the first column that comes twice."""
+    for at, name in enumerate(names):
+        if name in names[:at]:
+            message = f"the example has two columns {name!r}"
+            raise DuplicateColumnError(message)
+
+
+def chosen(model: Any, frame: Any) -> Any:
+    """The columns that the model was fitted on, by name; all where it knows no names.
+
+    Raises:
+        MissingColumnError: the example lacks one.
+        UnexpectedColumnError: the example has another one.
+    """
+    names = getattr(model, "feature_names_in_", None)
+    if names is None:
+        refuse_other_width(model, frame.shape[1])
+        return frame
+    hint = f"The model was fitted on: {', '.join(map(str, names))}."
+    if absent := [name for name in names if name not in frame.columns]:
+        message = f"the example lacks the column {absent[0]!r}, which the model was fitted on"
+        raise MissingColumnError(message, hint=hint)
+    if others := [name for name in frame.columns if name not in set(names)]:
+        message = f"the example has the column {others[0]!r}, which the model was not fitted on"
+        raise UnexpectedColumnError(message, hint=hint)
+    return frame[list(names)]
+
+
+def refuse_other_width(model: Any, width: int) -> None:
+    """Raises InvalidRequestError where the model was fitted on another number of features."""
+    expected = getattr(model, "n_features_in_", width)
+    if width != expected:
+        message = f"the example has {width} features, the model was fitted on {expected}"
+        raise InvalidRequestError(message)
+
+
+def plain(frame: Any) -> Any:
+    """The same frame with every number in a type of numpy; gaps make it a float.
+
+    Raises:
+        DtypeError: a column holds neither numbers, booleans nor text.
+    """
+    changed = frame.copy()
+    for name in frame.columns:
+        changed[name] = _plain_column(str(name), frame[name])
+    return changed
+
+
+def refuse_inexact(name: str, values: Array) -> None:
+    """Raises DtypeError for whole numbers that FP32 does not hold, naming their column."""
+    if values.dtype.kind in "iu" and values.size and _largest(values) > EXACT:
+        message = f"the column {name!r} holds whole numbers above 2**24, which FP32 cannot hold"
+        hint = "Subtract an offset before fitting, or cast the column to float: it is then rounded."
+        raise DtypeError(message, hint=hint)
+
+
+def is_exact(values: Array) -> bool:
+    """Whether FP32 holds each of these whole numbers."""
+    return not values.size or _largest(values) <= EXACT
+
+
+def _largest(values: Array) -> int:
+    return max(int(values.max()), -int(values.min()))
+
+
+def _plain_column(name: str, series: Any) -> Any:
+    kind = series.dtype.kind
+    if kind in "fiub":
+        return series if isinstance(series.dtype, np.dtype) else _without_gaps(name, series)
+    if kind not in "OUST":
+        raise _no_number(name, str(series.dtype))
+    for row, value in enumerate(series[series.notna()]):
+        if not isinstance(value, str):
+            raise _no_number(name, f"a {type(value).__name__} (value {row})")
+    return series
+
+
+def _without_gaps(name: str, series: Any) -> Any:
+    if series.isna().any():
+        if series.dtype.kind in "iu":
+            refuse_inexact(name, series.dropna().to_numpy(dtype=np.int64))
+        return series.astype("float64")
+    return series.astype({"f": np.float64, "b": np.bool_}.get(series.dtype.kind, np.int64))
+
+
+def _no_number(name: str, found: str) -> DtypeError:
+    message = f"the column {name!r} holds {found}, neither numbers, booleans nor text"
+    return DtypeError(
+        message, hint="Turn it into numbers or text, or leave it out, before fitting too."
+    )
