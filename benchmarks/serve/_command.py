@@ -110,7 +110,8 @@ def _versions(names: list[str]) -> dict[str, str]:
 
 def _write(seen: Result, folder: Path, console: Console) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    stem = f"{seen.facts.date[:10]}-{seen.facts.commit}"
+    # With the time, so that no run overwrites another of the same day and commit.
+    stem = f"{seen.facts.date.replace(':', '')}-{seen.facts.commit}"
     text = msgspec.json.format(msgspec.json.encode(seen), indent=1)
     (folder / f"{stem}.json").write_bytes(text + b"\n")
     (folder / f"{stem}.md").write_text(markdown(seen))
