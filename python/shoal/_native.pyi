@@ -20,8 +20,7 @@ class Server:
         self,
         models: list[tuple[str, bytes | str | Callable[[list[WireColumn]], list[WireColumn]]]],
         *,
-        http: str,
-        grpc: str,
+        options: str,
         library: str,
     ) -> None: ...
     @property

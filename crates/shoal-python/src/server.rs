@@ -6,6 +6,7 @@ use shoal_server::description::{Column, Description};
 use shoal_server::executor::{Executor, check_answer};
 use shoal_server::fault::{Code, Fault, Outcome};
 use shoal_server::onnx::open_to_serve;
+use shoal_server::options::Options;
 use shoal_server::server::{Model, Signals};
 use shoal_server::values::Table;
 
@@ -81,11 +82,11 @@ impl Drop for Server {
 #[pymethods]
 impl Server {
     #[new]
-    #[pyo3(signature = (models, *, http, grpc, library))]
-    fn new(py: Python<'_>, models: Vec<(String, Runs)>, http: &str, grpc: &str, library: &str) -> PyResult<Self> {
+    #[pyo3(signature = (models, *, options, library))]
+    fn new(py: Python<'_>, models: Vec<(String, Runs)>, options: &str, library: &str) -> PyResult<Self> {
         let server = py.detach(|| {
             let models: Vec<Model> = models.into_iter().map(|(text, runs)| open(&text, runs, library)).collect::<Outcome<_>>()?;
-            shoal_server::server::Server::start(models, http, grpc)
+            shoal_server::server::Server::start(models, Options::from_json(options)?)
         });
         Ok(Self { server: outcome(server)? })
     }

@@ -7,17 +7,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::engine::Served;
 use crate::fault::{Code, Fault, Outcome};
 use crate::metrics::Metrics;
+use crate::options::Options;
 
-/// What every front door needs: the models, the metrics, and whether the server still takes work.
+/// What every front door needs: the models, the metrics, the options, and whether the server still takes work.
 pub(crate) struct Catalog {
     models: BTreeMap<String, Vec<Arc<Served>>>,
     pub(crate) metrics: Metrics,
+    pub(crate) options: Options,
     draining: AtomicBool,
 }
 
 impl Catalog {
-    pub(crate) const fn new(metrics: Metrics) -> Self {
-        Self { models: BTreeMap::new(), metrics, draining: AtomicBool::new(false) }
+    pub(crate) const fn new(metrics: Metrics, options: Options) -> Self {
+        Self { models: BTreeMap::new(), metrics, options, draining: AtomicBool::new(false) }
     }
 
     /// Adds a model. Of several versions, the one added last answers requests that name none.

@@ -22,9 +22,6 @@ use crate::json::{answer as write, infer, predict};
 use crate::pages;
 use crate::queue::Wishes;
 
-/// A request body, at most: what Triton takes by default.
-pub(crate) const BODY_LIMIT: usize = 64 << 20;
-
 const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
@@ -175,25 +172,23 @@ fn header_length(headers: &HeaderMap) -> Outcome<Option<usize>> {
     length.map(Some).ok_or_else(|| Fault::new(Code::InvalidBinary, "Inference-Header-Content-Length must be a whole number of bytes"))
 }
 
-/// Reads the whole body, at most [`BODY_LIMIT`].
+/// Reads the whole body, up to its limit.
 async fn read(catalog: &Catalog, call: &mut Call) -> Outcome<Bytes> {
-    read_limited(call).await.inspect_err(|fault| catalog.metrics.reject(fault.code.name()))
+    read_limited(call, catalog.options.body_limit_bytes).await.inspect_err(|fault| catalog.metrics.reject(fault.code.name()))
 }
 
-async fn read_limited(call: &mut Call) -> Outcome<Bytes> {
+async fn read_limited(call: &mut Call, limit: usize) -> Outcome<Bytes> {
     if let Some(encoding) = call.head.headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
         return Err(
             Fault::new(Code::InvalidRequest, format!("content encoding {encoding:?} is not supported")).hint("send the body uncompressed")
         );
     }
-    let too_large = || {
-        Fault::new(Code::BodyTooLarge, format!("the body is over the limit of {BODY_LIMIT} bytes"))
-            .hint("send fewer records in one request")
-    };
-    if call.body.size_hint().lower() > BODY_LIMIT as u64 {
+    let too_large =
+        || Fault::new(Code::BodyTooLarge, format!("the body is over the limit of {limit} bytes")).hint("send fewer records in one request");
+    if call.body.size_hint().lower() > limit as u64 {
         return Err(too_large());
     }
-    match Limited::new(&mut call.body, BODY_LIMIT).collect().await {
+    match Limited::new(&mut call.body, limit).collect().await {
         Ok(collected) => {
             call.is_read = true;
             Ok(collected.to_bytes())

@@ -21,6 +21,7 @@ mod json;
 mod metrics;
 mod missing;
 pub mod onnx;
+pub mod options;
 mod pages;
 pub mod queue;
 pub mod server;

@@ -24,6 +24,7 @@ use crate::engine::{Running, Served, start as start_executor};
 use crate::executor::Executor;
 use crate::fault::{Code, Fault, Outcome};
 use crate::metrics::Metrics;
+use crate::options::Options;
 use crate::{grpc, http};
 
 /// A client that does not finish its headers in this time is dropped.
@@ -53,10 +54,10 @@ impl Server {
     ///
     /// # Errors
     /// `AddressInUse` with the address, `InvalidRequest` for an address that is none or a model given twice.
-    pub fn start(models: Vec<Model>, http: &str, grpc: &str) -> Outcome<Self> {
-        let listeners = (bind(http)?, bind(grpc)?);
+    pub fn start(models: Vec<Model>, options: Options) -> Outcome<Self> {
+        let listeners = (bind(&options.http)?, bind(&options.grpc)?);
         let addresses = (address(&listeners.0)?, address(&listeners.1)?);
-        let (catalog, executors) = furnish(models)?;
+        let (catalog, executors) = furnish(models, options)?;
         let (stop, stopped) = watch::channel(false);
         let body = move || run(&catalog, executors, listeners, &stopped);
         let thread = std::thread::Builder::new().name("shoal-server".into()).stack_size(STACK_BYTES).spawn(body);
@@ -155,8 +156,8 @@ fn address(listener: &TcpListener) -> Outcome<SocketAddr> {
 
 type Executors = Vec<(Arc<Served>, Box<dyn Executor>)>;
 
-fn furnish(models: Vec<Model>) -> Outcome<(Arc<Catalog>, Executors)> {
-    let mut catalog = Catalog::new(Metrics::new());
+fn furnish(models: Vec<Model>, options: Options) -> Outcome<(Arc<Catalog>, Executors)> {
+    let mut catalog = Catalog::new(Metrics::new(), options);
     let mut executors = Executors::new();
     for (description, mut executor) in models {
         let metrics = catalog.metrics.of_model(&description.name, &description.version);

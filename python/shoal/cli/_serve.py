@@ -38,14 +38,19 @@ def serve(
     allow_code: Annotated[
         bool, typer.Option("--allow-code", help="Let python packages run their code.")
     ] = False,
+    body_limit_bytes: Annotated[int, typer.Option(min=1, help="A request body, at most.")] = 64
+    * 2**20,
 ) -> None:
     """Serve packages over HTTP and gRPC until SIGTERM or SIGINT; what was accepted is answered."""
     from shoal import serve as room
 
+    options = room.Options(body_limit_bytes=body_limit_bytes)
     with (
         reported(),
         _ending_on_signals(),
-        room.start(packages, http=http, grpc=grpc, allow_code=allow_code) as server,
+        room.start(
+            packages, http=http, grpc=grpc, allow_code=allow_code, options=options
+        ) as server,
     ):
         ready = {"event": "ready", "http": server.http, "grpc": server.grpc}
         typer.echo(json.dumps(ready, separators=(",", ":")))

@@ -8,6 +8,7 @@ started from any thread; closing one answers everything it has accepted. Serving
 imports no pyarrow, pandas, numpy or onnxruntime module.
 """
 
+from shoal.serve._options import Options
 from shoal.serve._server import Server, start
 
-__all__ = ["Server", "start"]
+__all__ = ["Options", "Server", "start"]

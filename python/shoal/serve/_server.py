@@ -12,6 +12,7 @@ from weakref import ref
 from shoal import _native, package
 from shoal.errors import InvalidRequestError
 from shoal.runtime import library, native
+from shoal.serve._options import Options, in_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,6 +82,7 @@ def start(
     http: str = "127.0.0.1:0",
     grpc: str = "127.0.0.1:0",
     allow_code: bool = False,
+    options: Options | None = None,
 ) -> Server:
     """Serve one package or several; the server listens when this returns.
 
@@ -90,6 +92,7 @@ def start(
         `Server.http` tells.
         grpc: the same for gRPC.
         allow_code: let packages whose runtime is `python` run their code in this process.
+        options: everything else that may be chosen; None takes every default.
 
     Raises:
         InvalidRequestError: there is no package in the list, or the same model twice.
@@ -106,8 +109,9 @@ def start(
             (each.description_text, payloads.enter_context(each.payload(allow_code=allow_code)))
             for each in opened
         ]
+        chosen = in_json(options or Options(), http=http, grpc=grpc)
         path = str(library())
-        return Server(native(lambda: _native.Server(models, http=http, grpc=grpc, library=path)))
+        return Server(native(lambda: _native.Server(models, options=chosen, library=path)))
 
 
 def _listed(packages: Servable | Sequence[Servable]) -> list[Servable]:

@@ -123,7 +123,7 @@ SURFACE = snapshot(
             "read_description",
             "write_description",
         ],
-        "serve": ["Server", "start"],
+        "serve": ["Options", "Server", "start"],
         "values": [
             "Column",
             "Dtype",

@@ -41,7 +41,7 @@ def predicted(server: serve.Server, row: list[float]) -> object:
 
 
 def test_public_surface_is_exactly_this() -> None:
-    assert serve.__all__ == ["Server", "start"]
+    assert serve.__all__ == ["Options", "Server", "start"]
 
 
 def test_server_answers_from_the_moment_it_is_started(digits: Sealed) -> None:
@@ -168,3 +168,9 @@ def test_package_that_runs_code_answers_with_leave(fragile: Path) -> None:
     with serve.start(fragile, allow_code=True) as server:
         reply = ask(server.http, "POST", "/predict", {"features": {"value": 1.5}})
     assert reply.json() == {"prediction": [3.0]}
+
+
+def test_a_body_over_the_limit_chosen_is_refused(digits: Sealed) -> None:
+    with serve.start(digits.path, options=serve.Options(body_limit_bytes=100)) as server:
+        refused = ask(server.http, "POST", "/predict", {"features": digits.rows[0]})
+    assert (refused.status, refused.json()["code"]) == (413, "body_too_large")

@@ -20,7 +20,7 @@ use crate::catalog::Catalog;
 use crate::description::Column;
 use crate::engine::Served;
 use crate::fault::{Code, Fault, Outcome};
-use crate::http::{BODY_LIMIT, count, wishes};
+use crate::http::{count, wishes};
 use crate::intake::admit;
 use crate::json::infer::refuse_unsupported;
 use crate::pages::{EXTENSIONS, full_shape, platform};
@@ -53,8 +53,9 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(10);
 /// Serves gRPC until told to stop, then finishes what was accepted.
 pub(crate) async fn serve(catalog: Arc<Catalog>, listener: tokio::net::TcpListener, stopped: watch::Receiver<bool>) -> Outcome<()> {
     let (health, health_service) = tonic_health::server::health_reporter();
+    let limit = catalog.options.body_limit_bytes;
     let inference =
-        GrpcInferenceServiceServer::new(Inference { catalog }).max_decoding_message_size(BODY_LIMIT).max_encoding_message_size(usize::MAX);
+        GrpcInferenceServiceServer::new(Inference { catalog }).max_decoding_message_size(limit).max_encoding_message_size(usize::MAX);
     health.set_serving::<GrpcInferenceServiceServer<Inference>>().await;
     let mut told = stopped.clone();
     let stop = async move {
