@@ -124,5 +124,5 @@ fn open(text: &str, runs: Runs, library: &str) -> Outcome<Model> {
         Runs::File(payload) => open_to_serve(&description, &payload.into(), library)?,
         Runs::Callable(callable) => Box::new(PythonModel { description: description.clone(), callable }),
     };
-    Ok((description, executor))
+    Ok((description, vec![executor]))
 }

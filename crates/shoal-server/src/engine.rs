@@ -48,12 +48,15 @@ pub struct Served {
 }
 
 impl Served {
-    pub(crate) fn new(description: Description, executor: &mut dyn Executor, metrics: ModelMetrics) -> Self {
+    pub(crate) fn new(description: Description, executors: &mut [Box<dyn Executor>], metrics: ModelMetrics) -> Self {
         let policy = description.policy;
         let limits = Limits { max_rows: policy.max_rows, max_bytes: policy.max_bytes, queue_rows: QUEUE_ROWS, queue_bytes: QUEUE_BYTES };
         let has_variable_shapes = description.signature.inputs.iter().any(|column| column.shape.contains(&-1));
         // How long a record of variable shape takes is not known before it is there.
-        let inline = description.runtime == "onnx" && !has_variable_shapes && is_quick(&description, executor);
+        let inline = match executors {
+            [only] => description.runtime == "onnx" && !has_variable_shapes && is_quick(&description, &mut **only),
+            _ => false,
+        };
         Self {
             place: if inline { Place::Inline(Notify::new()) } else { Place::Thread(Condvar::new()) },
             queue: Mutex::new(Queue::new(limits, description.output_dtypes())),
@@ -222,9 +225,12 @@ pub(crate) enum Running {
     Thread(JoinHandle<()>),
 }
 
-/// Starts the executor of a model; must be called on the event loop.
-pub(crate) fn start(served: &Arc<Served>, executor: Box<dyn Executor>) -> Outcome<Running> {
-    let served = Arc::clone(served);
+/// Starts the executors of a model, all of which take from its one queue; must be called on the event loop.
+pub(crate) fn start(served: &Arc<Served>, executors: Vec<Box<dyn Executor>>) -> Outcome<Vec<Running>> {
+    executors.into_iter().map(|executor| start_one(Arc::clone(served), executor)).collect()
+}
+
+fn start_one(served: Arc<Served>, executor: Box<dyn Executor>) -> Outcome<Running> {
     if matches!(served.place, Place::Inline(_)) {
         return Ok(Running::Task(tokio::spawn(async move {
             let handle = Arc::clone(&served);

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 
 use crate::catalog::Catalog;
 use crate::description::Description;
-use crate::engine::{Running, Served, start as start_executor};
+use crate::engine::{Running, Served, start as start_executors};
 use crate::executor::Executor;
 use crate::fault::{Code, Fault, Outcome};
 use crate::metrics::Metrics;
@@ -37,8 +37,8 @@ const DRAIN_STEP: Duration = Duration::from_millis(20);
 /// The stack of the event loop; no input may need more.
 const STACK_BYTES: usize = 2 << 20;
 
-/// A model to serve: its description and what runs it.
-pub type Model = (Description, Box<dyn Executor>);
+/// A model to serve: its description and what runs it, one micro-batch at a time for each executor.
+pub type Model = (Description, Vec<Box<dyn Executor>>);
 
 /// A running server.
 pub struct Server {
@@ -154,16 +154,16 @@ fn address(listener: &TcpListener) -> Outcome<SocketAddr> {
     listener.local_addr().map_err(|error| Fault::new(Code::Internal, format!("a socket has no address: {error}")))
 }
 
-type Executors = Vec<(Arc<Served>, Box<dyn Executor>)>;
+type Executors = Vec<(Arc<Served>, Vec<Box<dyn Executor>>)>;
 
 fn furnish(models: Vec<Model>, options: Options) -> Outcome<(Arc<Catalog>, Executors)> {
     let mut catalog = Catalog::new(Metrics::new(), options);
     let mut executors = Executors::new();
-    for (description, mut executor) in models {
+    for (description, mut of_model) in models {
         let metrics = catalog.metrics.of_model(&description.name, &description.version);
-        let served = Arc::new(Served::new(description, &mut *executor, metrics));
+        let served = Arc::new(Served::new(description, &mut of_model, metrics));
         catalog.add(Arc::clone(&served))?;
-        executors.push((served, executor));
+        executors.push((served, of_model));
     }
     Ok((Arc::new(catalog), executors))
 }
@@ -177,8 +177,8 @@ fn run(
     let internal = |error: std::io::Error| Fault::new(Code::Internal, format!("the event loop cannot run: {error}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
     runtime.block_on(async {
-        let running: Vec<Running> =
-            executors.into_iter().map(|(served, executor)| start_executor(&served, executor)).collect::<Outcome<_>>()?;
+        let running: Vec<Vec<Running>> =
+            executors.into_iter().map(|(served, of_model)| start_executors(&served, of_model)).collect::<Outcome<_>>()?;
         let http = tokio::net::TcpListener::from_std(listeners.0).map_err(internal)?;
         let grpc = tokio::net::TcpListener::from_std(listeners.1).map_err(internal)?;
         let impatient = until_nobody_is_owed(catalog, stopped.clone());
@@ -190,7 +190,7 @@ fn run(
             () = impatient => Ok(()),
         };
         catalog.all().for_each(|served| served.drain());
-        for executor in running {
+        for executor in running.into_iter().flatten() {
             finish(executor).await;
         }
         served
