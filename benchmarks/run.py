@@ -13,6 +13,7 @@ import typer
 # Run as a script, this file's folder is on the path and the repository's root is not.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.policy import main as policy
 from benchmarks.serve import main as serve
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("policy")(policy)
 app.command("serve")(serve)
 
 

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use shoal_batch::{Arrival, Batcher, Bucket, Limits, Moment, Priority, RequestId};
+use shoal_batch::{Arrival, Batcher, Bucket, Client, Limits, Moment, Priority, RequestId};
 
 const BATCH: u64 = 64;
 const BATCHES_PER_ROUND: u64 = 1000;
@@ -30,7 +30,15 @@ fn scatter(id: u64) -> u64 {
 
 fn arrival(id: u64, kind: Kind) -> Arrival {
     let (bucket, priority, deadline) = kind(id);
-    Arrival { id: RequestId(id), bucket: Bucket(bucket), rows: 1, bytes: 256, priority: Priority(priority), deadline }
+    Arrival {
+        id: RequestId(id),
+        client: Client(id % 64 + 1),
+        bucket: Bucket(bucket),
+        rows: 1,
+        bytes: 256,
+        priority: Priority(priority),
+        deadline,
+    }
 }
 
 /// Submits `BATCH` requests, then releases until nothing waits.

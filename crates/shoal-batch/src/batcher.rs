@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use crate::bucket_queue::Order;
+use crate::dated::DatedRows;
 use crate::deadlines::{Deadlines, Due};
 use crate::line::Exit;
 use crate::queues::Queues;
 use crate::waiting::{Key, NOBODY, Place, Room, Share, Waiting};
-use crate::{Arrival, Limits, MicroBatch, Moment, Reason, Refusal, RequestId, Slice};
+use crate::{Arrival, Bucket, Limits, MicroBatch, Moment, Reason, Refusal, RequestId, Slice};
 
 /// How long a request may be passed over for more urgent ones before it counts as overdue.
 ///
@@ -33,9 +34,21 @@ pub struct Batcher {
     /// Expired requests that were met before `expire` was called; the earliest deadline first.
     expired: Vec<(Moment, RequestId)>,
     queued: Share,
+    dated: DatedRows,
     next_number: u64,
     is_draining: bool,
     spare: Vec<Vec<Slice>>,
+}
+
+/// What waits in the bucket whose turn it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextUp {
+    /// The bucket.
+    pub bucket: Bucket,
+    /// Rows that wait in it.
+    pub rows: usize,
+    /// When the one of its requests came that waits for longest, of those first in their lines.
+    pub oldest: Moment,
 }
 
 /// A micro-batch that still grows.
@@ -64,6 +77,7 @@ impl Batcher {
             deadlines: Deadlines::default(),
             expired: Vec::new(),
             queued: Share { rows: 0, bytes: 0 },
+            dated: DatedRows::default(),
             next_number: 0,
             is_draining: false,
             spare: Vec::new(),
@@ -75,7 +89,7 @@ impl Batcher {
     /// The checks, in this order: draining, no rows, an id that waits already, a deadline that is not after `now`,
     /// larger than the whole queue, no room now.
     pub fn submit(&mut self, now: Moment, arrival: Arrival) -> Result<(), Refusal> {
-        self.admit(now, &arrival)?;
+        self.check(now, &arrival)?;
         let place = self.new_place(now);
         let queue = self.queues.of_bucket(arrival.bucket);
         let waiting = wait(&arrival, queue, place);
@@ -89,7 +103,8 @@ impl Batcher {
         Ok(())
     }
 
-    fn admit(&self, now: Moment, arrival: &Arrival) -> Result<(), Refusal> {
+    /// Whether `submit` would accept this request now.
+    pub fn check(&self, now: Moment, arrival: &Arrival) -> Result<(), Refusal> {
         if self.is_draining {
             return Err(Refusal::Draining);
         }
@@ -102,10 +117,10 @@ impl Batcher {
         if arrival.deadline.is_some_and(|deadline| deadline <= now) {
             return Err(Refusal::DeadlinePassed);
         }
-        self.admit_size(arrival)
+        self.check_size(arrival)
     }
 
-    fn admit_size(&self, arrival: &Arrival) -> Result<(), Refusal> {
+    fn check_size(&self, arrival: &Arrival) -> Result<(), Refusal> {
         let Limits { queue_rows, queue_bytes, .. } = self.limits;
         if arrival.rows > queue_rows || arrival.bytes > queue_bytes {
             return Err(Refusal::TooLarge { queue_rows, queue_bytes });
@@ -129,8 +144,10 @@ impl Batcher {
             let ticket = waiting.ticket;
             self.deadlines.add(Due { deadline, ticket, key });
         }
-        let line = self.queues.get_mut(waiting.queue).line(waiting.rank);
-        line.join(&mut self.room, key);
+        let queue = self.queues.get_mut(waiting.queue);
+        queue.rows += waiting.rows;
+        self.dated.add(waiting.deadline, waiting.rows);
+        queue.line(waiting.rank).join(&mut self.room, key);
         self.queues.settle(waiting.queue, &self.room);
     }
 
@@ -150,6 +167,8 @@ impl Batcher {
         let remaining = self.room[key].remaining();
         self.queued.rows -= remaining.rows;
         self.queued.bytes -= remaining.bytes;
+        self.queues.get_mut(queue).rows -= remaining.rows;
+        self.dated.remove(self.room[key].deadline, remaining.rows);
         self.remove(key, Exit::GivenUp);
         self.queues.settle(queue, &self.room);
     }
@@ -168,15 +187,22 @@ impl Batcher {
     ///
     /// Requests whose deadline has passed at `now` are never released; `expire` hands them back.
     pub fn release(&mut self, now: Moment) -> Option<MicroBatch> {
+        self.release_up_to(now, self.limits.max_rows)
+    }
+
+    /// As `release`, with at most `rows` rows where that is less than the limit.
+    pub fn release_up_to(&mut self, now: Moment, rows: usize) -> Option<MicroBatch> {
         self.set_expired_aside(now);
         let (queue, order) = self.queues.choose(now, self.patience)?;
         let bucket = self.queues.get(queue).bucket;
-        let open = self.fill(queue, order, now);
+        let limits = Limits { max_rows: self.limits.max_rows.min(rows.max(1)), ..self.limits };
+        let open = self.fill(queue, order, (now, &limits));
         self.queued.rows -= open.filled.rows;
         self.queued.bytes -= open.filled.bytes;
+        self.queues.get_mut(queue).rows -= open.filled.rows;
         self.queues.settle(queue, &self.room);
         Some(MicroBatch {
-            reason: self.reason(&open),
+            reason: self.reason(&open, limits.max_rows),
             slices: open.slices,
             bucket,
             rows: open.filled.rows,
@@ -185,29 +211,39 @@ impl Batcher {
         })
     }
 
-    fn fill(&mut self, queue: usize, order: Order, now: Moment) -> Open {
+    /// Whose turn it is: what `release` would take from. None means that nothing waits.
+    #[must_use]
+    pub fn next_up(&self, now: Moment) -> Option<NextUp> {
+        let (queue, ..) = self.queues.foresee(now, self.patience)?;
+        let queue = self.queues.get(queue);
+        let oldest = queue.oldest_arrival(&self.room)?;
+        Some(NextUp { bucket: queue.bucket, rows: queue.rows, oldest })
+    }
+
+    fn fill(&mut self, queue: usize, order: Order, (now, limits): (Moment, &Limits)) -> Open {
         let mut open =
             Open { slices: self.spare.pop().unwrap_or_default(), filled: Share { rows: 0, bytes: 0 }, oldest: now, is_full: false };
         while !open.is_full {
             let Some(key) = self.queues.get(queue).next(order, &self.room) else {
                 break;
             };
-            self.take(key, &mut open, now);
+            self.take(key, &mut open, (now, limits));
         }
         open
     }
 
     /// Takes what fits of one request; what does not fit closes the micro-batch and stays where it is in line.
-    fn take(&mut self, key: Key, open: &mut Open, now: Moment) {
+    fn take(&mut self, key: Key, open: &mut Open, (now, limits): (Moment, &Limits)) {
         let waiting = &mut self.room[key];
-        let share = next_share(waiting, &self.limits, open);
+        let share = next_share(waiting, limits, open);
         if share.rows == 0 {
             open.is_full = true;
             return;
         }
-        open.add(waiting, share, &self.limits);
+        open.add(waiting, share, limits);
         waiting.released_rows += share.rows;
         waiting.released_bytes += share.bytes;
+        self.dated.remove(waiting.deadline, share.rows);
         if waiting.released_rows == waiting.rows {
             return self.remove(key, Exit::Released);
         }
@@ -225,11 +261,13 @@ impl Batcher {
         line.move_to_end(&mut self.room, key, place);
     }
 
-    fn reason(&self, open: &Open) -> Reason {
+    fn reason(&self, open: &Open, max_rows: usize) -> Reason {
         if self.is_draining {
             Reason::Drain
         } else if open.filled.rows == self.limits.max_rows {
             Reason::RowsFull
+        } else if open.filled.rows == max_rows {
+            Reason::BestSize
         } else if open.is_full {
             Reason::BytesFull
         } else {
@@ -296,6 +334,18 @@ impl Batcher {
         self.room.len()
     }
 
+    /// Rows that go before a request with this deadline: those without one, and those due earlier. To within 8 ms; a
+    /// lower bound where very many different deadlines wait.
+    #[must_use]
+    pub fn rows_before(&self, deadline: Moment) -> usize {
+        self.queued.rows - self.dated.total() + self.dated.until(deadline)
+    }
+
+    /// Gives up the requests whose deadline is not after `moment`, which may lie ahead: `expire` hands them back.
+    pub fn give_up_before(&mut self, moment: Moment) {
+        self.set_expired_aside(moment);
+    }
+
     /// Whether nothing waits and nothing is left for `expire` to hand back.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -311,7 +361,13 @@ impl Batcher {
 
 impl Open {
     fn add(&mut self, waiting: &Waiting, share: Share, limits: &Limits) {
-        self.slices.push(Slice { id: waiting.id, start: waiting.released_rows, rows: share.rows });
+        self.slices.push(Slice {
+            id: waiting.id,
+            client: waiting.client,
+            is_last: waiting.released_rows + share.rows == waiting.rows,
+            start: waiting.released_rows,
+            rows: share.rows,
+        });
         self.filled.rows += share.rows;
         self.filled.bytes += share.bytes;
         self.oldest = self.oldest.min(waiting.arrived);
@@ -333,6 +389,7 @@ fn next_share(waiting: &Waiting, limits: &Limits, open: &Open) -> Share {
 fn wait(arrival: &Arrival, queue: usize, place: Place) -> Waiting {
     Waiting {
         id: arrival.id,
+        client: arrival.client,
         ticket: place.number,
         queue,
         rank: arrival.priority.rank(),

@@ -1,8 +1,8 @@
 //! The queue of one bucket: a line for each priority in it.
 
-use crate::Bucket;
 use crate::line::Line;
 use crate::waiting::{Key, Place, Room};
+use crate::{Bucket, Moment};
 
 /// Which line of a bucket goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,13 +26,15 @@ pub(crate) struct Standing {
 pub(crate) struct BucketQueue {
     pub(crate) bucket: Bucket,
     pub(crate) standing: Option<Standing>,
+    /// Rows that wait.
+    pub(crate) rows: usize,
     /// The most urgent first; some may be empty.
     lines: Vec<Line>,
 }
 
 impl BucketQueue {
     pub(crate) fn new(bucket: Bucket) -> Self {
-        Self { bucket, standing: None, lines: Vec::new() }
+        Self { bucket, standing: None, rows: 0, lines: Vec::new() }
     }
 
     /// Keeps the memory of one small line for the bucket that comes next.
@@ -56,6 +58,11 @@ impl BucketQueue {
             Order::MostUrgent => self.lines.iter().find_map(|line| line.next(room)),
             Order::Oldest => self.oldest_line(room)?.next(room),
         }
+    }
+
+    /// When the longest-waiting of the requests that are next in their lines arrived.
+    pub(crate) fn oldest_arrival(&self, room: &Room) -> Option<Moment> {
+        self.lines.iter().filter_map(|line| line.next(room)).map(|key| room[key].arrived).min()
     }
 
     fn oldest_line(&self, room: &Room) -> Option<&Line> {

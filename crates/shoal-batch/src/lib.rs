@@ -25,7 +25,7 @@
 //! who has left leaves no memory behind.
 //!
 //! ```
-//! use shoal_batch::{Arrival, Batcher, Bucket, Limits, Moment, Priority, Reason, RequestId};
+//! use shoal_batch::{Arrival, Batcher, Bucket, Client, Limits, Moment, Priority, Reason, RequestId};
 //!
 //! let limits = Limits { max_rows: 64, max_bytes: 1 << 20, queue_rows: 4096, queue_bytes: 1 << 26 };
 //! let mut batcher = Batcher::new(limits);
@@ -33,6 +33,7 @@
 //! for id in 0..2 {
 //!     let arrival = Arrival {
 //!         id: RequestId(id),
+//!         client: Client::default(),
 //!         bucket: Bucket(0),
 //!         rows: 1,
 //!         bytes: 256,
@@ -48,6 +49,9 @@
 
 mod batcher;
 mod bucket_queue;
+mod cost;
+mod costs;
+mod dated;
 mod deadlines;
 mod hash;
 mod limits;
@@ -56,10 +60,14 @@ mod micro_batch;
 mod moment;
 mod queues;
 mod request;
+mod returns;
+mod scheduler;
 mod waiting;
 
-pub use batcher::{Batcher, PATIENCE};
+pub use batcher::{Batcher, NextUp, PATIENCE};
+pub use cost::{CostModel, Measured};
 pub use limits::Limits;
 pub use micro_batch::{MicroBatch, Reason, Slice};
 pub use moment::Moment;
-pub use request::{Arrival, Bucket, Priority, Refusal, RequestId};
+pub use request::{Arrival, Bucket, Client, Priority, Refusal, RequestId};
+pub use scheduler::{DOUBT, Next, Policy, Run, Scheduler, TurnedAway};

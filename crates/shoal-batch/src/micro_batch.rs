@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use crate::{Bucket, RequestId};
+use crate::{Bucket, Client, RequestId};
 
 /// Consecutive rows of one request. The slices of a request are released in order and never overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slice {
     /// The request these rows belong to.
     pub id: RequestId,
+    /// Who sent that request.
+    pub client: Client,
+    /// Whether the request has no rows after these.
+    pub is_last: bool,
     /// The first row, counted from the start of the request.
     pub start: usize,
     /// How many rows, at least one.
@@ -22,15 +26,19 @@ pub enum Reason {
     ExecutorFree,
     /// It holds as many rows as it may.
     RowsFull,
+    /// It holds as many rows as are worth one call: more would not make a row cheaper, or would miss the latency target.
+    BestSize,
     /// The next row did not fit into its bytes.
     BytesFull,
+    /// All that waited went along, after a free executor had waited for clients about to speak again.
+    Returned,
     /// The batcher is being drained.
     Drain,
 }
 
 impl Reason {
     /// Every reason, in the order in which they are declared: for metrics that list them all.
-    pub const ALL: [Self; 4] = [Self::ExecutorFree, Self::RowsFull, Self::BytesFull, Self::Drain];
+    pub const ALL: [Self; 6] = [Self::ExecutorFree, Self::RowsFull, Self::BestSize, Self::BytesFull, Self::Returned, Self::Drain];
 
     /// The name of the reason in metrics, logs and replies.
     #[must_use]
@@ -38,7 +46,9 @@ impl Reason {
         match self {
             Self::ExecutorFree => "executor_free",
             Self::RowsFull => "rows_full",
+            Self::BestSize => "best_size",
             Self::BytesFull => "bytes_full",
+            Self::Returned => "returned",
             Self::Drain => "drain",
         }
     }
@@ -67,6 +77,6 @@ mod tests {
 
     #[test]
     fn every_reason_has_a_name_of_its_own() {
-        assert_eq!(Reason::ALL.map(Reason::as_str), ["executor_free", "rows_full", "bytes_full", "drain"]);
+        assert_eq!(Reason::ALL.map(Reason::as_str), ["executor_free", "rows_full", "best_size", "bytes_full", "returned", "drain"]);
     }
 }

@@ -60,19 +60,21 @@ impl Queues {
 
     /// The queue to serve next, and in which order.
     pub(crate) fn choose(&mut self, now: Moment, patience: Duration) -> Option<(usize, Order)> {
+        let (queue, order, passed_over) = self.foresee(now, patience)?;
+        self.passed_over = passed_over;
+        Some((queue, order))
+    }
+
+    /// What `choose` would choose, and how often the oldest place is passed over then.
+    pub(crate) fn foresee(&self, now: Moment, patience: Duration) -> Option<(usize, Order, u8)> {
         let (&(_, urgent), &queue) = self.by_urgency.first_key_value()?;
         let (&oldest, &(since, oldest_queue)) = self.by_age.first_key_value()?;
         let is_passed_over = oldest != urgent && now - since >= patience;
-        if !is_passed_over {
-            self.passed_over = 0;
-            return Some((queue, Order::MostUrgent));
-        }
-        if self.passed_over == PASSED_OVER_AT_MOST {
-            self.passed_over = 0;
-            return Some((oldest_queue, Order::Oldest));
-        }
-        self.passed_over += 1;
-        Some((queue, Order::MostUrgent))
+        Some(match (is_passed_over, self.passed_over) {
+            (false, _) => (queue, Order::MostUrgent, 0),
+            (true, PASSED_OVER_AT_MOST) => (oldest_queue, Order::Oldest, 0),
+            (true, passed_over) => (queue, Order::MostUrgent, passed_over + 1),
+        })
     }
 
     /// Brings the choice up to date after a queue has changed, and closes the queue if it is empty.

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use crate::Moment;
 
@@ -15,6 +16,12 @@ pub struct RequestId(pub u64);
 /// A number the owner hands out, or a good 64-bit hash: the batcher compares buckets by this number alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bucket(pub u64);
+
+/// Names who sent a request: whoever is answered there may be about to speak again there. A connection, usually.
+///
+/// 0, the default, is nobody in particular: nothing is expected of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Client(pub u64);
 
 /// How urgent a request is, as the Open Inference Protocol counts: 1 is the most urgent, then 2, 3, ... 255.
 ///
@@ -47,6 +54,8 @@ impl PartialOrd for Priority {
 pub struct Arrival {
     /// Its name in slices, cancellations and expiries.
     pub id: RequestId,
+    /// Who sent it.
+    pub client: Client,
     /// Whom it may share a micro-batch with.
     pub bucket: Bucket,
     /// Its rows, at least one.
@@ -78,6 +87,13 @@ pub enum Refusal {
     },
     /// Its deadline had passed when it came.
     DeadlinePassed,
+    /// What waits before it takes longer than it can wait. Worth trying again later.
+    OutOfReach {
+        /// How long its answer would take.
+        predicted: Duration,
+        /// How long it can wait.
+        budget: Duration,
+    },
     /// The batcher is being drained.
     Draining,
     /// It has no rows, so there is nothing to release.
@@ -96,6 +112,9 @@ impl fmt::Display for Refusal {
                 write!(formatter, "the request is larger than the whole queue of {queue_rows} rows and {queue_bytes} bytes")
             }
             Self::DeadlinePassed => formatter.write_str("the deadline passed before the request came"),
+            Self::OutOfReach { predicted, budget } => {
+                write!(formatter, "an answer would take {predicted:.0?}, the request can wait {budget:.0?}")
+            }
             Self::Draining => formatter.write_str("no more requests are accepted: shutting down"),
             Self::Empty => formatter.write_str("the request has no rows"),
             Self::DuplicateId => formatter.write_str("a request of the same id waits already"),

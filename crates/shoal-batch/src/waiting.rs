@@ -5,7 +5,7 @@
 use std::ops::{Index, IndexMut};
 
 use crate::hash::NumberMap;
-use crate::{Moment, RequestId};
+use crate::{Client, Moment, RequestId};
 
 /// The slot of a request.
 pub(crate) type Key = u32;
@@ -24,6 +24,7 @@ pub(crate) struct Place {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waiting {
     pub(crate) id: RequestId,
+    pub(crate) client: Client,
     /// Unique for the life of the batcher.
     pub(crate) ticket: u64,
     /// The slot of its bucket's queue.
@@ -163,6 +164,7 @@ pub(crate) mod tests {
         let place = Place { number: ticket, since: Moment::EPOCH };
         Waiting {
             id: RequestId(ticket),
+            client: Client::default(),
             ticket,
             queue: 0,
             rank: 0,

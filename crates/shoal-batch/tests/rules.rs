@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use shoal_batch::{Arrival, Batcher, Bucket, Limits, MicroBatch, Moment, PATIENCE, Priority, Reason, Refusal, RequestId};
+use shoal_batch::{Arrival, Batcher, Bucket, Client, Limits, MicroBatch, Moment, PATIENCE, Priority, Reason, Refusal, RequestId};
 
 const LIMITS: Limits = Limits { max_rows: 4, max_bytes: 1000, queue_rows: 100, queue_bytes: 10_000 };
 
@@ -14,7 +14,15 @@ fn milliseconds(count: u64) -> Moment {
 
 /// A row of ten bytes.
 fn row(id: u64) -> Arrival {
-    Arrival { id: RequestId(id), bucket: Bucket(0), rows: 1, bytes: 10, priority: Priority::default(), deadline: None }
+    Arrival {
+        id: RequestId(id),
+        client: Client::default(),
+        bucket: Bucket(0),
+        rows: 1,
+        bytes: 10,
+        priority: Priority::default(),
+        deadline: None,
+    }
 }
 
 fn rows(id: u64, rows: usize) -> Arrival {

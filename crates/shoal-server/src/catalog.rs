@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use shoal_batch::Client;
 
 use crate::engine::Served;
 use crate::fault::{Code, Fault, Outcome};
@@ -15,11 +17,24 @@ pub(crate) struct Catalog {
     pub(crate) metrics: Metrics,
     pub(crate) options: Options,
     draining: AtomicBool,
+    clients: AtomicU64,
+}
+
+/// A connection, by the name under which its requests wait. Dropped when it ends: nobody waits for it then.
+pub(crate) struct Connected {
+    pub(crate) name: Client,
+    catalog: Arc<Catalog>,
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.catalog.all().for_each(|served| served.gone(self.name));
+    }
 }
 
 impl Catalog {
     pub(crate) const fn new(metrics: Metrics, options: Options) -> Self {
-        Self { models: BTreeMap::new(), metrics, options, draining: AtomicBool::new(false) }
+        Self { models: BTreeMap::new(), metrics, options, draining: AtomicBool::new(false), clients: AtomicU64::new(1) }
     }
 
     /// Adds a model. Of several versions, the one added last answers requests that name none.
@@ -80,6 +95,11 @@ impl Catalog {
     /// Names of the models.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.models.keys().map(String::as_str)
+    }
+
+    /// A name for a new connection.
+    pub(crate) fn new_client(self: &Arc<Self>) -> Connected {
+        Connected { name: Client(self.clients.fetch_add(1, Ordering::Relaxed)), catalog: Arc::clone(self) }
     }
 
     /// Says that the server is going away.

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::fault::{Code, Fault, Outcome};
+use crate::options::Options;
 use crate::values::Dtype;
 
 /// The description of a package.
@@ -108,6 +109,10 @@ pub struct Policy {
     pub max_rows: usize,
     /// At most so many bytes of input.
     pub max_bytes: usize,
+    /// A request with a free executor waits for company no longer than this.
+    pub max_wait_ms: Option<f64>,
+    /// From arrival to answer: micro-batches stay small enough for it.
+    pub latency_target_ms: Option<f64>,
 }
 
 const fn yes() -> bool {
@@ -116,7 +121,15 @@ const fn yes() -> bool {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { max_rows: 64, max_bytes: 16 << 20 }
+        Self { max_rows: 64, max_bytes: 16 << 20, max_wait_ms: None, latency_target_ms: None }
+    }
+}
+
+impl Policy {
+    /// Takes what the operator of a server says instead of what the package says.
+    pub(crate) fn prefer(&mut self, options: &Options) {
+        self.max_wait_ms = options.max_wait_ms.or(self.max_wait_ms);
+        self.latency_target_ms = options.latency_target_ms.or(self.latency_target_ms);
     }
 }
 

@@ -4,13 +4,14 @@
 //! An executor sits in one of two places. A model whose largest micro-batch is quick runs **inline**, on the
 //! event loop itself: read every socket that is ready, run the batch, answer all, and no thread is woken.
 //! A model that would hold the loop up, or whose calls are Python, runs on a **thread** of its own.
-//! Either way the batch closes only when the executor is free (late binding), and nobody waits for a timer.
+//! Either way the batch closes only when the executor is free (late binding). It waits only for clients that are about
+//! to speak again, as [`shoal_batch::Scheduler`] decides.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use shoal_batch::{Limits, Moment, RequestId};
+use shoal_batch::{Client, Limits, Measured, Moment, Policy, RequestId};
 use tokio::sync::Notify;
 
 use crate::description::Description;
@@ -19,7 +20,7 @@ use crate::fault::{Code, Fault, Outcome};
 use crate::flight::{Answer, Flight, Hold, run};
 use crate::json::predict::Form;
 use crate::metrics::ModelMetrics;
-use crate::queue::{Queue, Wishes, deadline_passed};
+use crate::queue::{Queue, Turn, Wishes, deadline_passed};
 use crate::values::{Payload, Table, Values};
 
 /// Rows that may wait for one model.
@@ -29,6 +30,13 @@ const QUEUE_BYTES: usize = 256 << 20;
 /// A model whose largest micro-batch is quicker than this runs on the event loop. Two hand-overs between
 /// threads cost tens of microseconds; half a millisecond is what a connection may well wait for its turn.
 const INLINE_LIMIT: Duration = Duration::from_micros(500);
+
+/// Waits of the event loop that are shorter than this are spent polling sockets: its timer is no finer.
+const TIMER: Duration = Duration::from_millis(1);
+/// A model is warmed up no longer than this before it serves.
+const WARM_UP: Duration = Duration::from_millis(150);
+/// Micro-batches of each size that warm a model up.
+const WARM_UPS: usize = 3;
 
 /// Where the executor of a model sits.
 enum Place {
@@ -53,13 +61,18 @@ impl Served {
         let limits = Limits { max_rows: policy.max_rows, max_bytes: policy.max_bytes, queue_rows: QUEUE_ROWS, queue_bytes: QUEUE_BYTES };
         let has_variable_shapes = description.signature.inputs.iter().any(|column| column.shape.contains(&-1));
         // How long a record of variable shape takes is not known before it is there.
-        let inline = match executors {
-            [only] => description.runtime == "onnx" && !has_variable_shapes && is_quick(&description, &mut **only),
-            _ => false,
+        let profile = match executors {
+            [first, ..] if description.runtime == "onnx" && !has_variable_shapes => profile(&description, &mut **first),
+            _ => Vec::new(),
         };
+        let inline = executors.len() == 1 && is_quick(&profile, &description);
+        let mut queue = Queue::new(limits, bounds(policy, executors.len()), description.output_dtypes());
+        for measured in profile {
+            queue.learn(measured);
+        }
         Self {
             place: if inline { Place::Inline(Notify::new()) } else { Place::Thread(Condvar::new()) },
-            queue: Mutex::new(Queue::new(limits, description.output_dtypes())),
+            queue: Mutex::new(queue),
             has_variable_shapes,
             form: Form::new(&description),
             metrics,
@@ -137,8 +150,9 @@ impl Served {
     fn execute(&self, flight: Flight, executor: &mut dyn Executor, hold: &mut Hold) {
         let start = Instant::now();
         let outcomes = run(executor, &flight.members, hold, self.description.pure);
-        self.metrics.ran(&flight.batch, start.elapsed());
-        self.lock().finish(flight.batch, &flight.members, outcomes);
+        let took = start.elapsed();
+        self.metrics.ran(&flight.run, took);
+        self.lock().finish(self.now(), flight, outcomes, took);
     }
 
     /// Accepts nothing from here on; what was accepted is still answered.
@@ -148,6 +162,11 @@ impl Served {
             Place::Inline(notify) => notify.notify_one(),
             Place::Thread(condvar) => condvar.notify_all(),
         }
+    }
+
+    /// A client has gone: nobody waits for it.
+    pub(crate) fn gone(&self, client: Client) {
+        self.lock().gone(client);
     }
 
     /// Whether nobody waits for this model.
@@ -167,13 +186,25 @@ impl Served {
             loop {
                 // Every socket that is ready is read before the batch closes.
                 tokio::task::yield_now().await;
-                let now = self.now();
-                let Some(flight) = self.lock().release(now) else { break };
-                self.execute(flight, &mut *executor, &mut hold);
+                let turn = self.lock().next(self.now());
+                match turn {
+                    Turn::Fly(flight) => self.execute(flight, &mut *executor, &mut hold),
+                    Turn::WaitUntil(until) => self.pause(until, notify).await,
+                    Turn::Nothing => break,
+                }
             }
             if self.lock().is_drained() {
                 return;
             }
+        }
+    }
+
+    /// Lets the event loop go on until that moment, or until a request arrives.
+    async fn pause(&self, until: Moment, notify: &Notify) {
+        let left = until - self.now();
+        if left > TIMER {
+            // Either way there is something to look at again.
+            drop(tokio::time::timeout(left, notify.notified()).await);
         }
     }
 
@@ -188,13 +219,12 @@ impl Served {
         let mut queue = self.lock();
         loop {
             let now = self.now();
-            if let Some(flight) = queue.release(now) {
-                return Some(flight);
-            }
-            if queue.is_drained() {
-                return None;
-            }
-            queue = ready.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = match queue.next(now) {
+                Turn::Fly(flight) => return Some(flight),
+                Turn::WaitUntil(until) => ready.wait_timeout(queue, until - now).unwrap_or_else(PoisonError::into_inner).0,
+                Turn::Nothing if queue.is_drained() => return None,
+                Turn::Nothing => ready.wait(queue).unwrap_or_else(PoisonError::into_inner),
+            };
         }
     }
 }
@@ -248,33 +278,64 @@ fn start_one(served: Arc<Served>, executor: Box<dyn Executor>) -> Outcome<Runnin
     thread.map(Running::Thread).map_err(|error| Fault::new(Code::Internal, format!("no thread can be started: {error}")))
 }
 
-/// Runs the largest micro-batch, of zeros, a few times: warms the session up and says whether it is quick.
-pub(crate) fn is_quick(description: &Description, executor: &mut dyn Executor) -> bool {
-    let table = zeros(description);
-    let mut quickest = Duration::MAX;
-    for _ in 0..3 {
-        let start = Instant::now();
-        if executor.run(&table).is_err() {
-            return false;
-        }
-        quickest = quickest.min(start.elapsed());
-        if quickest > 10 * INLINE_LIMIT {
-            break;
-        }
+/// What bounds the policy of a model.
+fn bounds(policy: crate::description::Policy, executors: usize) -> Policy {
+    let milliseconds = |count: f64| Duration::try_from_secs_f64(count / 1e3).ok();
+    let usual = Policy::default();
+    Policy {
+        executors,
+        max_wait: policy.max_wait_ms.and_then(milliseconds).unwrap_or(usual.max_wait),
+        latency_target: policy.latency_target_ms.and_then(milliseconds),
     }
-    quickest <= INLINE_LIMIT
 }
 
-/// As many records of zeros as a micro-batch may hold, by its rows and by its bytes.
-fn zeros(description: &Description) -> Table {
-    let shape =
-        |column: &crate::description::Column| -> Vec<usize> { column.shape.iter().map(|dim| usize::try_from(*dim).unwrap_or(1)).collect() };
+/// Runs micro-batches of zeros, from one row to as many as there may be: warms the session up and says what they cost.
+/// Larger ones are left out when time is up, and all of them when the model cannot run zeros.
+pub(crate) fn profile(description: &Description, executor: &mut dyn Executor) -> Vec<Measured> {
+    let start = Instant::now();
+    let most = most_rows(description);
+    let mut measured = Vec::new();
+    for rows in sizes(most) {
+        let table = zeros(description, rows);
+        for _ in 0..WARM_UPS {
+            let began = Instant::now();
+            if start.elapsed() > WARM_UP || executor.run(&table).is_err() {
+                return measured;
+            }
+            measured.push(Measured { rows, took: began.elapsed() });
+        }
+    }
+    measured
+}
+
+/// One, two, four and so on, and the most rows at the end.
+fn sizes(most: usize) -> impl Iterator<Item = usize> {
+    (0..usize::BITS).map(|power| 1 << power).take_while(move |rows| *rows < most).chain([most])
+}
+
+/// Whether the largest micro-batch was measured, and is quick.
+pub(crate) fn is_quick(profile: &[Measured], description: &Description) -> bool {
+    let most = most_rows(description);
+    let largest = profile.iter().filter(|measured| measured.rows == most);
+    largest.map(|measured| measured.took).min().is_some_and(|took| took <= INLINE_LIMIT)
+}
+
+fn record_shape(column: &crate::description::Column) -> Vec<usize> {
+    column.shape.iter().map(|dim| usize::try_from(*dim).unwrap_or(1)).collect()
+}
+
+/// As many records as a micro-batch may hold, by its rows and by its bytes.
+fn most_rows(description: &Description) -> usize {
     let inputs = &description.signature.inputs;
     let row_bytes: usize =
-        inputs.iter().map(|column| shape(column).iter().product::<usize>().saturating_mul(column.dtype.width().max(4))).sum();
-    let rows = description.policy.max_rows.min(description.policy.max_bytes / row_bytes.max(1)).max(1);
+        inputs.iter().map(|column| record_shape(column).iter().product::<usize>().saturating_mul(column.dtype.width().max(4))).sum();
+    description.policy.max_rows.min(description.policy.max_bytes / row_bytes.max(1)).max(1)
+}
+
+/// So many records of zeros.
+fn zeros(description: &Description, rows: usize) -> Table {
     let column = |column: &crate::description::Column| {
-        let shape = shape(column);
+        let shape = record_shape(column);
         let count = rows * shape.iter().product::<usize>();
         let mut payload = Payload::with_capacity(column.dtype, count);
         match &mut payload {
@@ -283,5 +344,5 @@ fn zeros(description: &Description) -> Table {
         }
         Values { shape, payload, missing: Vec::new() }
     };
-    Table { rows, columns: inputs.iter().map(column).collect() }
+    Table { rows, columns: description.signature.inputs.iter().map(column).collect() }
 }

@@ -4,6 +4,8 @@
 //! together. A [`Fault`] says what happened, the offending value and what was expected; the remedy is a
 //! separate hint.
 
+use std::time::Duration;
+
 /// A stable error code with its HTTP status and gRPC status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Code {
@@ -41,6 +43,8 @@ pub enum Code {
     AddressInUse,
     /// The queue is full.
     QueueFull,
+    /// What waits takes longer than the request can wait.
+    DeadlineOutOfReach,
     /// The server is shutting down.
     ShuttingDown,
     /// The deadline of the request passed.
@@ -57,7 +61,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the catalogue.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::MalformedJson,
         Self::InvalidRequest,
         Self::WrongDtype,
@@ -75,6 +79,7 @@ impl Code {
         Self::PathNotFound,
         Self::AddressInUse,
         Self::QueueFull,
+        Self::DeadlineOutOfReach,
         Self::ShuttingDown,
         Self::DeadlineExceeded,
         Self::ModelFailed,
@@ -103,6 +108,7 @@ impl Code {
             Self::PathNotFound => ("path_not_found", 404, "NOT_FOUND"),
             Self::AddressInUse => ("address_in_use", 409, "ALREADY_EXISTS"),
             Self::QueueFull => ("queue_full", 429, "RESOURCE_EXHAUSTED"),
+            Self::DeadlineOutOfReach => ("deadline_out_of_reach", 503, "UNAVAILABLE"),
             Self::ShuttingDown => ("shutting_down", 503, "UNAVAILABLE"),
             Self::DeadlineExceeded => ("deadline_exceeded", 504, "DEADLINE_EXCEEDED"),
             Self::ModelFailed => ("model_failed", 500, "INTERNAL"),
@@ -150,6 +156,8 @@ pub struct Fault {
     pub message: String,
     /// The remedy.
     pub hint: Option<String>,
+    /// When it may be worth trying again, from now on.
+    pub retry_after: Option<Duration>,
 }
 
 impl Fault {
@@ -165,7 +173,7 @@ impl Fault {
                 message.push_str("...");
             }
         }
-        Self { code, message, hint: None }
+        Self { code, message, hint: None, retry_after: None }
     }
 
     /// The same fault with a remedy.

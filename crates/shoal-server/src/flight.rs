@@ -8,7 +8,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use shoal_batch::{MicroBatch, RequestId};
+use shoal_batch::{RequestId, Run};
 
 use crate::executor::Executor;
 use crate::fault::{Code, Fault, Outcome};
@@ -36,7 +36,7 @@ pub struct Answer {
 
 /// A micro-batch with the rows of its members.
 pub(crate) struct Flight {
-    pub(crate) batch: MicroBatch,
+    pub(crate) run: Run,
     pub(crate) members: Vec<Member>,
 }
 

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
+use shoal_batch::Client;
 
 use crate::answer::{self, Framed};
 use crate::binary;
@@ -36,12 +37,13 @@ struct Call {
     body: Incoming,
     is_read: bool,
     start: Instant,
+    client: Client,
 }
 
 /// Answers one HTTP request.
-pub(crate) async fn handle(catalog: &Catalog, request: Request<Incoming>) -> Reply {
+pub(crate) async fn handle(catalog: &Catalog, client: Client, request: Request<Incoming>) -> Reply {
     let (head, body) = request.into_parts();
-    let mut call = Call { is_read: body.is_end_stream(), head, body, start: Instant::now() };
+    let mut call = Call { is_read: body.is_end_stream(), head, body, start: Instant::now(), client };
     let outcome = if call.head.uri.path() == "/predict" { on_predict(catalog, &mut call).await } else { route(catalog, &mut call).await };
     let mut reply = outcome.unwrap_or_else(|fault| refuse(&fault));
     if !call.is_read {
@@ -64,6 +66,10 @@ pub(crate) fn refuse(fault: &Fault) -> Reply {
     body.push(b'}');
     let mut reply = json(body);
     *reply.status_mut() = StatusCode::from_u16(fault.code.http()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if let Some(after) = fault.retry_after {
+        // RFC 9110, section 10.2.3: whole seconds.
+        reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(after.as_secs() + 1));
+    }
     reply
 }
 
@@ -114,15 +120,15 @@ async fn on_predict(catalog: &Catalog, call: &mut Call) -> Outcome<Reply> {
     require(call, &Method::POST)?;
     let served = catalog.only()?;
     let body = read(catalog, call).await?;
-    let outcome = answer_predict(served, &body).await;
+    let outcome = answer_predict(served, &body, call.client).await;
     count(catalog, served, call.start.elapsed(), outcome.as_ref().err());
     outcome
 }
 
-async fn answer_predict(served: &Served, body: &[u8]) -> Outcome<Reply> {
+async fn answer_predict(served: &Served, body: &[u8], client: Client) -> Outcome<Reply> {
     let description = served.description();
     let table = admit(description, predict::decode(body, served.form())?, body.len())?;
-    let answer = served.infer(table, Wishes::default()).await?;
+    let answer = served.infer(table, Wishes { client, ..Wishes::default() }).await?;
     let mut out = Vec::with_capacity(64);
     let column = description.signature.outputs.first().ok_or_else(|| Fault::new(Code::UnsupportedModel, "the model has no outputs"))?;
     write::prediction(&mut out, column, &answer)?;
@@ -134,12 +140,12 @@ async fn infer(catalog: &Catalog, (name, version): (&str, Option<&str>), call: &
     require(call, &Method::POST)?;
     let header_length = header_length(&call.head.headers)?;
     let body = read(catalog, call).await?;
-    let outcome = answer_infer(served, &body, header_length).await;
+    let outcome = answer_infer(served, &body, (header_length, call.client)).await;
     count(catalog, served, call.start.elapsed(), outcome.as_ref().err());
     outcome.map(framed)
 }
 
-async fn answer_infer(served: &Served, body: &[u8], header_length: Option<usize>) -> Outcome<Framed> {
+async fn answer_infer(served: &Served, body: &[u8], (header_length, client): (Option<usize>, Client)) -> Outcome<Framed> {
     let description = served.description();
     let (header, raw) = binary::split(body, header_length)?;
     let mut request = infer::decode(header, &description.signature.inputs)?;
@@ -147,7 +153,7 @@ async fn answer_infer(served: &Served, body: &[u8], header_length: Option<usize>
     let names = request.outputs.as_ref().map(|outputs| outputs.iter().map(|(name, _)| name.as_str()));
     answer::chosen(description, names)?;
     let table = admit(description, std::mem::take(&mut request.columns), body.len())?;
-    let wishes = wishes(served, request.priority, request.timeout_us.map(Duration::from_micros));
+    let wishes = Wishes { client, ..wishes(served, request.priority, request.timeout_us.map(Duration::from_micros)) };
     let answer = served.infer(table, wishes).await?;
     answer::write(description, &request, &answer)
 }
@@ -163,7 +169,7 @@ pub(crate) fn count(catalog: &Catalog, served: &Served, took: Duration, fault: O
 
 /// What a caller asked for, on the clock of the model.
 pub(crate) fn wishes(served: &Served, priority: u8, timeout: Option<Duration>) -> Wishes {
-    Wishes { priority, deadline: timeout.map(|timeout| served.now() + timeout) }
+    Wishes { priority, deadline: timeout.map(|timeout| served.now() + timeout), ..Wishes::default() }
 }
 
 fn header_length(headers: &HeaderMap) -> Outcome<Option<usize>> {

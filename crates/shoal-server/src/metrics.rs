@@ -17,7 +17,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use serde::Serialize;
-use shoal_batch::{MicroBatch, Reason};
+use shoal_batch::{Reason, Run};
 
 /// How many micro-batches `/v2/models/M/batching` remembers.
 const RECENT: usize = 64;
@@ -144,7 +144,7 @@ fn closed(labels: &OfModel, reason: Reason) -> OfReason {
 /// The metrics of one model.
 pub(crate) struct ModelMetrics {
     answered: Counter,
-    batches: [Counter; 4],
+    batches: [Counter; Reason::ALL.len()],
     request_seconds: Histogram,
     batch_seconds: Histogram,
     batch_rows: Histogram,
@@ -169,11 +169,12 @@ impl ModelMetrics {
     }
 
     /// Counts a micro-batch.
-    pub(crate) fn ran(&self, batch: &MicroBatch, service: Duration) {
+    pub(crate) fn ran(&self, run: &Run, service: Duration) {
+        let batch = &run.batch;
         self.batches[batch.reason as usize].inc();
         self.batch_seconds.observe(service.as_secs_f64());
         self.batch_rows.observe(batch.rows as f64);
-        self.history.lock().unwrap_or_else(PoisonError::into_inner).add(batch, service);
+        self.history.lock().unwrap_or_else(PoisonError::into_inner).add(run, service);
     }
 
     /// Sets what waits now.
@@ -205,10 +206,12 @@ struct Recent {
     reason: &'static str,
     waited_us: u128,
     service_us: u128,
+    predicted_us: Option<u128>,
 }
 
 impl History {
-    fn add(&mut self, batch: &MicroBatch, service: Duration) {
+    fn add(&mut self, run: &Run, service: Duration) {
+        let batch = &run.batch;
         *self.reasons.entry(batch.reason.as_str()).or_default() += 1;
         *self.batch_rows.entry(batch.rows).or_default() += 1;
         if self.recent.len() == RECENT {
@@ -221,6 +224,7 @@ impl History {
             reason: batch.reason.as_str(),
             waited_us: batch.waited.as_micros(),
             service_us: service.as_micros(),
+            predicted_us: run.predicted.map(|took| took.as_micros()),
         });
     }
 }

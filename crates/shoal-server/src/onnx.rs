@@ -13,7 +13,7 @@ use ort::session::{Session, SessionInputValue};
 use ort::value::{DynValue, Outlet, Tensor, TensorElementType, TensorRef, ValueType};
 
 use crate::description::{Column, Description};
-use crate::engine::is_quick;
+use crate::engine::{is_quick, profile};
 use crate::executor::{Executor, check_answer};
 use crate::fault::{Code, Fault, Outcome};
 use crate::values::{Buffer, Dtype, Payload, Table, Values};
@@ -157,7 +157,7 @@ impl OnnxModel {
 pub fn open_to_serve(description: &Description, source: &Source, library: &str) -> Outcome<Box<dyn Executor>> {
     let mut model = Box::new(OnnxModel::open(description.clone(), source, library, 1)?);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    if cores > 1 && !is_quick(description, &mut *model) {
+    if cores > 1 && !is_quick(&profile(description, &mut *model), description) {
         model = Box::new(OnnxModel::open(description.clone(), source, library, cores)?);
     }
     Ok(model)

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::fault::{Code, Fault, Outcome};
 
 /// The choices of one server.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Where to listen for HTTP, as "HOST:PORT"; port 0 picks a free one.
@@ -17,12 +17,22 @@ pub struct Options {
     pub grpc: String,
     /// A request body or message, at most.
     pub body_limit_bytes: usize,
+    /// Instead of what packages say: a request with a free executor waits for company no longer than this.
+    pub max_wait_ms: Option<f64>,
+    /// Instead of what packages say: from arrival to answer; micro-batches stay small enough for it.
+    pub latency_target_ms: Option<f64>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         // What Triton takes by default.
-        Self { http: "127.0.0.1:0".into(), grpc: "127.0.0.1:0".into(), body_limit_bytes: 64 << 20 }
+        Self {
+            http: "127.0.0.1:0".into(),
+            grpc: "127.0.0.1:0".into(),
+            body_limit_bytes: 64 << 20,
+            max_wait_ms: None,
+            latency_target_ms: None,
+        }
     }
 }
 

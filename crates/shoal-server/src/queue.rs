@@ -1,13 +1,16 @@
 //! The requests of one model: who waits, who is being run, and the parts that are already answered.
 //!
-//! Pure bookkeeping around a [`Batcher`]: no clock and no waiting. Every accepted request leaves in exactly
+//! Pure bookkeeping around a [`Scheduler`]: no clock and no waiting. Every accepted request leaves in exactly
 //! one way: its answer is sent once, or its caller gave it up (`forget`). Answers find their request
 //! by a number that is never used twice, so rows that come back late cannot reach somebody else.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use shoal_batch::{Arrival, Batcher, Bucket, Limits, MicroBatch, Moment, Priority, Refusal, RequestId};
+use shoal_batch::{
+    Arrival, Bucket, Client, Limits, Measured, Moment, Next, Policy, Priority, Refusal, RequestId, Run, Scheduler, TurnedAway,
+};
 use tokio::sync::oneshot;
 
 use crate::fault::{Code, Fault, Outcome};
@@ -21,10 +24,22 @@ pub struct Wishes {
     pub priority: u8,
     /// From when on the answer is of no use.
     pub deadline: Option<Moment>,
+    /// Who asks: whoever was answered there may be about to ask again.
+    pub client: Client,
 }
 
 /// Where the answer to a request arrives.
 pub(crate) type Reply = oneshot::Receiver<Outcome<Answer>>;
+
+/// What a free executor is to do.
+pub(crate) enum Turn {
+    /// Run this, then call [`Queue::finish`].
+    Fly(Flight),
+    /// Ask again at this moment, or when a request arrives.
+    WaitUntil(Moment),
+    /// Ask again when a request arrives.
+    Nothing,
+}
 
 struct Pending {
     table: Arc<Table>,
@@ -37,7 +52,7 @@ struct Pending {
 
 /// The requests of one model.
 pub(crate) struct Queue {
-    batcher: Batcher,
+    scheduler: Scheduler,
     pending: HashMap<u64, Pending>,
     buckets: Buckets,
     next_id: u64,
@@ -45,8 +60,8 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    pub(crate) fn new(limits: Limits, output_dtypes: Vec<Dtype>) -> Self {
-        Self { batcher: Batcher::new(limits), pending: HashMap::new(), buckets: Buckets::default(), next_id: 0, output_dtypes }
+    pub(crate) fn new(limits: Limits, policy: Policy, output_dtypes: Vec<Dtype>) -> Self {
+        Self { scheduler: Scheduler::new(limits, policy), pending: HashMap::new(), buckets: Buckets::default(), next_id: 0, output_dtypes }
     }
 
     /// Accepts a request. `shapes` are those of its variable columns, if there are any.
@@ -55,15 +70,16 @@ impl Queue {
         let bucket = self.buckets.enter(shapes.as_ref());
         let arrival = Arrival {
             id,
+            client: wishes.client,
             bucket,
             rows: table.rows,
             bytes: table.size_bytes(),
             priority: Priority(wishes.priority),
             deadline: wishes.deadline,
         };
-        if let Err(refusal) = self.batcher.submit(now, arrival) {
+        if let Err(away) = self.scheduler.submit(now, arrival) {
             self.buckets.leave(shapes.as_ref());
-            return Err(refused(refusal));
+            return Err(refused(away));
         }
         self.next_id += 1;
         let (reply, receiver) = oneshot::channel();
@@ -72,39 +88,57 @@ impl Queue {
         Ok((id, receiver))
     }
 
-    /// The next micro-batch for a free executor.
-    pub(crate) fn release(&mut self, now: Moment) -> Option<Flight> {
+    /// Learns what a micro-batch costs, measured before the first request. Models of fixed shape have one bucket.
+    pub(crate) fn learn(&mut self, measured: Measured) {
+        self.scheduler.learn(Bucket(0), measured);
+    }
+
+    /// What a free executor is to do.
+    pub(crate) fn next(&mut self, now: Moment) -> Turn {
         self.expire(now);
-        let batch = self.batcher.release(now)?;
+        let next = self.scheduler.next(now);
+        // What could not be met any more was given up just now.
+        self.expire(now);
+        match next {
+            Next::Run(run) => Turn::Fly(self.board(run)),
+            Next::WaitUntil(until) => Turn::WaitUntil(until),
+            Next::Nothing => Turn::Nothing,
+        }
+    }
+
+    fn board(&self, run: Run) -> Flight {
         let member = |slice: &shoal_batch::Slice| {
             let table = Arc::clone(&self.pending.get(&slice.id.0)?.table);
             Some(Member { id: slice.id, table, start: slice.start, rows: slice.rows })
         };
-        let members = batch.slices.iter().filter_map(member).collect();
-        Some(Flight { batch, members })
+        let members = run.batch.slices.iter().filter_map(member).collect();
+        Flight { run, members }
     }
 
     fn expire(&mut self, now: Moment) {
         let mut expired = Vec::new();
-        self.batcher.expire(now, &mut expired);
+        self.scheduler.expire(now, &mut expired);
         for id in expired {
             self.end(id, Err(deadline_passed()));
         }
     }
 
-    /// Sends the outcomes of a micro-batch to its members.
-    pub(crate) fn finish(&mut self, batch: MicroBatch, members: &[Member], outcomes: Vec<Outcome<Answer>>) {
+    /// Sends the outcomes of a flight to its members. `took` is its time in the model.
+    pub(crate) fn finish(&mut self, now: Moment, flight: Flight, outcomes: Vec<Outcome<Answer>>, took: Duration) {
+        let Flight { run, members } = flight;
+        // A failed call, and those that look for who failed it, say nothing about the next one.
+        let took = outcomes.iter().all(Result::is_ok).then_some(took);
         for (member, outcome) in members.iter().zip(outcomes) {
             match outcome {
                 Ok(answer) if answer.rows == member.table.rows => self.end(member.id, Ok(answer)),
                 Ok(answer) => self.add_part(member, answer),
                 Err(fault) => {
-                    self.batcher.cancel(member.id);
+                    self.scheduler.cancel(member.id);
                     self.end(member.id, Err(fault));
                 }
             }
         }
-        self.batcher.recycle(batch.slices);
+        self.scheduler.finish(now, run, took);
     }
 
     fn add_part(&mut self, member: &Member, answer: Answer) {
@@ -129,20 +163,25 @@ impl Queue {
 
     /// Gives up a request: what waits of it is not run, what is being run is thrown away.
     pub(crate) fn forget(&mut self, id: RequestId) {
-        self.batcher.cancel(id);
+        self.scheduler.cancel(id);
         if let Some(pending) = self.pending.remove(&id.0) {
             self.buckets.leave(pending.shapes.as_ref());
         }
     }
 
+    /// A client has gone: nobody waits for it.
+    pub(crate) fn gone(&mut self, client: Client) {
+        self.scheduler.gone(client);
+    }
+
     /// Accepts nothing from here on.
     pub(crate) fn drain(&mut self) {
-        self.batcher.drain();
+        self.scheduler.drain();
     }
 
     /// Whether nothing more will come.
     pub(crate) fn is_drained(&self) -> bool {
-        self.batcher.is_draining() && self.pending.is_empty()
+        self.scheduler.queue().is_draining() && self.pending.is_empty()
     }
 
     /// Whether nothing waits and nothing is being run.
@@ -152,7 +191,7 @@ impl Queue {
 
     /// (rows, bytes) that wait.
     pub(crate) fn waiting(&self) -> (usize, usize) {
-        (self.batcher.queued_rows(), self.batcher.queued_bytes())
+        (self.scheduler.queue().queued_rows(), self.scheduler.queue().queued_bytes())
     }
 }
 
@@ -161,21 +200,25 @@ pub(crate) fn deadline_passed() -> Fault {
     Fault::new(Code::DeadlineExceeded, "the deadline of the request passed before it was answered")
 }
 
-fn refused(refusal: Refusal) -> Fault {
+fn refused(TurnedAway { refusal, retry_after }: TurnedAway) -> Fault {
     let code = match refusal {
         Refusal::QueueFull { .. } => Code::QueueFull,
         Refusal::TooLarge { .. } => Code::BodyTooLarge,
+        Refusal::OutOfReach { .. } => Code::DeadlineOutOfReach,
         Refusal::DeadlinePassed => Code::DeadlineExceeded,
         Refusal::Draining => Code::ShuttingDown,
         Refusal::Empty | Refusal::DuplicateId => Code::Internal,
     };
-    let fault = Fault::new(code, refusal.to_string());
+    let fault = Fault { retry_after, ..Fault::new(code, refusal.to_string()) };
     match refusal {
-        Refusal::QueueFull { .. } => fault.hint("try again later"),
+        Refusal::QueueFull { .. } | Refusal::OutOfReach { .. } => fault.hint("try again later"),
         Refusal::TooLarge { .. } => fault.hint("send fewer records in one request"),
         _ => fault,
     }
 }
+
+/// Shapes whose numbers outlive their requests: what was learned of them is of use when they come again.
+const SHAPES_KEPT: usize = 256;
 
 /// Numbers for the shapes of variable columns, exact and bounded by the requests that wait.
 #[derive(Default)]
@@ -187,23 +230,21 @@ struct Buckets {
 impl Buckets {
     fn enter(&mut self, shapes: Option<&Vec<usize>>) -> Bucket {
         let Some(shapes) = shapes else { return Bucket(0) };
-        if !self.known.contains_key(shapes) {
-            self.next += 1;
-            self.known.insert(shapes.clone(), (self.next, 0));
-        }
-        self.known.get_mut(shapes).map_or(Bucket(0), |(number, users)| {
+        if let Some((number, users)) = self.known.get_mut(shapes) {
             *users += 1;
-            Bucket(*number)
-        })
+            return Bucket(*number);
+        }
+        if self.known.len() >= SHAPES_KEPT {
+            self.known.retain(|_, (_, users)| *users > 0);
+        }
+        self.next += 1;
+        self.known.insert(shapes.clone(), (self.next, 1));
+        Bucket(self.next)
     }
 
     fn leave(&mut self, shapes: Option<&Vec<usize>>) {
-        let Some(shapes) = shapes else { return };
-        if let Some((_, users)) = self.known.get_mut(shapes) {
+        if let Some((_, users)) = shapes.and_then(|shapes| self.known.get_mut(shapes)) {
             *users -= 1;
-            if *users == 0 {
-                self.known.remove(shapes);
-            }
         }
     }
 }
@@ -219,14 +260,21 @@ mod tests {
     }
 
     fn queue(max_rows: usize) -> Queue {
-        Queue::new(Limits { max_rows, max_bytes: 1 << 20, queue_rows: 100, queue_bytes: 1 << 20 }, vec![Dtype::Int64])
+        Queue::new(Limits { max_rows, max_bytes: 1 << 20, queue_rows: 100, queue_bytes: 1 << 20 }, Policy::default(), vec![Dtype::Int64])
+    }
+
+    fn fly(queue: &mut Queue) -> Option<Flight> {
+        match queue.next(Moment::EPOCH) {
+            Turn::Fly(flight) => Some(flight),
+            Turn::WaitUntil(_) | Turn::Nothing => None,
+        }
     }
 
     /// Answers each row with itself.
     fn echo(queue: &mut Queue, flight: Flight) {
         let answer = |member: &Member| Ok(Answer { table: Arc::clone(&member.table), start: member.start, rows: member.rows });
         let outcomes = flight.members.iter().map(answer).collect();
-        queue.finish(flight.batch, &flight.members, outcomes);
+        queue.finish(Moment::EPOCH, flight, outcomes, Duration::from_micros(10));
     }
 
     fn numbers(answer: &Answer) -> Vec<i64> {
@@ -238,7 +286,7 @@ mod tests {
     fn an_oversize_request_comes_back_whole_even_if_its_slices_finish_out_of_order() {
         let mut queue = queue(2);
         let (_, mut reply) = queue.submit(Moment::EPOCH, table(&[1, 2, 3, 4, 5]), None, Wishes::default()).unwrap();
-        let mut flights: Vec<Flight> = std::iter::from_fn(|| queue.release(Moment::EPOCH)).collect();
+        let mut flights: Vec<Flight> = std::iter::from_fn(|| fly(&mut queue)).collect();
         assert_eq!(flights.len(), 3);
         flights.reverse();
         for flight in flights {
@@ -251,12 +299,12 @@ mod tests {
     fn a_forgotten_request_is_not_answered_and_its_late_rows_reach_nobody() {
         let mut queue = queue(8);
         let (gone, mut reply) = queue.submit(Moment::EPOCH, table(&[1]), None, Wishes::default()).unwrap();
-        let flight = queue.release(Moment::EPOCH).unwrap();
+        let flight = fly(&mut queue).unwrap();
         queue.forget(gone);
         let (_, mut other) = queue.submit(Moment::EPOCH, table(&[2]), None, Wishes::default()).unwrap();
         echo(&mut queue, flight);
         assert!(reply.try_recv().is_err() && other.try_recv().is_err());
-        let flight = queue.release(Moment::EPOCH).unwrap();
+        let flight = fly(&mut queue).unwrap();
         echo(&mut queue, flight);
         assert_eq!(numbers(&other.try_recv().unwrap().unwrap()), [2]);
     }
@@ -266,7 +314,7 @@ mod tests {
         let mut queue = queue(8);
         let wishes = Wishes { deadline: Some(Moment::from_nanos(5)), ..Wishes::default() };
         let (_, mut reply) = queue.submit(Moment::EPOCH, table(&[1]), None, wishes).unwrap();
-        assert!(queue.release(Moment::from_nanos(6)).is_none());
+        assert!(matches!(queue.next(Moment::from_nanos(6)), Turn::Nothing));
         assert_eq!(reply.try_recv().unwrap().unwrap_err().code, Code::DeadlineExceeded);
     }
 
@@ -281,15 +329,22 @@ mod tests {
     }
 
     #[test]
-    fn shapes_are_forgotten_with_their_last_request() {
+    fn a_shape_keeps_its_number_and_of_those_that_nobody_uses_few_are_kept() {
         let mut queue = queue(8);
         queue.submit(Moment::EPOCH, table(&[1]), Some(vec![3]), Wishes::default()).unwrap();
         queue.submit(Moment::EPOCH, table(&[2]), Some(vec![4]), Wishes::default()).unwrap();
-        assert_eq!(queue.buckets.known.len(), 2);
-        while let Some(flight) = queue.release(Moment::EPOCH) {
+        let number = queue.buckets.known[&vec![3]].0;
+        while let Some(flight) = fly(&mut queue) {
             assert_eq!(flight.members.len(), 1);
             echo(&mut queue, flight);
         }
-        assert!(queue.buckets.known.is_empty());
+        assert_eq!(queue.buckets.enter(Some(&vec![3])), Bucket(number));
+        for size in 10..2000 {
+            let shapes = vec![size];
+            queue.buckets.enter(Some(&shapes));
+            queue.buckets.leave(Some(&shapes));
+        }
+        assert!(queue.buckets.known.len() <= SHAPES_KEPT);
+        assert_eq!(queue.buckets.enter(Some(&vec![3])), Bucket(number), "it is in use");
     }
 }

@@ -159,7 +159,8 @@ type Executors = Vec<(Arc<Served>, Vec<Box<dyn Executor>>)>;
 fn furnish(models: Vec<Model>, options: Options) -> Outcome<(Arc<Catalog>, Executors)> {
     let mut catalog = Catalog::new(Metrics::new(), options);
     let mut executors = Executors::new();
-    for (description, mut of_model) in models {
+    for (mut description, mut of_model) in models {
+        description.policy.prefer(&catalog.options);
         let metrics = catalog.metrics.of_model(&description.name, &description.version);
         let served = Arc::new(Served::new(description, &mut of_model, metrics));
         catalog.add(Arc::clone(&served))?;
@@ -246,9 +247,10 @@ async fn until_nobody_is_owed(catalog: &Catalog, mut stopped: watch::Receiver<bo
 async fn connection(catalog: Arc<Catalog>, stream: TcpStream, mut stopped: watch::Receiver<bool>) {
     // Without it, small answers wait for the client's acknowledgement; a socket that refuses is served all the same.
     drop(stream.set_nodelay(true));
+    let client = catalog.new_client();
     let service = service_fn(|request| {
         let catalog = &catalog;
-        async move { Ok::<_, std::convert::Infallible>(http::handle(catalog, request).await) }
+        async move { Ok::<_, std::convert::Infallible>(http::handle(catalog, client.name, request).await) }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);

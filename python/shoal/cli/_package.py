@@ -24,7 +24,7 @@ Example = Annotated[
 
 
 @app.command()
-def build(  # noqa: PLR0917 - one parameter per option
+def build(
     model: Annotated[str, typer.Argument(metavar="MODEL.onnx|module:object")],
     name: Annotated[str, typer.Option(metavar="N", help="The model's name.")],
     version: Annotated[str, typer.Option(metavar="V", help="The model's version.")],

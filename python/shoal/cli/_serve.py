@@ -40,11 +40,21 @@ def serve(
     ] = False,
     body_limit_bytes: Annotated[int, typer.Option(min=1, help="A request body, at most.")] = 64
     * 2**20,
+    max_wait_ms: Annotated[
+        float | None, typer.Option(min=0, help="Waiting for company, at most.")
+    ] = None,
+    latency_target_ms: Annotated[
+        float | None, typer.Option(min=0, help="From arrival to answer: bounds micro-batches.")
+    ] = None,
 ) -> None:
     """Serve packages over HTTP and gRPC until SIGTERM or SIGINT; what was accepted is answered."""
     from shoal import serve as room
 
-    options = room.Options(body_limit_bytes=body_limit_bytes)
+    options = room.Options(
+        body_limit_bytes=body_limit_bytes,
+        max_wait_ms=max_wait_ms,
+        latency_target_ms=latency_target_ms,
+    )
     with (
         reported(),
         _ending_on_signals(),

@@ -19,6 +19,7 @@
     │   ├── PathError                 path_not_found
     │   └── AddressError              address_in_use
     ├── OverloadedError               queue_full
+    │   └── OutOfReachError           deadline_out_of_reach
     ├── UnavailableError              shutting_down
     ├── DeadlineError                 deadline_exceeded
     ├── ModelError                    model_failed
@@ -181,6 +182,12 @@ class OverloadedError(ShoalError):
     """The queue is full; the same request may succeed a little later."""
 
     code = "queue_full"
+
+
+class OutOfReachError(OverloadedError):
+    """Too much is waiting to answer the request within its timeout; it may succeed later."""
+
+    code = "deadline_out_of_reach"
 
 
 class UnavailableError(ShoalError):

@@ -57,10 +57,16 @@ class Binding(_Part, frozen=True, omit_defaults=True):
 
 
 class Policy(_Part, frozen=True):
-    """Limits of one micro-batch of this model, in records and in bytes."""
+    """Limits of one micro-batch of this model, in records and in bytes, and of its time.
+
+    A free executor waits for company only where that pays, and never longer than `max_wait_ms`.
+    With `latency_target_ms`, micro-batches stay small enough for an answer within it.
+    """
 
     max_rows: int = 64
     max_bytes: int = 16 * 1024 * 1024
+    max_wait_ms: float | msgspec.UnsetType = msgspec.UNSET
+    latency_target_ms: float | msgspec.UnsetType = msgspec.UNSET
 
 
 class Tolerance(_Part, frozen=True):

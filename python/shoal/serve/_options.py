@@ -15,9 +15,15 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     Args:
         body_limit_bytes: A request body or message, at most; a larger one is refused with
             `body_too_large`.
+        max_wait_ms: Instead of what packages say: a request with a free executor waits for company
+            no longer than this. It waits only where that pays; 0 never waits.
+        latency_target_ms: Instead of what packages say: from arrival to answer; micro-batches stay
+            small enough for it.
     """
 
     body_limit_bytes: int = 64 * 2**20
+    max_wait_ms: float | None = None
+    latency_target_ms: float | None = None
 
 
 def in_json(options: Options, *, http: str, grpc: str) -> str:

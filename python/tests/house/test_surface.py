@@ -67,6 +67,7 @@ SURFACE = snapshot(
             "MissingColumnError",
             "ModelError",
             "NullError",
+            "OutOfReachError",
             "OverloadedError",
             "PackageError",
             "PathError",

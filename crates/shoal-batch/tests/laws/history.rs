@@ -7,7 +7,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use shoal_batch::{Arrival, Batcher, Bucket, Limits, MicroBatch, Moment, Priority, Refusal, RequestId};
+use shoal_batch::{Arrival, Batcher, Bucket, Client, Limits, MicroBatch, Moment, Priority, Refusal, RequestId};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Play {
@@ -164,6 +164,7 @@ impl Stage {
     fn submit(&mut self, request: &Request) -> Event {
         let arrival = Arrival {
             id: RequestId(self.arrivals.len() as u64),
+            client: Client(self.arrivals.len() as u64 % 5),
             bucket: Bucket(request.bucket),
             rows: request.rows,
             bytes: request.bytes,

@@ -121,6 +121,7 @@ fn check_size(batch: &MicroBatch, limits: &Limits) {
     match batch.reason {
         Reason::RowsFull => assert_eq!(rows, limits.max_rows),
         Reason::BytesFull | Reason::ExecutorFree => assert!(rows < limits.max_rows),
+        Reason::BestSize | Reason::Returned => unreachable!("the queue alone knows no best size and never waits"),
         Reason::Drain => {}
     }
 }
@@ -197,6 +198,7 @@ fn name_of(refusal: &Refusal) -> &'static str {
         Refusal::QueueFull { .. } => "queue full",
         Refusal::TooLarge { .. } => "too large",
         Refusal::DeadlinePassed => "deadline passed",
+        Refusal::OutOfReach { .. } => "out of reach",
         Refusal::Draining => "draining",
         Refusal::Empty => "empty",
         Refusal::DuplicateId => "duplicate id",

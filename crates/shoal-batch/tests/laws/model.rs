@@ -284,8 +284,8 @@ impl Model {
             end += 1;
         }
         if end > start {
-            let (id, rows) = (waiting.arrival.id, end - start);
-            batch.slices.push(Slice { id, start, rows });
+            let (id, client, rows) = (waiting.arrival.id, waiting.arrival.client, end - start);
+            batch.slices.push(Slice { id, client, is_last: end == waiting.arrival.rows, start, rows });
             batch.rows += rows;
             batch.bytes += waiting.bytes_between(start, end);
             batch.waited = batch.waited.max(now - waiting.arrived.since);

@@ -4,14 +4,18 @@
 //! comes in the same form. Errors are a status with the message; the code of the catalogue travels in the
 //! metadata `shoal-code`.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use prost::Message;
+use shoal_batch::Client;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::MetadataValue;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
@@ -24,6 +28,7 @@ use crate::http::{count, wishes};
 use crate::intake::admit;
 use crate::json::infer::refuse_unsupported;
 use crate::pages::{EXTENSIONS, full_shape, platform};
+use crate::queue::Wishes;
 use crate::server::until_stopped;
 
 mod tensors;
@@ -121,6 +126,10 @@ fn status(fault: &Fault) -> Status {
     };
     let message = fault.hint.as_ref().map_or_else(|| fault.message.clone(), |hint| format!("{} ({hint})", fault.message));
     let mut status = Status::new(code, message);
+    if let Some(after) = fault.retry_after {
+        // Source: gRPC proposal A6, client retries.
+        status.metadata_mut().insert("grpc-retry-pushback-ms", MetadataValue::from(u32::try_from(after.as_millis()).unwrap_or(u32::MAX)));
+    }
     if let Ok(value) = fault.code.name().parse() {
         status.metadata_mut().insert("shoal-code", value);
     }
@@ -178,9 +187,10 @@ impl GrpcInferenceService for Inference {
     async fn model_infer(&self, request: Request<ModelInferRequest>) -> Result<Response<ModelInferResponse>, Status> {
         let start = Instant::now();
         let patience = patience(&request);
+        let client = client_of(request.remote_addr());
         let request = request.into_inner();
         let served = self.find(&request.model_name, &request.model_version)?;
-        let outcome = infer(served, request, patience).await;
+        let outcome = infer(served, request, (patience, client)).await;
         count(&self.catalog, served, start.elapsed(), outcome.as_ref().err());
         outcome.map(Response::new).map_err(|fault| status(&fault))
     }
@@ -220,7 +230,11 @@ fn patience<T>(request: &Request<T>) -> Option<Duration> {
     timeout.map(|timeout| timeout.saturating_sub(TRAVEL))
 }
 
-async fn infer(served: &Served, mut request: ModelInferRequest, patience: Option<Duration>) -> Outcome<ModelInferResponse> {
+async fn infer(
+    served: &Served,
+    mut request: ModelInferRequest,
+    (patience, client): (Option<Duration>, Client),
+) -> Outcome<ModelInferResponse> {
     let description = served.description();
     let is_raw = !request.raw_input_contents.is_empty();
     let of_outputs = request.outputs.iter().flat_map(|output| output.parameters.keys());
@@ -234,7 +248,7 @@ async fn infer(served: &Served, mut request: ModelInferRequest, patience: Option
     let columns = tensors::received(std::mem::take(&mut request.inputs), &request.raw_input_contents)?;
     let table = admit(description, columns, message_bytes)?;
     let deadline = timeout.into_iter().chain(patience).min();
-    let answer = served.infer(table, wishes(served, priority, deadline)).await?;
+    let answer = served.infer(table, Wishes { client, ..wishes(served, priority, deadline) }).await?;
     let mut response = ModelInferResponse {
         model_name: description.name.clone(),
         model_version: description.version.clone(),
@@ -243,6 +257,15 @@ async fn infer(served: &Served, mut request: ModelInferRequest, patience: Option
     };
     tensors::write(&mut response, description, &answer, &indices, is_raw)?;
     Ok(response)
+}
+
+/// The name of a connection: its address, apart from the numbers of HTTP connections. All calls on it are one client with
+/// several requests in flight.
+fn client_of(address: Option<SocketAddr>) -> Client {
+    let Some(address) = address else { return Client::default() };
+    let mut hasher = DefaultHasher::new();
+    address.hash(&mut hasher);
+    Client(hasher.finish() | 1 << 63)
 }
 
 /// The reserved parameters: (priority, timeout).

@@ -1,0 +1,332 @@
+//! What a micro-batch of n rows costs, learned from those that ran.
+//!
+//! 1. **Table.** Sizes fall into bins, two to each power of two. A bin keeps the typical time and size of the batches it
+//!    has seen; older ones are forgotten exponentially, and one that took far longer than usual counts as twice as long.
+//! 2. **Line.** S(n) = a * n + b by least squares over the same batches, with forgetting, for sizes beyond the table.
+//! 3. **Best size.** Cost per row is not monotone on processors: caches, padding, kernels for certain sizes. So what is
+//!    looked at is the table, not the line: the **knee** is the smallest size whose cost per row is within 5 % of the
+//!    best measured, the **best** is the cheapest.
+//! 4. **Growth.** What was never tried is tried: where the bins above the chosen one were not measured, up to twice its
+//!    size is worth a call.
+//!
+//! Source: Crankshaw et al., Clipper (NSDI 2017) learn the largest batch within a latency; Shen et al., Nexus (SOSP
+//! 2019): a request that just missed a batch waits for two, so a target holds while 2 * S(n) is within it.
+
+use std::time::Duration;
+
+/// Sizes up to 2^32.
+const BINS: usize = 64;
+/// Weight of the newest batch in a bin, once the bin has seen enough of them.
+const NEWEST: f64 = 0.1;
+/// What is left of the weight of a batch after the next one, in the line.
+const KEPT: f64 = 0.98;
+/// A batch that takes longer than so many times the usual counts as so many times.
+const OUTLIER: f64 = 2.0;
+/// Cost per row within this of the best is as good as the best.
+const AS_CHEAP: f64 = 1.05;
+/// A bin that has seen fewer batches says nothing about the best size.
+const ENOUGH: f64 = 3.0;
+
+/// The cost of one bucket's micro-batches.
+#[derive(Clone, Debug)]
+pub struct CostModel {
+    bins: [Bin; BINS],
+    line: Line,
+    /// The largest bin that was measured, plus one.
+    measured: usize,
+}
+
+/// Micro-batches of about one size.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bin {
+    batches: f64,
+    rows: f64,
+    nanos: f64,
+}
+
+/// Sums of a weighted least-squares fit of nanoseconds over rows.
+#[derive(Clone, Copy, Debug, Default)]
+struct Line {
+    weight: f64,
+    rows: f64,
+    nanos: f64,
+    rows_rows: f64,
+    rows_nanos: f64,
+}
+
+/// One size of a measured profile: rows, and how long a micro-batch of them takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measured {
+    /// Rows of the micro-batch.
+    pub rows: usize,
+    /// Its time in the model.
+    pub took: Duration,
+}
+
+impl Default for CostModel {
+    fn default() -> Self {
+        Self { bins: [Bin::default(); BINS], line: Line::default(), measured: 0 }
+    }
+}
+
+/// The bin of a size: 1, 2, 3, 4..5, 6..7, 8..11, 12..15, 16..23 and so on.
+fn bin_of(rows: usize) -> usize {
+    let rows = rows.max(1);
+    let power = rows.ilog2() as usize;
+    let upper_half = power > 0 && rows & (1 << (power - 1)) != 0;
+    (2 * power + usize::from(upper_half)).min(BINS - 1)
+}
+
+/// The largest size in a bin.
+fn end_of(bin: usize) -> usize {
+    let (power, upper_half) = (bin / 2, bin % 2);
+    let half = (1_usize << power) / 2;
+    (1 << power) + if upper_half == 1 { 2 * half } else { half.max(1) } - 1
+}
+
+impl CostModel {
+    /// Learns from a micro-batch that ran.
+    pub fn observe(&mut self, rows: usize, took: Duration) {
+        let nanos = took.as_nanos() as f64;
+        let bin = &mut self.bins[bin_of(rows)];
+        bin.observe(rows as f64, nanos);
+        // The line learns what the bin has smoothed: outliers would bend it.
+        let smoothed = bin.nanos * rows as f64 / bin.rows;
+        self.line.observe(rows as f64, if bin.batches < ENOUGH { nanos } else { smoothed });
+        self.measured = self.measured.max(bin_of(rows) + 1);
+    }
+
+    /// How long a micro-batch of so many rows takes; none before the first was seen.
+    #[must_use]
+    pub fn predict(&self, rows: usize) -> Option<Duration> {
+        let below = self.bins[..=bin_of(rows)].iter().rev().find(|bin| bin.batches > 0.0 && bin.rows <= rows as f64);
+        let above =
+            self.bins[bin_of(rows)..self.measured.max(bin_of(rows))].iter().find(|bin| bin.batches > 0.0 && bin.rows >= rows as f64);
+        let nanos = match (below, above) {
+            (Some(below), Some(above)) => below.towards(above, rows as f64),
+            (Some(below), None) => below.nanos + self.slope(below) * (rows as f64 - below.rows),
+            (None, Some(above)) => {
+                (above.nanos - self.slope(above) * (above.rows - rows as f64)).max(above.nanos * rows as f64 / above.rows)
+            }
+            (None, None) => return None,
+        };
+        Some(Duration::from_nanos(whole(nanos)))
+    }
+
+    /// What one more row costs: the line's slope, never less than nothing nor more than a row of this bin.
+    fn slope(&self, bin: &Bin) -> f64 {
+        let per_row = bin.nanos / bin.rows;
+        self.line.slope().unwrap_or(per_row).clamp(0.0, per_row)
+    }
+
+    /// The most rows worth one call, at most `limit`: by the latency target if there is one, otherwise the knee, or
+    /// the best size where so many rows wait (`is_crowded`) that only throughput counts.
+    #[must_use]
+    pub fn worth(&self, limit: usize, target: Option<Duration>, is_crowded: bool) -> usize {
+        let within = target.map_or(limit, |target| self.within(limit, target));
+        let tolerance = if is_crowded { 1.0 } else { AS_CHEAP };
+        let Some(bin) = self.cheapest(within, tolerance) else { return within };
+        let untried = (bin + 1..BINS).take(2).take_while(|next| self.bins[*next].batches < ENOUGH);
+        within.min(end_of(untried.last().unwrap_or(bin)))
+    }
+
+    /// Whether one call of so many rows costs about as much as two at most, of which the first takes `first`.
+    pub(crate) fn is_whole_as_cheap(&self, rows: usize, first: usize) -> bool {
+        let seconds = |rows: usize| self.predict(rows).unwrap_or_default().as_secs_f64();
+        seconds(rows) <= AS_CHEAP * (seconds(first) + seconds(rows - first))
+    }
+
+    /// The most rows with 2 * S(n) within the target; at least one.
+    fn within(&self, limit: usize, target: Duration) -> usize {
+        let fits = |rows: usize| self.predict(rows).is_none_or(|took| 2 * took <= target);
+        let (mut most, mut too_many) = (1, limit + 1);
+        while too_many - most > 1 {
+            let middle = most + (too_many - most) / 2;
+            if fits(middle) { most = middle } else { too_many = middle }
+        }
+        most
+    }
+
+    /// The smallest bin within the limit whose cost per row is within `tolerance` of the cheapest.
+    fn cheapest(&self, limit: usize, tolerance: f64) -> Option<usize> {
+        let known = || (0..self.measured).filter(|bin| self.bins[*bin].batches >= ENOUGH && self.bins[*bin].rows <= limit as f64);
+        let best = known().map(|bin| self.bins[bin].per_row()).min_by(f64::total_cmp)?;
+        known().find(|bin| self.bins[*bin].per_row() <= best * tolerance)
+    }
+
+    /// The table, smallest size first: to be kept beside the package and learned from at the next start.
+    pub fn profile(&self) -> impl Iterator<Item = Measured> {
+        let known = self.bins.iter().filter(|bin| bin.batches > 0.0);
+        known.map(|bin| Measured {
+            rows: usize::try_from(whole(bin.rows)).unwrap_or(1).max(1),
+            took: Duration::from_nanos(whole(bin.nanos)),
+        })
+    }
+
+    /// S(n) = a * n + b as (a, b) in nanoseconds; none before two sizes were seen.
+    #[must_use]
+    pub fn line(&self) -> Option<(f64, f64)> {
+        let slope = self.line.slope()?;
+        Some((slope, self.line.intercept(slope)))
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "times and sizes are positive and far below 2^63")]
+fn whole(number: f64) -> u64 {
+    number.max(0.0).round() as u64
+}
+
+impl Bin {
+    fn observe(&mut self, rows: f64, nanos: f64) {
+        let usual = self.nanos * rows / self.rows.max(1.0);
+        let nanos = if self.batches >= ENOUGH { nanos.min(OUTLIER * usual) } else { nanos };
+        self.batches += 1.0;
+        let rate = NEWEST.max(1.0 / self.batches);
+        self.rows += rate * (rows - self.rows);
+        self.nanos += rate * (nanos - self.nanos);
+    }
+
+    fn per_row(&self) -> f64 {
+        self.nanos / self.rows
+    }
+
+    /// The time of a size between this bin and a larger one.
+    fn towards(&self, above: &Self, rows: f64) -> f64 {
+        if above.rows - self.rows < 0.5 {
+            return self.nanos;
+        }
+        self.nanos + (above.nanos - self.nanos) * (rows - self.rows) / (above.rows - self.rows)
+    }
+}
+
+impl Line {
+    fn observe(&mut self, rows: f64, nanos: f64) {
+        self.weight = KEPT * self.weight + 1.0;
+        self.rows = KEPT * self.rows + rows;
+        self.nanos = KEPT * self.nanos + nanos;
+        self.rows_rows = KEPT * self.rows_rows + rows * rows;
+        self.rows_nanos = KEPT * self.rows_nanos + rows * nanos;
+    }
+
+    /// None while all batches had one size.
+    fn slope(&self) -> Option<f64> {
+        let spread = self.weight * self.rows_rows - self.rows * self.rows;
+        let slope = (self.weight * self.rows_nanos - self.rows * self.nanos) / spread;
+        (spread > 1e-6 * self.rows_rows * self.weight).then_some(slope)
+    }
+
+    fn intercept(&self, slope: f64) -> f64 {
+        (self.nanos - slope * self.rows) / self.weight
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One of each bin.
+    const SIZES: [usize; 18] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512];
+
+    fn micros(count: f64) -> Duration {
+        Duration::from_secs_f64(count / 1e6)
+    }
+
+    fn learned(cost: impl Fn(usize) -> f64, sizes: &[usize]) -> CostModel {
+        let mut model = CostModel::default();
+        for _ in 0..20 {
+            for rows in sizes {
+                model.observe(*rows, micros(cost(*rows)));
+            }
+        }
+        model
+    }
+
+    fn predicted(model: &CostModel, rows: usize) -> f64 {
+        model.predict(rows).unwrap().as_secs_f64() * 1e6
+    }
+
+    #[test]
+    fn every_size_has_one_bin_and_bins_follow_each_other() {
+        for rows in 1..5000 {
+            let bin = bin_of(rows);
+            assert!(rows <= end_of(bin), "{rows}");
+            assert!(bin == 0 || bin == 2 || rows > end_of(bin - 1), "{rows}");
+        }
+        assert_eq!([1, 2, 3, 4, 5, 6, 8, 12, 16].map(bin_of), [0, 2, 3, 4, 4, 5, 6, 7, 8]);
+    }
+
+    #[test]
+    fn a_line_is_found_and_followed_between_and_beyond_what_was_seen() {
+        let model = learned(|rows| 50.0 + 2.0 * rows as f64, &[1, 8, 32]);
+        for rows in [1, 4, 8, 20, 32, 64] {
+            assert!((predicted(&model, rows) - (50.0 + 2.0 * rows as f64)).abs() < 1.0, "{rows}: {}", predicted(&model, rows));
+        }
+        let (a, b) = model.line().unwrap();
+        assert!((a - 2000.0).abs() < 20.0 && (b - 50_000.0).abs() < 300.0, "{a} {b}");
+    }
+
+    #[test]
+    fn nothing_is_predicted_before_the_first_batch_and_one_size_says_something_about_others() {
+        assert_eq!(CostModel::default().predict(1), None);
+        let model = learned(|_| 80.0, &[8]);
+        assert!((10.0..=80.0).contains(&predicted(&model, 1)) && (80.0..=160.1).contains(&predicted(&model, 16)));
+    }
+
+    #[test]
+    fn what_changes_is_forgotten() {
+        let mut model = learned(|_| 100.0, &[8]);
+        for _ in 0..60 {
+            model.observe(8, micros(50.0));
+        }
+        assert!((predicted(&model, 8) - 50.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn one_stall_moves_the_prediction_little() {
+        let mut model = learned(|_| 100.0, &[8]);
+        model.observe(8, micros(100_000.0));
+        assert!(predicted(&model, 8) < 115.0);
+    }
+
+    #[test]
+    fn the_knee_is_the_smallest_size_about_as_cheap_as_the_cheapest() {
+        let cost = |rows: usize| 10.0 + rows as f64;
+        let model = learned(cost, &SIZES);
+        assert_eq!(model.worth(512, None, false), 255);
+        assert_eq!(model.worth(512, None, true), 512);
+        assert_eq!(model.worth(64, None, false), 63);
+    }
+
+    #[test]
+    fn a_cost_per_row_that_rises_again_stops_the_growth() {
+        let cost = |rows: usize| if rows <= 8 { 20.0 + rows as f64 } else { 40.0 * rows as f64 };
+        let model = learned(cost, &SIZES);
+        assert_eq!(model.worth(64, None, true), 11);
+    }
+
+    #[test]
+    fn a_target_holds_with_two_batches() {
+        let model = learned(|rows| 100.0 + 10.0 * rows as f64, &[1, 8, 64]);
+        let most = model.within(64, micros(1000.0));
+        assert!((38..=41).contains(&most), "{most}");
+        assert_eq!(model.worth(64, Some(micros(1000.0)), false), 23, "12 to 23 rows were never tried");
+        assert_eq!(model.worth(64, Some(micros(1.0)), false), 1);
+    }
+
+    #[test]
+    fn sizes_never_tried_are_tried_by_doubling() {
+        let model = learned(|rows| 50.0 + rows as f64, &[1, 2, 4]);
+        assert_eq!(model.worth(1000, None, false), 11);
+        assert_eq!(CostModel::default().worth(1000, None, false), 1000, "nothing is known against it");
+    }
+
+    #[test]
+    fn a_profile_teaches_another_model_the_same() {
+        let model = learned(|rows| 50.0 + 2.0 * rows as f64, &[1, 8, 32]);
+        let mut other = CostModel::default();
+        for _ in 0..3 {
+            model.profile().for_each(|measured| other.observe(measured.rows, measured.took));
+        }
+        assert!((predicted(&other, 8) - predicted(&model, 8)).abs() < 0.1);
+    }
+}

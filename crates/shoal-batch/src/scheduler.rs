@@ -1,0 +1,300 @@
+//! The policy that learns: when a free executor takes a micro-batch, how large, and who is turned away at the door.
+//!
+//! A [`Scheduler`] stands on a [`Batcher`], which keeps the queue, and adds what is learned while it serves:
+//!
+//! 1. **Size.** A micro-batch takes no more rows than are worth one call ([`CostModel`]): the knee, and more where one call
+//!    for all is as cheap as two. With a latency target, no more than can be answered within it. Limits bound it all the same.
+//! 2. **Waiting.** A free executor waits only for clients that were just answered and usually speak again at once, only
+//!    while that is worth more than it costs those who wait, never beyond `max_wait`, and never while another executor
+//!    is idle: a newcomer would be taken by that one.
+//! 3. **Admission.** A request with a deadline is refused at the door if what waits before it takes too long, and told
+//!    when to come again. A deadline that cannot be met any more when its turn comes is handed back instead of run. One
+//!    in [`DOUBT`] of these is run all the same: a prediction that is never tried can never be corrected.
+//! 4. **Nothing to set.** Limits are limits; everything else is measured.
+
+use std::time::Duration;
+
+use crate::batcher::NextUp;
+use crate::cost::CostModel;
+use crate::costs::Costs;
+use crate::returns::{Question, Returns};
+use crate::{Arrival, Batcher, Bucket, Client, Limits, Measured, MicroBatch, Moment, Reason, Refusal, RequestId};
+
+/// One in so many requests that cannot make it is tried all the same.
+pub const DOUBT: u32 = 32;
+/// A client that stays away for longer than so many micro-batches has not returned soon.
+const SOON_BATCHES: u32 = 3;
+/// Below this a turnaround is soon, however quick the model is.
+const SOON_AT_LEAST: Duration = Duration::from_micros(50);
+/// Costs are known to within so much of themselves; a saving that is smaller is none.
+const UNCERTAINTY: f64 = 0.05;
+
+/// What bounds the policy beside the limits of the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Micro-batches that may run at once.
+    pub executors: usize,
+    /// A request with a free executor waits for company no longer than this.
+    pub max_wait: Duration,
+    /// From arrival to answer, if the operator wants it: micro-batches stay small enough for it.
+    pub latency_target: Option<Duration>,
+}
+
+impl Default for Policy {
+    /// One executor; 100 ms is beyond any wait that is worth it on processors and short beside a person's patience.
+    fn default() -> Self {
+        Self { executors: 1, max_wait: Duration::from_millis(100), latency_target: None }
+    }
+}
+
+/// What a free executor is to do.
+#[derive(Debug)]
+pub enum Next {
+    /// Run this, then call [`Scheduler::finish`] with it.
+    Run(Run),
+    /// Ask again at this moment, or when a request arrives.
+    WaitUntil(Moment),
+    /// Ask again when a request arrives.
+    Nothing,
+}
+
+/// A micro-batch on its way through the model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Its rows.
+    pub batch: MicroBatch,
+    /// How long it was expected to take; none before anything was learned.
+    pub predicted: Option<Duration>,
+    number: u64,
+}
+
+/// Why a request was turned away, and when it may be worth coming again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TurnedAway {
+    /// Why.
+    pub refusal: Refusal,
+    /// From now on; none where coming again is of no use, or nothing is known yet.
+    pub retry_after: Option<Duration>,
+}
+
+/// A queue that learns when and how to empty itself.
+#[derive(Debug)]
+pub struct Scheduler {
+    batcher: Batcher,
+    policy: Policy,
+    costs: Costs,
+    returns: Returns,
+    running: Vec<(u64, Option<Moment>)>,
+    next_run: u64,
+    /// Whether an executor was told to wait since the last micro-batch went.
+    has_waited: bool,
+    doubted: u32,
+}
+
+impl Scheduler {
+    /// An empty queue that knows nothing yet.
+    #[must_use]
+    pub fn new(limits: Limits, policy: Policy) -> Self {
+        Self {
+            batcher: Batcher::new(limits),
+            policy,
+            costs: Costs::default(),
+            returns: Returns::default(),
+            running: Vec::new(),
+            next_run: 0,
+            has_waited: false,
+            doubted: 0,
+        }
+    }
+
+    /// Learns a cost that was measured before: when the model was warmed up, or in an earlier life.
+    pub fn learn(&mut self, bucket: Bucket, measured: Measured) {
+        self.costs.observe(bucket, measured.rows, measured.took);
+    }
+
+    /// What is known of a bucket's costs.
+    #[must_use]
+    pub fn cost(&self, bucket: Bucket) -> &CostModel {
+        self.costs.of(bucket)
+    }
+
+    /// Accepts a request into the queue, or says why not and when to come again.
+    pub fn submit(&mut self, now: Moment, arrival: Arrival) -> Result<(), TurnedAway> {
+        let horizon = self.horizon(arrival.bucket);
+        self.returns.spoke(now, arrival.client, horizon);
+        self.admit(now, &arrival)?;
+        let submitted = self.batcher.submit(now, arrival);
+        submitted.map_err(|refusal| self.turned_away(now, &arrival, refusal))
+    }
+
+    /// Turnarounds up to this count as "soon".
+    fn horizon(&self, bucket: Bucket) -> Duration {
+        let batch = self.costs.of(bucket).predict(8).unwrap_or_default();
+        (SOON_BATCHES * batch).max(SOON_AT_LEAST)
+    }
+
+    fn admit(&mut self, now: Moment, arrival: &Arrival) -> Result<(), TurnedAway> {
+        let Some(deadline) = arrival.deadline.filter(|deadline| *deadline > now) else { return Ok(()) };
+        if self.batcher.check(now, arrival).is_err() {
+            // The queue itself says why.
+            return Ok(());
+        }
+        let budget = deadline - now;
+        let ahead = self.batcher.rows_before(deadline);
+        let Some(predicted) = self.predicted(now, arrival, ahead).filter(|predicted| *predicted > budget) else { return Ok(()) };
+        if self.is_doubted() {
+            return Ok(());
+        }
+        Err(TurnedAway { refusal: Refusal::OutOfReach { predicted, budget }, retry_after: Some(predicted.saturating_sub(budget)) })
+    }
+
+    fn is_doubted(&mut self) -> bool {
+        self.doubted = (self.doubted + 1) % DOUBT;
+        self.doubted == 0
+    }
+
+    /// How long until a request is answered behind `ahead` rows; none while nothing is known.
+    fn predicted(&self, now: Moment, arrival: &Arrival, ahead: usize) -> Option<Duration> {
+        let cost = self.costs.of(arrival.bucket);
+        let full = self.worth(arrival.bucket, self.batcher.queued_rows());
+        let own = cost.predict((ahead % full + arrival.rows).min(full))?;
+        let rows_before_the_last = ahead + arrival.rows.saturating_sub(1);
+        Some(self.until_free(now) + self.time_of_batches(rows_before_the_last / full, cost.predict(full)?) + own)
+    }
+
+    /// How long so many full micro-batches take on all executors together.
+    fn time_of_batches(&self, batches: usize, each: Duration) -> Duration {
+        let share = batches as f64 / self.policy.executors.max(1) as f64;
+        Duration::try_from_secs_f64(each.as_secs_f64() * share).unwrap_or(Duration::MAX)
+    }
+
+    /// When the first executor is free, as far as it is known.
+    fn until_free(&self, now: Moment) -> Duration {
+        if self.running.len() < self.policy.executors {
+            return Duration::ZERO;
+        }
+        self.running.iter().filter_map(|(_, end)| *end).min().map_or(Duration::ZERO, |end| end - now)
+    }
+
+    fn turned_away(&self, now: Moment, arrival: &Arrival, refusal: Refusal) -> TurnedAway {
+        let is_temporary = matches!(refusal, Refusal::QueueFull { .. });
+        let retry_after = is_temporary.then(|| self.until_room(now, arrival)).flatten();
+        TurnedAway { refusal, retry_after }
+    }
+
+    /// How long until the queue has room for a request.
+    fn until_room(&self, now: Moment, arrival: &Arrival) -> Option<Duration> {
+        let full = self.worth(arrival.bucket, usize::MAX);
+        let batches = arrival.rows.div_ceil(full);
+        Some(self.until_free(now) + self.time_of_batches(batches, self.costs.of(arrival.bucket).predict(full)?))
+    }
+
+    /// The most rows worth one call while `waiting` rows wait.
+    fn worth(&self, bucket: Bucket, waiting: usize) -> usize {
+        let cost = self.costs.of(bucket);
+        let (limit, target) = (self.batcher.limits().max_rows, self.policy.latency_target);
+        let knee = cost.worth(limit, target, false);
+        if waiting > limit {
+            return cost.worth(limit, target, true);
+        }
+        let is_within = waiting <= limit && target.is_none_or(|target| cost.predict(waiting).is_some_and(|took| 2 * took <= target));
+        if waiting > knee && is_within && cost.is_whole_as_cheap(waiting, knee) { waiting } else { knee }
+    }
+
+    /// What a free executor is to do now.
+    pub fn next(&mut self, now: Moment) -> Next {
+        let Some(next_up) = self.batcher.next_up(now) else { return Next::Nothing };
+        let rows = self.worth(next_up.bucket, next_up.rows);
+        if let Some(until) = self.worth_waiting(now, next_up) {
+            self.has_waited = true;
+            return Next::WaitUntil(until);
+        }
+        let predicted = self.costs.of(next_up.bucket).predict(rows.min(next_up.rows));
+        self.give_up_hopeless(now, predicted);
+        match self.batcher.release_up_to(now, rows) {
+            Some(batch) => Next::Run(self.depart(now, batch)),
+            None => Next::Nothing,
+        }
+    }
+
+    fn worth_waiting(&mut self, now: Moment, next_up: NextUp) -> Option<Moment> {
+        let is_alone = self.running.len() + 1 >= self.policy.executors;
+        let latest = next_up.oldest + self.policy.max_wait;
+        let is_full = self.worth(next_up.bucket, next_up.rows + 1) <= next_up.rows;
+        if self.batcher.is_draining() || is_full || latest <= now || !is_alone {
+            return None;
+        }
+        let others = self.running.iter().filter_map(|(_, end)| *end).min();
+        let saving = self.saving(next_up.bucket, next_up.rows)?;
+        let relief = others.map_or(saving, |end| saving.min(end - now));
+        let waiting = self.batcher.queued_requests();
+        self.returns.worth_waiting(now, Question { bucket: next_up.bucket, waiting, relief, latest })
+    }
+
+    /// What one call saves over two, if all who are expected join the rows that wait.
+    fn saving(&self, bucket: Bucket, rows: usize) -> Option<Duration> {
+        let cost = self.costs.of(bucket);
+        let limit = self.batcher.limits().max_rows;
+        let joining = self.returns.expected().min(limit.saturating_sub(rows)).max(1);
+        let together = cost.predict(rows + joining)?;
+        let saved = (cost.predict(rows)? + cost.predict(joining)?).saturating_sub(together);
+        Some(saved.saturating_sub(together.mul_f64(UNCERTAINTY)))
+    }
+
+    /// Hands back what cannot be answered in time even if it goes now.
+    fn give_up_hopeless(&mut self, now: Moment, predicted: Option<Duration>) {
+        let finish = now + predicted.unwrap_or_default();
+        if self.batcher.next_deadline().is_some_and(|deadline| deadline <= finish && deadline > now) && !self.is_doubted() {
+            self.batcher.give_up_before(finish);
+        }
+    }
+
+    fn depart(&mut self, now: Moment, mut batch: MicroBatch) -> Run {
+        if std::mem::take(&mut self.has_waited) && batch.reason == Reason::ExecutorFree {
+            batch.reason = Reason::Returned;
+        }
+        let predicted = self.costs.of(batch.bucket).predict(batch.rows);
+        let number = self.next_run;
+        self.next_run += 1;
+        self.running.push((number, predicted.map(|took| now + took)));
+        Run { batch, predicted, number }
+    }
+
+    /// A micro-batch is done and its clients are answered. `took` is its time in the model; none if it says nothing
+    /// about others, because the model failed.
+    pub fn finish(&mut self, now: Moment, run: Run, took: Option<Duration>) {
+        self.running.retain(|(number, _)| *number != run.number);
+        let MicroBatch { slices, bucket, rows, .. } = run.batch;
+        if let Some(took) = took {
+            self.costs.observe(bucket, rows, took);
+        }
+        slices.iter().filter(|slice| slice.is_last).for_each(|slice| self.returns.answered(now, slice.client, bucket));
+        self.batcher.recycle(slices);
+    }
+
+    /// A client has gone: nobody waits for it.
+    pub fn gone(&mut self, client: Client) {
+        self.returns.gone(client);
+    }
+
+    /// Takes back a request; see [`Batcher::cancel`].
+    pub fn cancel(&mut self, id: RequestId) -> bool {
+        self.batcher.cancel(id)
+    }
+
+    /// Appends the requests whose deadline has passed or cannot be met; see [`Batcher::expire`].
+    pub fn expire(&mut self, now: Moment, expired: &mut Vec<RequestId>) {
+        self.batcher.expire(now, expired);
+    }
+
+    /// The queue itself.
+    #[must_use]
+    pub fn queue(&self) -> &Batcher {
+        &self.batcher
+    }
+
+    /// Accepts nothing from here on, and waits for nobody.
+    pub fn drain(&mut self) {
+        self.batcher.drain();
+    }
+}

@@ -1,0 +1,127 @@
+//! `shoal-simulator < PLAYS > REPORTS`: one JSON object a line, a play in and its report out.
+//!
+//! A play is `{"workload": {...}, "models": [{"policy": {...}, "service": {...}}], "cores": 1}`; see `workload`, `service`
+//! and [`Chosen`]. Plays are independent of each other.
+
+use std::io::{BufRead, Write};
+use std::time::Duration;
+
+use serde::Deserialize;
+use shoal_batch::{Bucket, Limits, Measured, Policy as Bounds};
+use shoal_simulator::play::{Model, play};
+use shoal_simulator::rivals::{FixedDelay, MlServer, Mosec, Policy, Tei};
+use shoal_simulator::service::Service;
+use shoal_simulator::shoal::Shoal;
+use shoal_simulator::workload::Workload;
+
+/// Bytes of a micro-batch are not what these plays are about.
+const NO_LIMIT: usize = 1 << 40;
+/// Batches of each size that a warm-up runs.
+const WARM_UPS: usize = 3;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Play {
+    workload: Workload,
+    models: Vec<Chosen>,
+    #[serde(default = "one")]
+    cores: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Chosen {
+    policy: Name,
+    service: Service,
+    #[serde(default = "one")]
+    executors: usize,
+    #[serde(default = "sixty_four")]
+    max_rows: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Name {
+    Shoal {
+        #[serde(default)]
+        max_wait_ms: Option<f64>,
+        #[serde(default)]
+        latency_target_ms: Option<f64>,
+        #[serde(default)]
+        queue_rows: Option<usize>,
+        /// Whether it was warmed up before the first request.
+        #[serde(default)]
+        warm: bool,
+    },
+    FixedDelay {
+        delay_ms: f64,
+    },
+    Mosec {
+        max_wait_ms: f64,
+    },
+    MlServer {
+        max_wait_ms: f64,
+    },
+    Tei,
+}
+
+const fn one() -> usize {
+    1
+}
+
+const fn sixty_four() -> usize {
+    64
+}
+
+fn milliseconds(count: f64) -> Duration {
+    Duration::try_from_secs_f64(count / 1e3).unwrap_or(Duration::MAX)
+}
+
+fn policy(chosen: &Chosen) -> Box<dyn Policy> {
+    let max_rows = chosen.max_rows;
+    match chosen.policy {
+        Name::FixedDelay { delay_ms } => Box::new(FixedDelay::new(milliseconds(delay_ms), max_rows)),
+        Name::Mosec { max_wait_ms } => Box::new(Mosec::new(milliseconds(max_wait_ms), max_rows)),
+        Name::MlServer { max_wait_ms } => Box::new(MlServer::new(milliseconds(max_wait_ms), max_rows)),
+        Name::Tei => Box::new(Tei::new(max_rows)),
+        Name::Shoal { max_wait_ms, latency_target_ms, queue_rows, warm } => {
+            let limits = Limits { max_rows, max_bytes: NO_LIMIT, queue_rows: queue_rows.unwrap_or(100_000), queue_bytes: NO_LIMIT };
+            let bounds = Bounds {
+                executors: chosen.executors,
+                max_wait: max_wait_ms.map_or(Bounds::default().max_wait, milliseconds),
+                latency_target: latency_target_ms.map(milliseconds),
+            };
+            let mut shoal = Shoal::new(limits, bounds);
+            if warm {
+                warm_up(&mut shoal, chosen);
+            }
+            Box::new(shoal)
+        }
+    }
+}
+
+/// What a server measures before its first request: each power of two.
+fn warm_up(shoal: &mut Shoal, chosen: &Chosen) {
+    let sizes = (0..).map(|power| 1 << power).take_while(|rows| *rows <= chosen.max_rows);
+    for rows in sizes {
+        for _ in 0..WARM_UPS {
+            shoal.scheduler().learn(Bucket(0), Measured { rows, took: milliseconds(chosen.service.mean(rows)) });
+        }
+    }
+}
+
+fn run(line: &str) -> Result<String, serde_json::Error> {
+    let Play { workload, models, cores } = serde_json::from_str(line)?;
+    let mut models: Vec<Model> =
+        models.into_iter().map(|chosen| Model { policy: policy(&chosen), executors: chosen.executors, service: chosen.service }).collect();
+    serde_json::to_string(&play(&workload, &mut models, cores))
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut output = std::io::stdout().lock();
+    for line in std::io::stdin().lock().lines() {
+        writeln!(output, "{}", run(&line?)?)?;
+        output.flush()?;
+    }
+    Ok(())
+}
