@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RESULTS = HERE / "results"
-LEAST_COLUMNS = 150
+LEAST_COLUMNS = 190
 SUITE_WORDS = f"What to measure: {', '.join(SUITES)}."
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from benchmarks.serve._figures import MANY_CONNECTIONS, OVERLOAD_SHARE
 from benchmarks.serve._protocols import BLOCK_ROWS
 from benchmarks.serve._readings import Failed, ModelCosts, Reading, is_capacity
-from benchmarks.serve._rounds import WARM_UP_S, Plan, attempt
+from benchmarks.serve._rounds import Plan, attempt
 from benchmarks.serve._servers import Server, serving, with_model
 from benchmarks.serve._window import (
     Target,
@@ -142,7 +142,7 @@ def _visit(
         own = with_model(server, material)
         with serving(own, material, core=plan.cores.server) as ready:
             target = Target(own, ready, material, plan.cores)
-            closed(target, WARM_UP_S)
+            closed(target, server.warm_up_s)
             return _PARTS[part](_Visit(plan, target, number, part))
 
     seen = attempt(plan, server, f"round {number}, {material.name}", cells)

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
     from benchmarks.serve._figures import Spread
 
-LABEL_PX, BAR_PX, FIGURE_PX = 330, 420, 90
+LABEL_PX, BAR_PX, FIGURE_PX = 370, 420, 90
 ROW_PX, THICKNESS_PX, TOP_PX = 30, 18, 44
 NAMESPACE = "http://www.w3.org/2000/svg"
 OWN, OTHERS = "#0b7285", "#adb5bd"
 INK, GRID = "#212529", "#dee2e6"
-COLOURS = (OWN, "#e8590c", "#7048e8", "#2f9e44", "#c2255c", "#1971c2", "#846358", "#495057")
+COLOURS = (OWN, "#e8590c", "#7048e8", "#2f9e44", "#c2255c", "#f08c00", "#846358", "#495057")
 """For curves, in their order."""
 
 SHEET_PX = (640.0, 360.0)

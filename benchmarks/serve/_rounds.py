@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from benchmarks.serve._material import Material
 
-WARM_UP_S = 1.0
 TRIAL_S = 2.0
 AS_FAST = 0.95
 """Short runs differ by a few per cent by themselves."""
@@ -83,7 +82,8 @@ def attempt(plan: Plan, server: Server, where: str, work: Callable[[], Seen]) ->
     except FAULTS as error:
         if server.name not in PEERS:
             raise BenchmarkError(f"{where}, {server.name}: {error}") from error
-        failed = Failed(server.name, server.setting, where, f"{type(error).__name__}: {error}")
+        kind = "" if isinstance(error, BenchmarkError) else f"{type(error).__name__}: "
+        failed = Failed(server.name, server.setting, where, f"{kind}{error}")
         plan.say(f"FAILED {where}, {server.name} ({server.setting}): {error}")
         return failed
 
@@ -113,7 +113,9 @@ def choose(
 
 def _trial(plan: Plan, material: Material, server: Server) -> Trial:
     with serving(server, material, core=plan.cores.server) as ready:
-        window = closed(Target(server, ready, material, plan.cores), TRIAL_S)
+        target = Target(server, ready, material, plan.cores)
+        closed(target, server.warm_up_s)
+        window = closed(target, TRIAL_S)
     plan.say(f"trying {server.name} ({server.setting}): {window.requests_per_s:,.0f} requests/s")
     return Trial(server.name, server.setting, window.requests_per_s)
 
@@ -147,7 +149,7 @@ def _turn_or_failure(plan: Plan, material: Material, server: Server, number: int
 def _turn(plan: Plan, material: Material, server: Server, number: int) -> Turn:
     with serving(server, material, core=plan.cores.server) as ready:
         target = Target(server, ready, material, plan.cores)
-        closed(target, WARM_UP_S)
+        closed(target, server.warm_up_s)
         before = batches(target)
         many = closed(target, plan.seconds)
         rows = mean_rows(before, batches(target))

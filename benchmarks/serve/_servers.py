@@ -80,6 +80,8 @@ class Server:
     """A histogram of rows per batch at /metrics."""
     is_default: bool = False
     """This is the setting its makers ship."""
+    warm_up_s: float = 1.0
+    """Load before anything is timed."""
 
     @property
     def protocol(self) -> Protocol:
@@ -217,6 +219,8 @@ def ray(material: Material) -> list[Server]:
                 f"max_batch_size {size}, wait {wait_s * 1e3:g} ms, max_ongoing {ongoing}",
                 _command("ray", material, HTTP_PORT, size, wait_s, ongoing),
                 wait_us=round(wait_s * 1e6),
+                # Its agents and its autoscaler go on starting after its first answers.
+                warm_up_s=5.0,
             )
             for size, wait_s, ongoing in RAY_CHOICES
         ]

@@ -53,8 +53,10 @@ def load(aim: Aim, *, connections: int, seconds: float, core: int) -> Load:
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         raise BenchmarkError(f"wrk failed: {error}") from error
     seen = parse(done.stdout)
-    if seen.failures or not seen.requests:
-        raise BenchmarkError(f"the run is invalid, requests failed: {seen}")
+    if not seen.requests:
+        raise BenchmarkError(f"no request was answered within {seconds:g} s")
+    if seen.failures:
+        raise BenchmarkError(f"{seen.failures} requests failed: {seen}")
     return seen
 
 

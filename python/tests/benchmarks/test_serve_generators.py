@@ -50,7 +50,7 @@ def test_calls_that_failed_count() -> None:
     )
     load = _h2load.parse(output, LATENCIES_US)
     assert (load.bad_status, load.read, load.timed_out) == (1, 3, 2)
-    with pytest.raises(BenchmarkError, match="calls failed"):
+    with pytest.raises(BenchmarkError, match="6 calls failed"):
         _h2load._expect(load, 3_620_250, 90, connections=64)
 
 
