@@ -15,7 +15,6 @@ import msgspec
 from benchmarks.serve._figures import OVERLOAD_SHARE, Spread, spread
 from benchmarks.serve._limit import bare_rows_per_s, limits, per_round
 from benchmarks.serve._protocols import BLOCK_ROWS
-from benchmarks.serve._readings import is_capacity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -138,12 +137,15 @@ def _times_grpc(seen: Seen) -> list[float]:
 
 
 def _goodput(seen: Seen) -> list[float]:
-    over, capacity = (_digits(seen, "shoal", of) for of in (_is_overload, is_capacity))
-    return _ratios(over, capacity)
-
-
-def _is_overload(reading: Reading) -> bool:
-    return reading.offered_share == OVERLOAD_SHARE
+    """Both from the open loop: its generator costs more than that of the closed one."""
+    within: dict[int, float] = {}
+    over: dict[int, float] = {}
+    for reading in seen.readings:
+        if reading.server == "shoal" and reading.offered_share is not None:
+            place = over if reading.offered_share == OVERLOAD_SHARE else within
+            rate = reading.window.requests_per_s
+            place[reading.round] = max(rate, place.get(reading.round, 0.0))
+    return _ratios(over, within)
 
 
 def _footprints(value: Callable[..., float]) -> Callable[[Seen], list[float]]:
@@ -200,7 +202,7 @@ LINES = (
         lacking="not measured: the server has one event loop and offers no second thread",
     ),
     Line(
-        "150 % of capacity offered: answers per second, share of capacity",
+        "150 % of capacity offered: answers per second, of the most at up to 100 %",
         "at least",
         0.90,
         0.97,

@@ -112,17 +112,19 @@ def test_grpc_is_compared_with_the_grpc_of_pytriton_on_the_same_model(
     assert found.value == Spread(8.0, 8.0, 8.0)
 
 
-def test_goodput_in_overload_is_a_share_of_the_closed_loop(reading: Callable[..., Reading]) -> None:
+def test_goodput_in_overload_is_a_share_of_the_most_that_the_open_loop_saw(
+    reading: Callable[..., Reading],
+) -> None:
     readings = [
-        reading("shoal", 1, 50_000, part="loads"),
-        reading("shoal", 1, 10_000, part="loads", connections=1),
-        reading("shoal", 1, 40_000, part="loads", form="grpc"),
-        reading("shoal", 1, 40_000, part="forms"),
+        reading("shoal", 1, 60_000, part="loads"),
+        reading("shoal", 1, 10_000, part="loads", offered_share=0.1, connections=256),
+        reading("shoal", 1, 50_000, part="loads", offered_share=0.9, connections=256),
+        reading("shoal", 1, 49_000, part="loads", offered_share=1.0, connections=256),
         reading("shoal", 1, 47_500, part="loads", offered_share=1.5, connections=256),
-        reading("shoal", 1, 30_000, part="loads", offered_share=1.0, connections=256),
+        reading("mosec", 1, 90_000, part="loads", offered_share=1.0, connections=256),
     ]
     found = by_sentence(Seen(readings=readings), "loads")
-    goodput = found["150 % of capacity offered: answers per second, share of capacity"]
+    goodput = found["150 % of capacity offered: answers per second, of the most at up to 100 %"]
     assert goodput.value
     assert goodput.value.median == pytest.approx(0.95)
     assert (goodput.floor_reached, goodput.goal_reached) == (True, False)
