@@ -1,6 +1,6 @@
 """Environments of the peers, made by uv from locked requirements, and the programs a run needs.
 
-A peer's environment is made anew when its lock changes. Both use the system's Python: PyTriton
+A peer's environment is made anew when its lock changes. All use the system's Python: PyTriton
 ships a Triton that loads that Python's shared library, which Pythons built by pyenv or uv may not
 offer, and a peer should have the interpreter that its users have.
 """
@@ -21,6 +21,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 SYSTEM_PYTHONS = ("/usr/bin/python3.11", "/usr/local/bin/python3.11")
 """The locks are resolved for 3.11."""
+
+OHA_VERSION = "1.16.0"
 
 HAS_SHARED_LIBRARY = "import ctypes; ctypes.CDLL('libpython3.11.so.1.0')"
 
@@ -72,6 +74,22 @@ def peer_versions(peer: str) -> dict[str, str]:
     """The pinned version of each package of a peer that the comparison depends on."""
     lines = (HERE / "peers" / peer / "requirements.in").read_text().split()
     return dict(line.split("==") for line in lines)
+
+
+@functools.cache
+def oha_program() -> str:
+    """The path of oha, the open-loop generator, built from crates.io if this version is missing.
+
+    No distribution carries it; its own lock file is used.
+    """
+    place = HERE / "environments" / f"oha-{OHA_VERSION}"
+    path = place / "bin" / "oha"
+    if not path.exists():
+        cargo = program("cargo", "https://rustup.rs")
+        install = [cargo, "install", "--quiet", "--locked", "--root", str(place)]
+        features = ["--no-default-features", "--features", "rustls"]
+        _run([*install, *features, "--version", OHA_VERSION, "oha"])
+    return str(path)
 
 
 @functools.cache

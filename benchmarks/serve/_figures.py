@@ -14,8 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+MANY_CONNECTIONS = 64
+"""The load that servers are compared at."""
+
+OVERLOAD_SHARE = 1.5
+"""What is offered in an overload, of what a server answers at `MANY_CONNECTIONS`."""
+
+
 class Load(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What wrk saw in one window: the line that load.lua prints."""
+    """What a load generator saw in one window; load.lua prints it as JSON."""
 
     requests: int
     duration_us: int
@@ -53,6 +60,11 @@ class Window(msgspec.Struct, frozen=True):
     steal_share: float
     """Processor time that the machine's host gave to others."""
 
+    @property
+    def cpu_us_per_request(self) -> float:
+        """Processor time of the server for one answer."""
+        return self.server_cpu_share * 1e6 / self.requests_per_s
+
 
 class Costs(msgspec.Struct, frozen=True):
     """What one request costs at the least, measured beside the server in the same round."""
@@ -75,6 +87,8 @@ class Turn(msgspec.Struct, frozen=True):
     batch_rows_mean: float | None = None
     """Mean rows of a micro-batch at 64 connections, as the server's own metrics tell."""
     costs: Costs | None = None
+    is_default: bool = False
+    """A peer with the setting its makers ship."""
 
 
 class Trial(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""The limit of a server on one core, and the bounds a run is held to.
+"""The limit of a server on one core.
 
 A request cannot cost less than HTTP on one thread (`echo`), parsing its body, and its share of
 the kernel:
@@ -6,43 +6,32 @@ the kernel:
     limit = 1 / (echo + parse + kernel(n) / n)      n = mean rows of a micro-batch in that round
 
 At one connection nothing can be shared, so the time of a request is held against
-echo + kernel(1) + 20 us for everything else.
+echo + kernel(1) and an allowance for everything else. A client that sends 64 rows at once is held
+against a loop that calls the kernel with 64 rows and does nothing else.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
-
-from benchmarks.serve._figures import Costs, Spread, Turn, spread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-LONE_REQUEST_ALLOWANCE_US = 20.0
-LIMIT_SHARE = "requests/s, share of the limit"
+    from benchmarks.serve._figures import Costs, Turn
 
 
 class Limit(msgspec.Struct, frozen=True):
     """The limit of one round and what it is made of, per request in microseconds."""
 
+    round: int
     requests_per_s: float
     echo_us: float
     parse_us: float
     kernel_us: float
     batch_rows_mean: float
-
-
-class Bound(msgspec.Struct, frozen=True):
-    """One line that a run is held to."""
-
-    kind: Literal["floor", "goal"]
-    sentence: str
-    value: Spread
-    bound: float
-    reached: bool
 
 
 def kernel_us_per_row(kernel_us_per_call: Mapping[int, float], rows: float) -> float:
@@ -58,19 +47,24 @@ def kernel_us_per_row(kernel_us_per_call: Mapping[int, float], rows: float) -> f
     return cost / rows
 
 
-def limit(echo_requests_per_s: float, costs: Costs, batch_rows_mean: float) -> Limit:
-    """The limit of a round, from that round's echo and costs."""
+def bare_rows_per_s(costs: Costs, rows: int) -> float:
+    """What a loop over the kernel alone answers, called with `rows` rows."""
+    return rows * 1e6 / costs.kernel_us_per_call[rows]
+
+
+def limit(echo_requests_per_s: float, costs: Costs, batch_rows_mean: float, number: int) -> Limit:
+    """The limit of round `number`, from that round's echo and costs."""
     echo_us = 1e6 / echo_requests_per_s
     kernel_us = kernel_us_per_row(costs.kernel_us_per_call, batch_rows_mean)
     total_us = echo_us + costs.parse_us + kernel_us
-    return Limit(1e6 / total_us, echo_us, costs.parse_us, kernel_us, batch_rows_mean)
+    return Limit(number, 1e6 / total_us, echo_us, costs.parse_us, kernel_us, batch_rows_mean)
 
 
 def limits(turns: Sequence[Turn]) -> list[Limit]:
     """One limit for each round that has both Shoal's costs and echo."""
     echo = {turn.round: turn.many.requests_per_s for turn in turns if turn.server == "echo"}
     return [
-        limit(echo[turn.round], turn.costs, turn.batch_rows_mean)
+        limit(echo[turn.round], turn.costs, turn.batch_rows_mean, turn.round)
         for turn in turns
         if turn.costs and turn.batch_rows_mean and turn.round in echo
     ]
@@ -85,52 +79,3 @@ def per_round(
         if turn.server == server:
             found[turn.round] = max(value(turn), found.get(turn.round, 0.0))
     return found
-
-
-def bounds(turns: Sequence[Turn]) -> list[Bound]:
-    """Every floor and goal that the servers of this run allow to compute."""
-    rate = per_round(turns, "shoal", lambda turn: turn.many.requests_per_s)
-    if not rate:
-        return []
-    return [*_against_peers(turns, rate), *_against_limit(turns, rate), *_lone_request(turns)]
-
-
-def _against_peers(turns: Sequence[Turn], rate: Mapping[int, float]) -> list[Bound]:
-    found = []
-    for peer, factor in (("mosec", 2.5), ("pytriton", 8.0)):
-        theirs = per_round(turns, peer, lambda turn: turn.many.requests_per_s)
-        if theirs:
-            ratio = spread(rate[number] / theirs[number] for number in theirs)
-            found.append(_at_least("floor", f"requests/s, times {peer}", ratio, factor))
-    return found
-
-
-def _against_limit(turns: Sequence[Turn], rate: Mapping[int, float]) -> list[Bound]:
-    found = limits(turns)
-    if not found:
-        return []
-    ratio = spread(
-        mine / bound.requests_per_s for mine, bound in zip(rate.values(), found, strict=True)
-    )
-    return [
-        _at_least("floor", LIMIT_SHARE, ratio, 0.60),
-        _at_least("goal", LIMIT_SHARE, ratio, 0.75),
-    ]
-
-
-def _lone_request(turns: Sequence[Turn]) -> list[Bound]:
-    mine = per_round(turns, "shoal", lambda turn: turn.one.load.p50_us)
-    echo = per_round(turns, "echo", lambda turn: turn.one.load.p50_us)
-    kernel = per_round(
-        turns, "shoal", lambda turn: turn.costs.kernel_us_per_call[1] if turn.costs else 0.0
-    )
-    if not echo:
-        return []
-    above = spread(mine[number] - echo[number] - kernel[number] for number in mine)
-    sentence = "p50 of a lone request, us above echo and kernel"
-    reached = above.median <= LONE_REQUEST_ALLOWANCE_US
-    return [Bound("floor", sentence, above, LONE_REQUEST_ALLOWANCE_US, reached)]
-
-
-def _at_least(kind: Literal["floor", "goal"], sentence: str, value: Spread, bound: float) -> Bound:
-    return Bound(kind, sentence, value, bound, value.median >= bound)

@@ -1,87 +1,121 @@
-"""What every server gets: the model, rows it was not trained on, and their expected labels."""
+"""What every server gets: the models, rows they were not trained on, and their expected labels.
+
+All three models take the same rows, 64 pixels of a handwritten digit, and give the digit: what
+differs is the cost of a row, from a few microseconds up to hundreds.
+"""
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.serve import _models
 from benchmarks.serve._environments import HERE
-from benchmarks.serve._protocols import OPEN_INFERENCE, PLAIN, Protocol
+from benchmarks.serve._protocols import MODEL, PROTOCOLS, Protocol, blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 WORK = HERE / "work"
 SENT_ROWS = 200
 CHECKED_ROWS = 100
-SEED = 0
+DIGITS, FOREST, CNN = "digits", "forest", "cnn"
+MODELS = (DIGITS, FOREST, CNN)
 
 
 @dataclass(frozen=True)
 class Material:
-    """Files in `directory`: the package, its ONNX file, and the bodies for each protocol."""
+    """One model. Files in `directory`: the package, its ONNX file, and the bodies."""
 
+    name: str
     directory: Path
-    package: Path
-    model: Path
     rows: list[list[float]]
     labels: list[int]
     sample: int = CHECKED_ROWS
     """How many rows are checked before a server is timed."""
 
+    @property
+    def package(self) -> Path:
+        """The sealed package."""
+        return self.directory / "package"
+
+    @property
+    def model(self) -> Path:
+        """The package's ONNX file."""
+        return self.directory / "model.onnx"
+
     def bodies(self, protocol: Protocol) -> Path:
-        """The file with one body per line."""
+        """The file with one body per line, in hexadecimal digits where a body is not text."""
         return self.directory / f"bodies-{protocol.name}.txt"
 
+    def message(self, protocol: Protocol) -> Path:
+        """The file with the first body as it is."""
+        return self.directory / f"message-{protocol.name}"
 
-def prepare() -> Material:
-    """Trains the digits model, seals it, and writes the files anew."""
+
+@dataclass(frozen=True)
+class Aim:
+    """Where a load generator sends what."""
+
+    material: Material
+    protocol: Protocol
+    address: str
+    """HOST:PORT."""
+    scheme: str = field(default="http")
+
+    @property
+    def url(self) -> str:
+        """Where requests go."""
+        return f"{self.scheme}://{self.address}{self.protocol.path}"
+
+    def headers(self) -> Mapping[str, str]:
+        """Headers of every request: all bodies of a protocol have the same ones."""
+        return self.protocol.headers(self.material.message(self.protocol).read_bytes())
+
+
+def prepare(names: Sequence[str] = (DIGITS,)) -> dict[str, Material]:
+    """Trains the models, seals them, and writes the files anew."""
     shutil.rmtree(WORK, ignore_errors=True)
-    WORK.mkdir(parents=True)
-    pipeline, held_out = _train()
-    _seal(pipeline, held_out)
-    rows = held_out[:SENT_ROWS]
-    labels = [int(label) for label in pipeline.predict(rows)]
-    material = Material(WORK, WORK / "digits", WORK / "model.onnx", rows.tolist(), labels)
-    for protocol in (PLAIN, OPEN_INFERENCE):
-        _write_bodies(material.bodies(protocol), protocol, material.rows)
+    return {name: _prepare(name) for name in names}
+
+
+def _prepare(name: str) -> Material:
+    folder = WORK / name
+    folder.mkdir(parents=True)
+    trained = _models.train(name, folder)
+    rows = trained.held_out[:SENT_ROWS]
+    labels = [int(label) for label in trained.labels[:SENT_ROWS]]
+    material = Material(name, folder, rows.tolist(), labels)
+    _seal(material, trained)
+    for protocol in PROTOCOLS:
+        _write_bodies(material, protocol)
     return material
 
 
-def _train() -> tuple[Any, Any]:
-    """(fitted pipeline, rows held out)."""
-    import numpy as np
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-    from sklearn.neural_network import MLPClassifier
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    images, labels = load_digits(return_X_y=True)
-    fitted, held_out, answers, _ = train_test_split(
-        images.astype(np.float32), labels, test_size=0.3, random_state=SEED, stratify=labels
-    )
-    network = MLPClassifier((256, 128), random_state=SEED, max_iter=60, early_stopping=True)
-    return make_pipeline(StandardScaler(), network).fit(fitted, answers), held_out
-
-
-def _seal(pipeline: Any, held_out: Any) -> None:
-    import pyarrow as pa
-
+def _seal(material: Material, trained: _models.Trained) -> None:
     import shoal.package
 
-    rows = pa.FixedSizeListArray.from_arrays(pa.array(held_out.ravel()), held_out.shape[1])
     package = shoal.package.build(
-        pipeline,
-        name="digits",
+        trained.source,
+        name=MODEL,
         version="1",
-        output=WORK / "digits",
-        example=pa.record_batch({"X": rows}),
+        output=material.package,
+        example=_table(trained.held_out),
     )
-    (WORK / "model.onnx").write_bytes(package.read("model.onnx"))
+    material.model.write_bytes(package.read("model.onnx"))
 
 
-def _write_bodies(path: Path, protocol: Protocol, rows: Sequence[Sequence[float]]) -> None:
-    path.write_text("".join(protocol.body(row) + "\n" for row in rows))
+def _table(rows: Any) -> Any:
+    import pyarrow as pa
+
+    column = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1])
+    return pa.record_batch({"X": column})
+
+
+def _write_bodies(material: Material, protocol: Protocol) -> None:
+    bodies = [protocol.body(block) for block in blocks(protocol, material.rows)]
+    material.message(protocol).write_bytes(bodies[0])
+    lines = [body.decode() if protocol.is_text else body.hex() for body in bodies]
+    material.bodies(protocol).write_text("".join(line + "\n" for line in lines))

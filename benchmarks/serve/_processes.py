@@ -45,6 +45,15 @@ class _Process(NamedTuple):
     born: str
 
 
+class Memory(NamedTuple):
+    """Memory of several processes."""
+
+    resident_bytes: int
+    """A page that two of them share counts twice."""
+    proportional_bytes: int
+    """A page that n processes of the machine share counts as 1 / n for each."""
+
+
 class Running:
     """A started program, its descendants and its log."""
 
@@ -65,6 +74,18 @@ class Running:
     def cpu_s(self) -> float:
         """Processor seconds used so far by the program and its living descendants."""
         return sum(_cpu_ticks(pid) for pid in self.tree()) / TICKS_PER_S
+
+    def run_s(self) -> float:
+        """The same to the nanosecond, of the threads that live now: for a program that idles."""
+        return sum(_run_ns(pid) for pid in self.tree()) / 1e9
+
+    def memory(self) -> Memory:
+        """What the program and its living descendants hold now."""
+        held = [_memory(pid) for pid in self.tree()]
+        return Memory(
+            resident_bytes=sum(each.resident_bytes for each in held),
+            proportional_bytes=sum(each.proportional_bytes for each in held),
+        )
 
     def first_line(self, within_s: float) -> str:
         """The first line the program prints.
@@ -165,3 +186,30 @@ def _processes() -> dict[int, _Process]:
 def _cpu_ticks(pid: int) -> int:
     fields = _stat(pid)
     return int(fields[11]) + int(fields[12]) if fields else 0
+
+
+def _run_ns(pid: int) -> int:
+    """Nanoseconds on a processor: the first field of each thread's schedstat.
+
+    Source: Documentation/scheduler/sched-stats.rst of Linux.
+    """
+    total = 0
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for thread in Path("/proc", str(pid), "task").iterdir():
+            total += int((thread / "schedstat").read_text().split()[0])
+    return total
+
+
+def parse_memory(text: str) -> Memory:
+    """The fields Rss and Pss of /proc/PID/smaps_rollup, see proc_pid_smaps(5)."""
+    fields = dict(line.split(":", 1) for line in text.splitlines()[1:])
+    resident, proportional = (int(fields[name].split()[0]) * 1024 for name in ("Rss", "Pss"))
+    return Memory(resident, proportional)
+
+
+def _memory(pid: int) -> Memory:
+    try:
+        return parse_memory(Path("/proc", str(pid), "smaps_rollup").read_text())
+    except (FileNotFoundError, ProcessLookupError):
+        # It ended since the tree was looked at.
+        return Memory(0, 0)

@@ -1,18 +1,19 @@
-"""One run as a value, as a file, and as tables for a terminal and for Markdown."""
+"""One run as a value: everything that was measured, and everything that follows from it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import msgspec
-from rich.table import Table
 
-from benchmarks.serve._figures import Spread, Trial, Turn, spread
-from benchmarks.serve._limit import LIMIT_SHARE, Bound, Limit, bounds, limits
+from benchmarks.serve._bounds import Bound, bounds
+from benchmarks.serve._figures import Spread, Turn, Window, spread
+from benchmarks.serve._limit import Limit, limits
 from benchmarks.serve._machine import QUIET_SHARE, Machine, Neighbours
+from benchmarks.serve._readings import Seen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 STEAL_SHARE = 0.01
 """Above this share of stolen time in a window, the host is named as a disturbance."""
@@ -20,25 +21,20 @@ STEAL_SHARE = 0.01
 SATURATED_SHARE = 0.97
 """Above this share of its core a program is at its limit."""
 
-HEADER = (
-    "server",
-    "requests/s, 64 connections",
-    "p50 / p99 ms",
-    "p50 us, 1 connection",
-    "rows per batch",
-    "shoal is",
-)
-
 
 class Facts(msgspec.Struct, frozen=True):
     """When, where and with what a run was made."""
 
     date: str
     commit: str
+    suite: str
+    parts: list[str]
+    servers: list[str]
     machine: Machine
     neighbours: Neighbours
     versions: dict[str, str]
-    rounds: int
+    rounds: dict[str, int]
+    """By part."""
     seconds: float
 
 
@@ -66,26 +62,24 @@ class Result(msgspec.Struct, frozen=True):
     limits: list[Limit]
     bounds: list[Bound]
     disturbances: list[str]
-    trials: list[Trial]
-    turns: list[Turn]
+    seen: Seen
 
 
-def result(facts: Facts, turns: Sequence[Turn], trials: Sequence[Trial]) -> Result:
-    """All that follows from the turns."""
+def result(facts: Facts, seen: Seen) -> Result:
+    """All that follows from what was seen."""
     by_server: dict[tuple[str, str], list[Turn]] = {}
-    for turn in turns:
+    for turn in seen.turns:
         by_server.setdefault((turn.server, turn.setting), []).append(turn)
-    rate = {turn.round: turn.many.requests_per_s for turn in turns if turn.server == "shoal"}
-    found = limits(turns)
+    rate = {turn.round: turn.many.requests_per_s for turn in seen.turns if turn.server == "shoal"}
+    found = limits(seen.turns)
     return Result(
         facts=facts,
         servers=[_row(name, its, rate) for name, its in by_server.items()],
         limit_requests_per_s=spread(one.requests_per_s for one in found) if found else None,
         limits=found,
-        bounds=bounds(turns),
-        disturbances=disturbances(facts.neighbours, turns),
-        trials=list(trials),
-        turns=list(turns),
+        bounds=bounds(seen, facts.parts, facts.servers),
+        disturbances=disturbances(facts.neighbours, seen),
+        seen=seen,
     )
 
 
@@ -108,7 +102,7 @@ def _row(name: tuple[str, str], turns: Sequence[Turn], rate: dict[int, float]) -
     )
 
 
-def disturbances(neighbours: Neighbours, turns: Sequence[Turn]) -> list[str]:
+def disturbances(neighbours: Neighbours, seen: Seen) -> list[str]:
     """Sentences that name whoever else used the machine; none on a quiet one."""
     found = []
     if neighbours.busy_share > QUIET_SHARE:
@@ -116,91 +110,22 @@ def disturbances(neighbours: Neighbours, turns: Sequence[Turn]) -> list[str]:
             f"others used {neighbours.busy_share:.0%} of the machine before the run "
             f"(load average {neighbours.load_average_1m:.2f})"
         )
-    for turn in turns:
+    for where, window in _windows(seen):
+        if window.foreign_cpu_share > QUIET_SHARE:
+            found.append(f"{where}: others used {window.foreign_cpu_share:.0%} of the machine")
+        if window.generator_cpu_share > SATURATED_SHARE >= window.server_cpu_share:
+            found.append(f"{where}: the load generator was at its limit, the server was not")
+        if window.steal_share > STEAL_SHARE:
+            found.append(f"{where}: the host took {window.steal_share:.0%} of the machine")
+    return found
+
+
+def _windows(seen: Seen) -> Iterator[tuple[str, Window]]:
+    """Every window with words for where it was."""
+    for turn in seen.turns:
         for window in (turn.many, turn.one):
-            where = f"round {turn.round}, {turn.server}"
-            if window.foreign_cpu_share > QUIET_SHARE:
-                found.append(f"{where}: others used {window.foreign_cpu_share:.0%} of the machine")
-            if window.generator_cpu_share > SATURATED_SHARE >= window.server_cpu_share:
-                found.append(f"{where}: the load generator was at its limit, the server was not")
-            if window.steal_share > STEAL_SHARE:
-                found.append(f"{where}: the host took {window.steal_share:.0%} of the machine")
-    return found
-
-
-def table(seen: Result) -> Table:
-    """The servers, for a terminal."""
-    drawn = Table(*HEADER, title="one core, one row per request, median (least to greatest)")
-    for cells in rows(seen):
-        drawn.add_row(*cells)
-    return drawn
-
-
-def bounds_table(seen: Result) -> Table:
-    """The floors and goals, for a terminal."""
-    drawn = Table("", "bound", "measured", "must be", "")
-    for one in seen.bounds:
-        drawn.add_row(
-            one.kind, one.sentence, _spread(one.value, 2), f"{one.bound:g}", _verdict(one)
-        )
-    return drawn
-
-
-def markdown(seen: Result) -> str:
-    """Both tables, the machine and the disturbances, for a page."""
-    machine, facts = seen.facts.machine, seen.facts
-    lines = ["**The machine was not quiet: do not quote.**", ""] if seen.disturbances else []
-    lines += [_line(HEADER), _line(["---"] * len(HEADER)), *map(_line, rows(seen)), ""]
-    lines += [f"- {_sentence(one)}" for one in seen.bounds]
-    lines += [
-        "",
-        f"{facts.date}, commit {facts.commit}, {facts.rounds} rounds of {facts.seconds:g} s;",
-    ]
-    lines += [
-        f"{machine.processor}, {machine.cores} cores, {machine.memory_bytes / 2**30:.0f} GiB,"
-    ]
-    lines += [f"{machine.system}, kernel {machine.kernel};"]
-    lines += [", ".join(f"{name} {version}" for name, version in facts.versions.items()) + "."]
-    lines += ["", *(f"- Disturbed: {sentence}" for sentence in seen.disturbances)]
-    return "\n".join(lines).strip() + "\n"
-
-
-def rows(seen: Result) -> list[list[str]]:
-    """The cells of the servers' table, the limit last."""
-    found = [_cells(row) for row in seen.servers]
-    if seen.limit_requests_per_s:
-        share = next(one.value.median for one in seen.bounds if one.sentence == LIMIT_SHARE)
-        found.append(["limit", _spread(seen.limit_requests_per_s), "", "", "", f"{share:.2f}x"])
-    return found
-
-
-def _cells(row: Row) -> list[str]:
-    return [
-        f"{row.server} ({row.setting})" if row.setting else row.server,
-        _spread(row.requests_per_s),
-        f"{row.many_p50_us.median / 1e3:.2f} / {row.many_p99_us.median / 1e3:.2f}",
-        _spread(row.one_p50_us),
-        f"{row.batch_rows_mean.median:.1f}" if row.batch_rows_mean else "",
-        f"{row.shoal_ratio.median:.2f}x" if row.shoal_ratio else "",
-    ]
-
-
-def _sentence(one: Bound) -> str:
-    return (
-        f"{one.kind}: {one.sentence}: {_spread(one.value, 2)}, bound {one.bound:g}: {_verdict(one)}"
-    )
-
-
-def _verdict(one: Bound) -> str:
-    return "reached" if one.reached else "NOT reached"
-
-
-def _spread(value: Spread, digits: int = 0) -> str:
-    median, least, greatest = (
-        f"{number:,.{digits}f}" for number in (value.median, value.minimum, value.maximum)
-    )
-    return f"{median} ({least} to {greatest})"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+            yield f"round {turn.round}, {turn.server}", window
+    for reading in seen.readings:
+        load = f"{reading.model}, {reading.form}, {reading.connections} connections"
+        offered = "" if reading.offered_share is None else f", {reading.offered_share:.0%} offered"
+        yield f"round {reading.round}, {reading.server}, {load}{offered}", reading.window

@@ -1,17 +1,23 @@
-"""Runs wrk with load.lua on one core and reads the line it prints."""
+"""The closed loop over HTTP: runs wrk with load.lua on one core and reads the line it prints."""
 
 from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from benchmarks.serve._failure import BenchmarkError
 from benchmarks.serve._figures import Load
 
+if TYPE_CHECKING:
+    from benchmarks.serve._material import Aim
+
 SCRIPT = Path(__file__).with_name("load.lua")
 GRACE_S = 30.0
+TIMEOUT_S = 20
+"""A request that takes longer has failed: with 256 connections, slow peers need seconds."""
 
 
 def parse(output: str) -> Load:
@@ -27,7 +33,7 @@ def parse(output: str) -> Load:
         raise BenchmarkError(f"wrk printed no figures: {output[-500:]!r}") from error
 
 
-def load(url: str, bodies: Path, *, connections: int, seconds: float, core: int) -> Load:
+def load(aim: Aim, *, connections: int, seconds: float, core: int) -> Load:
     """Keeps `connections` requests in flight for `seconds`.
 
     Raises:
@@ -35,14 +41,27 @@ def load(url: str, bodies: Path, *, connections: int, seconds: float, core: int)
     """
     command = ["taskset", "--cpu-list", str(core), "wrk", "--threads", "1"]
     command += ["--connections", str(connections), "--duration", f"{seconds:.0f}"]
-    command += ["--script", str(SCRIPT), url, "--", str(bodies)]
+    command += ["--timeout", str(TIMEOUT_S), "--script", str(SCRIPT)]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=seconds + GRACE_S
+            [*command, *_target(aim)],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=seconds + TIMEOUT_S + GRACE_S,
         )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         raise BenchmarkError(f"wrk failed: {error}") from error
     seen = parse(done.stdout)
-    if seen.failures or not seen.requests:
-        raise BenchmarkError(f"the run is invalid, requests failed: {seen}")
+    if not seen.requests:
+        raise BenchmarkError(f"no request was answered within {seconds:g} s")
+    if seen.failures:
+        raise BenchmarkError(f"{seen.failures} requests failed: {seen}")
     return seen
+
+
+def _target(aim: Aim) -> list[str]:
+    """The address, and load.lua's arguments."""
+    form = "text" if aim.protocol.is_text else "hex"
+    words = [word for header in aim.headers().items() for word in header]
+    return [aim.url, "--", str(aim.material.bodies(aim.protocol)), form, *words]

@@ -1,14 +1,20 @@
 -- Sends the bodies of a file (one per line) in turn and prints one line of JSON when it is done.
--- Usage: wrk -s load.lua URL -- BODIES
+-- Usage: wrk -s load.lua URL -- BODIES text|hex [HEADER VALUE]...     (hex: two digits a byte)
 -- Latencies are microseconds; `bad_status` counts answers above 399, the others count failed sockets.
 
 local requests, turn = {}, 0
 
+local function bytes(digits)
+  return (digits:gsub("..", function(pair) return string.char(tonumber(pair, 16)) end))
+end
+
 function init(arguments)
   wrk.method = "POST"
-  wrk.headers["Content-Type"] = "application/json"
-  for body in io.lines(arguments[1]) do
-    requests[#requests + 1] = wrk.format(nil, nil, nil, body)
+  for place = 3, #arguments, 2 do
+    wrk.headers[arguments[place]] = arguments[place + 1]
+  end
+  for line in io.lines(arguments[1]) do
+    requests[#requests + 1] = wrk.format(nil, nil, nil, arguments[2] == "hex" and bytes(line) or line)
   end
 end
 

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from benchmarks.serve._figures import Costs, Load, Turn, Window
+from benchmarks.serve._readings import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,5 +40,28 @@ def turn() -> Callable[..., Turn]:
         rows = 32.0 if server == "shoal" else None
         many, one = window(rate, 500), window(1e6 / alone_us, alone_us)
         return Turn(server, "", number, many, one, rows, costs)
+
+    return make
+
+
+@pytest.fixture
+def reading() -> Callable[..., Reading]:
+    """A reading of a server with the model `digits`: requests per second, and what differs."""
+
+    def make(server: str, number: int, rate: float, **differing: object) -> Reading:
+        plain = Reading(
+            part="forms",
+            server=server,
+            setting="",
+            model="digits",
+            form="json",
+            rows_per_request=1,
+            round=number,
+            connections=64,
+            offered_per_s=None,
+            offered_share=None,
+            window=window(rate, 500),
+        )
+        return msgspec.structs.replace(plain, **differing)
 
     return make

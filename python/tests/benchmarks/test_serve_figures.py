@@ -10,7 +10,7 @@ from benchmarks.serve import _wrk
 from benchmarks.serve._failure import BenchmarkError
 from benchmarks.serve._figures import Spread, spread
 from benchmarks.serve._machine import parse_cpu_times
-from benchmarks.serve._rounds import parse_batches
+from benchmarks.serve._window import parse_batches
 
 # What wrk prints, with the line of load.lua at its end.
 WRK_OUTPUT = """Running 3s test @ http://127.0.0.1:18112/predict

@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks.serve import _processes
 from benchmarks.serve._failure import BenchmarkError
-from benchmarks.serve._processes import Program, free_ports, started
-from benchmarks.serve._protocols import OPEN_INFERENCE, PLAIN, Protocol, check
+from benchmarks.serve._processes import Program, free_ports, parse_memory, started
+from benchmarks.serve._protocols import PLAIN, check
 from benchmarks.serve._rounds import best_setting
 from benchmarks.serve._servers import HTTP_PORT, Server
 
@@ -89,17 +89,6 @@ def test_free_ports_differ() -> None:
     assert len(set(free_ports(3))) == 3
 
 
-@pytest.mark.parametrize(
-    ("protocol", "answer"),
-    [
-        (PLAIN, b'{"prediction":[7]}'),
-        (OPEN_INFERENCE, b'{"outputs":[{"name":"label","shape":[1,1],"data":[7]}]}'),
-    ],
-)
-def test_a_label_is_read_from_the_answer(protocol: Protocol, answer: bytes) -> None:
-    assert protocol.label(answer) == 7
-
-
 def test_a_wrong_answer_ends_the_run() -> None:
     class AlwaysSeven(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -117,7 +106,7 @@ def test_a_wrong_answer_ends_the_run() -> None:
         thread.start()
         address = f"127.0.0.1:{server.server_port}"
         check(address, PLAIN, [[0.0]], [7])
-        with pytest.raises(BenchmarkError, match="expected the label 3"):
+        with pytest.raises(BenchmarkError, match=r"expected the labels \[3\]"):
             check(address, PLAIN, [[0.0], [1.0]], [7, 3])
         server.shutdown()
         thread.join()
@@ -134,3 +123,22 @@ def test_a_running_program_is_its_own_tree(tmp_path: Path) -> None:
     with started(python(WAITS), core=CORE, log=tmp_path / "log") as running:
         running.first_line(20)
         assert list(running.tree()) == [running.process.pid]
+
+
+def test_memory_and_idling_of_a_program_are_seen_to_the_page_and_the_nanosecond(
+    tmp_path: Path,
+) -> None:
+    held = "x = bytearray(40_000_000); " + WAITS
+    with started(python(held), core=CORE, log=tmp_path / "log") as running:
+        running.first_line(20)
+        memory = running.memory()
+        assert running.run_s() > 0
+    assert memory.resident_bytes > 40_000_000
+    assert 40_000_000 < memory.proportional_bytes <= memory.resident_bytes
+
+
+def test_memory_is_read_in_kibibytes() -> None:
+    text = (
+        "5558d689f000-7ffc56bdc000 ---p 00000000 00:00 0  [rollup]\nRss:   1760 kB\nPss:  324 kB\n"
+    )
+    assert parse_memory(text) == (1760 * 1024, 324 * 1024)
