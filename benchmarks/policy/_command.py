@@ -14,10 +14,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.policy._cases import cases
+from benchmarks.policy._pictures import draw
 from benchmarks.policy._study import Verdict, study
 from tools import machine
 
 RESULTS = machine.ROOT / "benchmarks" / "policy" / "results"
+PICTURES = machine.ROOT / "docs" / "concepts" / "pictures"
 PROGRAM = machine.ROOT / "target" / "release" / "shoal-simulator"
 FLOOR, GOAL = 1.10, 1.03
 KINDS = ("open", "closed", "mixed")
@@ -59,11 +61,16 @@ def main(
     workers: Annotated[int, typer.Option(min=1, help="Plays at once.")] = 2,
     results: Annotated[Path, typer.Option(help="Folder for JSON and Markdown.")] = RESULTS,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    pictures: Annotated[bool, typer.Option("--pictures", help="Only draw those of docs.")] = False,
 ) -> None:
     """Compares the learned policy with the best fixed delay of each load, in simulated time."""
     console = Console(stderr=True)
     build = ["cargo", "build", "--locked", "--release", "--quiet", "-p", "shoal-simulator"]
     subprocess.run(build, cwd=machine.ROOT, check=True)
+    if pictures:
+        for path in draw(PROGRAM, PICTURES):
+            console.print(f"written: {path}", soft_wrap=True)
+        return
     everything = list(cases())
     console.print(f"playing {len(everything)} cases")
     seen = result(study(PROGRAM, everything, workers))

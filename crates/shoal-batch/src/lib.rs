@@ -1,9 +1,12 @@
 //! When does a micro-batch close?
 //!
+//! Two layers: [`Batcher`] keeps the queue and the rules below; [`Scheduler`] stands on it and learns when a free executor
+//! should wait, how many rows are worth one call, and which deadlines cannot be met.
+//!
 //! A pure state machine: no clock, no thread, no input or output. Time is an argument ([`Moment`]), so every rule below
 //! is tested without waiting for anything.
 //!
-//! 1. **Late binding.** One queue. A micro-batch is put together at the moment an executor is free
+//! 1. **Late binding.** One queue. A micro-batch is put together at the moment it is asked for
 //!    ([`Batcher::release`]) and not before: a lone request leaves at once, a crowd leaves together.
 //! 2. **Limits.** A micro-batch has rows of one [`Bucket`] only, at most `max_rows` rows and `max_bytes` bytes. The one
 //!    exception: a single row larger than `max_bytes` travels alone.
