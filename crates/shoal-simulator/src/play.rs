@@ -45,7 +45,10 @@ struct World<'w> {
     models: &'w mut [Model],
     cores: usize,
     clients: Clients,
+    /// Of those who send.
     chance: SmallRng,
+    /// Of the models: apart, so that the same strangers come whatever the policy does.
+    model_chance: SmallRng,
     now: Moment,
     events: BinaryHeap<Reverse<(u64, u64, Event)>>,
     order: u64,
@@ -63,6 +66,7 @@ pub fn play(workload: &Workload, models: &mut [Model], cores: usize) -> Report {
         cores,
         clients: Clients::new(&workload.sources, workload.span_ms),
         chance: SmallRng::seed_from_u64(workload.seed),
+        model_chance: SmallRng::seed_from_u64(!workload.seed),
         now: Moment::EPOCH,
         events: BinaryHeap::new(),
         order: 0,
@@ -193,7 +197,7 @@ impl World<'_> {
     }
 
     fn start(&mut self, model: usize, call: Call) {
-        let left_ms = self.models[model].service.draw(call.rows, &mut self.chance);
+        let left_ms = self.models[model].service.draw(call.rows, &mut self.model_chance);
         self.running.push(Running { model, call, left_ms, started: self.now });
     }
 
