@@ -57,6 +57,8 @@ class Settings:
         features: For an ONNX file: the names that pack into a `[k]` input, by input column.
         requirements: For Python: distributions, as NAME or NAME==VERSION; None finds them.
         source: For Python: a directory to take whole, instead of the modules imported.
+        pure: For Python: whether a record may be run again when a micro-batch fails. Say False for
+            a model that does more than answer, such as one that writes to a database.
     """
 
     policy: Policy = field(default_factory=Policy)
@@ -65,6 +67,7 @@ class Settings:
     features: Mapping[str, Sequence[str]] = field(default_factory=dict)
     requirements: Sequence[str] | None = None
     source: str | PathLike[str] | None = None
+    pure: bool = True
 
 
 @dataclass(frozen=True)
@@ -258,7 +261,7 @@ def _described(
         name=request.name,
         version=request.version,
         runtime=kind,
-        pure=True,
+        pure=kind == "onnx" or request.settings.pure,
         signature=signature,
         binding=binding,
         policy=request.settings.policy,
