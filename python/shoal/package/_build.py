@@ -59,6 +59,8 @@ class Settings:
         source: For Python: a directory to take whole, instead of the modules imported.
         pure: For Python: whether a record may be run again when a micro-batch fails. Say False for
             a model that does more than answer, such as one that writes to a database.
+        lock: For Python: add the hashes of all that is required, so that a server can make the
+            package's own environment. Needs uv, and the package index that uv is set to.
     """
 
     policy: Policy = field(default_factory=Policy)
@@ -68,6 +70,7 @@ class Settings:
     requirements: Sequence[str] | None = None
     source: str | PathLike[str] | None = None
     pure: bool = True
+    lock: bool = False
 
 
 @dataclass(frozen=True)
@@ -220,6 +223,8 @@ def _python_draft(model: object, request: _Request) -> _Draft:
         message = f"{place} is not a directory of source"
         raise PathError(message)
     source = collect(model, source=place, requirements=settings.requirements)
+    if settings.lock:
+        source = source.locked()
     binding = Binding(file=SOURCE_DIRECTORY, object=source.object)
     batch = to_batch(request.example)
     inputs = infer_columns(batch)

@@ -30,9 +30,11 @@ REQUIREMENTS_FILE: Final = "requirements.txt"
 
 Environment: TypeAlias = Literal["current", "locked"]
 
+# An allocator that sets aside a gigabyte at once would leave nothing of a memory limit.
+_BEGIN: Final = "import json, os, sys; os.environ.setdefault('MIMALLOC_ARENA_EAGER_COMMIT', '0'); "
 _MAIN: Final = "from shoal.runtime._worker import main; main()"
-_WITH_PATHS: Final = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); {_MAIN}"
-_WITH_MORE_PATHS: Final = f"import json, sys; sys.path += json.loads(sys.argv[1]); {_MAIN}"
+_WITH_PATHS: Final = f"{_BEGIN} sys.path[:] = json.loads(sys.argv[1]); {_MAIN}"
+_WITH_MORE_PATHS: Final = f"{_BEGIN} sys.path += json.loads(sys.argv[1]); {_MAIN}"
 # Unbuffered, so that what a model printed before its end is not lost; a crash says where.
 _FLAGS: Final = ("-u", "-X", "faulthandler")
 
