@@ -36,7 +36,7 @@ _SHOWN_CHARACTERS: Final = 600
 def lock_requirements(requirements: Iterable[str]) -> bytes:
     """The hashed lock of some requirements, with all that they require, for this interpreter.
 
-    Uses the network, unless uv's settings (such as UV_FIND_LINKS and UV_NO_INDEX) say otherwise.
+    Uses the network, unless uv's settings (such as UV_FIND_LINKS and UV_OFFLINE) say otherwise.
 
     Raises:
         RequirementError: uv is not installed, or finds no set of wheels.

@@ -7,7 +7,6 @@ asks no index. It is importable where the package is sealed, and nowhere else.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import zipfile
 from typing import TYPE_CHECKING
@@ -56,7 +55,7 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: Callable[[s
     program("uv")
     directory = tmp_path / "wheels"
     write_wheel(directory, "hello")
-    monkeypatch.setenv("UV_NO_INDEX", "1")
+    monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("UV_FIND_LINKS", str(directory))
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -95,7 +94,7 @@ def answered(path: Path) -> dict[str, object]:
 
 
 def environments(tmp_path: Path) -> list[str]:
-    return os.listdir(tmp_path / "cache" / "shoal" / "environments")
+    return [each.name for each in (tmp_path / "cache" / "shoal" / "environments").iterdir()]
 
 
 def test_a_lock_lists_the_hash_of_what_is_required(tmp_path: Path, wheels: Path) -> None:
