@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import tritonclient.grpc as triton
 
 from shoal import serve
 from shoal.errors import ModelError, ModelUnavailableError
@@ -57,6 +58,13 @@ def calls(notes: Path) -> list[tuple[int, int]]:
 def measured(served: Served, name: str) -> int:
     lines = served.ask("GET", "/metrics").body.decode().splitlines()
     return int(float(next(line for line in lines if line.startswith(f"{name}{{")).split()[-1]))
+
+
+def grpc_health(served: Served) -> tuple[bool, bool, str]:
+    """Whether the server and the model are ready, and the model's state in the index."""
+    with triton.InferenceServerClient(served.grpc) as client:
+        (listed,) = client.get_model_repository_index().models
+        return client.is_server_ready(), client.is_model_ready("hazard"), listed.state
 
 
 def is_gone(process: int) -> bool:
@@ -288,8 +296,10 @@ def test_a_model_without_workers_is_not_ready_until_they_are_back(
         listed = served.ask("POST", "/v2/repository/index", {}).json()[0]
         assert listed["state"] == "UNAVAILABLE"
         assert "not here" in listed["reason"]
+        assert grpc_health(served) == (False, False, "UNAVAILABLE")
         (tmp_path / "broken").unlink()
         poll(lambda: served.ask("GET", READY).status == 200, "the model is ready again")
+        assert grpc_health(served) == (True, True, "READY")
         assert asked(served, 1.0).status == 200
 
 

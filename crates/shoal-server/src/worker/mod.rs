@@ -8,6 +8,8 @@
 mod connection;
 pub(crate) mod executor;
 pub(crate) mod frames;
+#[cfg(test)]
+mod fuzz;
 mod pool;
 mod process;
 #[cfg(test)]

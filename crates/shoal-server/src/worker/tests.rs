@@ -1,26 +1,26 @@
-//! The golden frames, damaged ones, and when workers start again.
+//! The golden frames, programs that are no workers, and when workers start again.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use proptest::collection::vec;
-use proptest::prelude::*;
 use serde::Deserialize;
 
+use super::connection::Broken;
 use super::frames::{BODY_LIMIT_BYTES, HEADER_BYTES, Kind, columns, header, read_answer, read_columns, read_failure, read_header};
-use super::pool::{Plan, wait_before_start};
+use super::pool::{Plan, Pool, wait_before_start};
 use super::process::Launch;
 use crate::description::Column;
 use crate::fault::Code;
-use crate::fuzz::run;
 use crate::values::{Payload, Table};
 
 #[derive(Deserialize)]
-struct Vector {
+pub(super) struct Vector {
     name: String,
     kind: u8,
     #[serde(default)]
-    columns: Vec<Column>,
+    pub(super) columns: Vec<Column>,
     rows: Option<usize>,
     expect: Option<Vec<Expected>>,
     #[serde(default)]
@@ -39,11 +39,11 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../protocol/vectors/worker")
 }
 
-fn vectors() -> Vec<Vector> {
+pub(super) fn vectors() -> Vec<Vector> {
     serde_json::from_str(&std::fs::read_to_string(folder().join("vectors.json")).unwrap()).unwrap()
 }
 
-fn frame(vector: &Vector) -> Vec<u8> {
+pub(super) fn frame(vector: &Vector) -> Vec<u8> {
     std::fs::read(folder().join("frames").join(format!("{}.bin", vector.name))).unwrap()
 }
 
@@ -102,7 +102,7 @@ fn golden_frames_that_are_bad_are_refused() {
 }
 
 /// The body of a frame whose header may announce more than there is.
-fn split_any(frame: &[u8]) -> Result<&[u8], String> {
+pub(super) fn split_any(frame: &[u8]) -> Result<&[u8], String> {
     let (head, body) = frame.split_first_chunk::<HEADER_BYTES>().unwrap();
     read_header(head).map(|_| body)
 }
@@ -130,38 +130,6 @@ fn a_model_that_fails_cannot_name_another_code_than_its_own() {
 }
 
 #[test]
-fn random_bytes_panic_no_reader_of_frames() {
-    let declared: Vec<_> = vectors().into_iter().map(|vector| vector.columns).collect();
-    run(&(vec(any::<u8>(), 0..256), prop::sample::select(declared), 0..6_u8), |(body, declared, kind)| {
-        let mut head = header(Kind::Answer, body.len());
-        head[4] = kind;
-        if let Ok((kind, _)) = read_header(&head) {
-            drop(read_answer(kind, &body, &declared));
-        }
-    });
-}
-
-#[test]
-fn damaged_frames_panic_no_reader_and_take_no_more_memory_than_they_have() {
-    let seeds: Vec<_> = vectors().into_iter().map(|vector| (frame(&vector), vector.columns)).collect();
-    let change = (any::<prop::sample::Index>(), 0..4_usize, vec(any::<u8>(), 0..9));
-    run(&(prop::sample::select(seeds), vec(change, 1..4)), |((mut frame, declared), changes)| {
-        for (place, gone, come) in changes {
-            let start = place.index(frame.len() + 1);
-            let end = (start + gone).min(frame.len());
-            frame.splice(start..end, come);
-        }
-        if frame.len() >= HEADER_BYTES
-            && let Ok(body) = split_any(&frame)
-            && let Ok(table) = read_columns(body, &declared)
-        {
-            // Offsets are gone, and flags for booleans are as wide as they were.
-            assert!(table.size_bytes() <= 2 * body.len());
-        }
-    });
-}
-
-#[test]
 fn a_frame_cannot_announce_more_than_the_limit() {
     let (kind, length) = read_header(&header(Kind::Batch, BODY_LIMIT_BYTES)).unwrap();
     assert_eq!((kind, length), (Kind::Batch, BODY_LIMIT_BYTES));
@@ -182,4 +150,59 @@ fn the_first_restart_comes_at_once_and_the_waits_double_up_to_their_limit() {
     };
     let waits: Vec<_> = [0, 1, 2, 3, 4, 5, u32::MAX].map(|in_vain| wait_before_start(&plan, in_vain).as_millis()).to_vec();
     assert_eq!(waits, [0, 0, 50, 100, 200, 300, 300]);
+}
+
+/// A frame of READY, as `printf` takes it.
+const READY: &str = r"SHW\001\002\000\000\000\000\000\000\000\000\000\000\000";
+
+/// Workers that a shell plays.
+fn played(script: &str) -> Plan {
+    Plan {
+        launch: Launch { command: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(), directory: String::new() },
+        setup: b"{}".to_vec(),
+        model: "m".into(),
+        workers: 1,
+        call_limit: Duration::from_millis(100),
+        start_limit: Duration::from_secs(20),
+        restart_wait: Duration::from_millis(1),
+        restart_wait_limit: Duration::from_millis(1),
+    }
+}
+
+fn refusal(script: &str) -> String {
+    let fault = Pool::start(played(script)).err().unwrap();
+    assert_eq!(fault.code, Code::ModelUnavailable);
+    fault.message
+}
+
+#[test]
+fn a_program_that_is_no_worker_is_refused_by_what_it_does() {
+    assert!(refusal("printf 'this is no frame' >&0; exec cat").contains("does not speak the protocol: a frame begins with"));
+    assert!(refusal("exit 5").contains("ended with exit code 5 while it opened the model"));
+    assert!(refusal("kill -9 $$").contains("was killed by signal 9 (SIGKILL)"));
+    let mut absent = played("");
+    absent.launch.command = vec!["/nowhere/at/all".into()];
+    assert!(Pool::start(absent).err().unwrap().message.contains("/nowhere/at/all"));
+}
+
+/// What an exchange with a worker comes to that is ready, reads a byte, and then runs `script`.
+fn exchanged(script: &str) -> Broken {
+    let setup_bytes = HEADER_BYTES + b"{}".len();
+    let pool =
+        Pool::start(played(&format!("head -c {setup_bytes} >/dev/null; printf '{READY}' >&0; head -c 1 >/dev/null; {script}"))).unwrap();
+    let mut connection = pool.shared.borrow().unwrap();
+    let process = Arc::clone(&connection.process);
+    let broken = connection.exchange(&[Cow::Borrowed(&[0; 64])]).err().unwrap();
+    drop((connection, pool));
+    assert!(!process.is_alive());
+    broken
+}
+
+#[test]
+fn a_worker_that_answers_nothing_nonsense_or_not_in_time_is_told_apart() {
+    assert!(matches!(exchanged("exit 0"), Broken::Ended));
+    assert!(matches!(exchanged("printf 'this is no frame' >&0; exec sleep 60"), Broken::Garbled(_)));
+    assert!(matches!(exchanged(&format!("printf '{READY}{READY}' >&0; exec sleep 60")), Broken::Garbled(_)));
+    assert!(matches!(exchanged("exec sleep 60"), Broken::TooLate));
+    assert!(matches!(exchanged("printf SHW >&0; exec sleep 60"), Broken::TooLate));
 }
