@@ -33,7 +33,7 @@ class _Stopped(Exception):  # noqa: N818 - not an error: a request to end
     """SIGTERM or SIGINT arrived."""
 
 
-def serve(  # noqa: PLR0917 - one parameter per option
+def serve(
     packages: Annotated[
         list[Path], typer.Argument(metavar="PACKAGE", help="Directories of packages.")
     ],

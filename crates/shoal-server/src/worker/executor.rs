@@ -74,6 +74,7 @@ fn plan(text: &str, description: &Description, launch: Launch, options: &Options
         start_limit: Duration::from_millis(options.worker_start_timeout_ms),
         restart_wait: Duration::from_millis(options.worker_restart_wait_ms),
         restart_wait_limit: Duration::from_millis(options.worker_restart_wait_limit_ms),
+        memory_limit_bytes: options.worker_memory_limit_bytes,
     })
 }
 

@@ -42,6 +42,8 @@ pub(crate) struct Plan {
     pub(crate) restart_wait: Duration,
     /// The longest such wait.
     pub(crate) restart_wait_limit: Duration,
+    /// What each may allocate, for messages: workers hold themselves to it.
+    pub(crate) memory_limit_bytes: Option<u64>,
 }
 
 /// How long to wait before a start, after so many lives in a row that answered nothing: the first
@@ -267,6 +269,9 @@ impl Shared {
 
     fn not_opened(&self, process: &Process, broken: &Broken) -> Fault {
         let model = &self.plan.model;
+        let limit =
+            self.plan.memory_limit_bytes.map(|limit| format!("; worker_memory_limit_bytes is {limit}, is it enough to open the model?"));
+        let ended_hint = format!("the error output of the server has what it wrote{}", limit.unwrap_or_default());
         let (message, hint) = match broken {
             Broken::TooLate => (
                 format!("the worker of model {model:?} had not opened it after {} ms", self.plan.start_limit.as_millis()),
@@ -275,10 +280,9 @@ impl Shared {
             Broken::Garbled(why) => {
                 (format!("the worker of model {model:?} does not speak the protocol: {why}"), "is it the worker of this version?")
             }
-            Broken::Ended | Broken::NotSent => (
-                format!("the worker of model {model:?} {} while it opened the model", process.end()),
-                "the error output of the server has what it wrote",
-            ),
+            Broken::Ended | Broken::NotSent => {
+                (format!("the worker of model {model:?} {} while it opened the model", process.end()), &*ended_hint)
+            }
         };
         Fault::new(Code::ModelUnavailable, message).hint(hint)
     }

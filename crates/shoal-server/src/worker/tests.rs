@@ -147,6 +147,7 @@ fn the_first_restart_comes_at_once_and_the_waits_double_up_to_their_limit() {
         start_limit: Duration::ZERO,
         restart_wait: Duration::from_millis(50),
         restart_wait_limit: Duration::from_millis(300),
+        memory_limit_bytes: None,
     };
     let waits: Vec<_> = [0, 1, 2, 3, 4, 5, u32::MAX].map(|in_vain| wait_before_start(&plan, in_vain).as_millis()).to_vec();
     assert_eq!(waits, [0, 0, 50, 100, 200, 300, 300]);
@@ -166,6 +167,7 @@ fn played(script: &str) -> Plan {
         start_limit: Duration::from_secs(20),
         restart_wait: Duration::from_millis(1),
         restart_wait_limit: Duration::from_millis(1),
+        memory_limit_bytes: None,
     }
 }
 
