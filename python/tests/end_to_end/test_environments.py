@@ -19,7 +19,6 @@ from shoal.errors import RequirementError
 from tests.end_to_end.driver import ask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 NAME = "shoalgreeting"
@@ -50,9 +49,8 @@ def write_wheel(directory: Path, word: str) -> Path:
 
 
 @pytest.fixture
-def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: Callable[[str], str]) -> Path:
-    """Where uv finds the wheel; its caches and ours are empty."""
-    program("uv")
+def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where uv, which also runs these tests, finds the wheel; its caches and ours are empty."""
     directory = tmp_path / "wheels"
     write_wheel(directory, "hello")
     monkeypatch.setenv("UV_OFFLINE", "1")
