@@ -16,7 +16,6 @@ from tests.end_to_end.driver import DEADLINE_S, SHOAL
 from tests.end_to_end.models import STORIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from tests.end_to_end.models import Sealed
@@ -129,10 +128,8 @@ def test_build_takes_what_a_python_model_says_of_itself(example_file: Path, tmp_
 def test_build_with_a_lock_that_cannot_be_made_seals_nothing(
     example_file: Path,
     tmp_path: Path,
-    program: Callable[[str], str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    program("uv")
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
     output = tmp_path / "sealed"
