@@ -1,7 +1,6 @@
 """The Rust core. Columns cross the border as `(name, dtype, shape, data, missing)`."""
 
-from collections.abc import Callable
-
+from shoal.runtime import Launch
 from shoal.values import WireColumn
 
 __version__: str
@@ -18,7 +17,7 @@ def inspect_onnx(model: bytes | str, library: str) -> str: ...
 class Server:
     def __init__(
         self,
-        models: list[tuple[str, bytes | str | Callable[[list[WireColumn]], list[WireColumn]]]],
+        models: list[tuple[str, bytes | str | Launch]],
         *,
         options: str,
         library: str,

@@ -15,7 +15,7 @@ use shoal_batch::{Client, Limits, Measured, Moment, Policy, RequestId};
 use tokio::sync::Notify;
 
 use crate::description::Description;
-use crate::executor::Executor;
+use crate::executor::{Executor, Health};
 use crate::fault::{Code, Fault, Outcome};
 use crate::flight::{Answer, Flight, Hold, run};
 use crate::json::predict::Form;
@@ -51,6 +51,7 @@ pub struct Served {
     queue: Mutex<Queue>,
     form: Form,
     metrics: ModelMetrics,
+    health: Option<Arc<dyn Health>>,
     epoch: Instant,
     has_variable_shapes: bool,
 }
@@ -76,6 +77,7 @@ impl Served {
             has_variable_shapes,
             form: Form::new(&description),
             metrics,
+            health: executors.first().and_then(|executor| executor.health()),
             epoch: Instant::now(),
             description,
         }
@@ -174,9 +176,20 @@ impl Served {
         self.lock().is_idle()
     }
 
-    /// Brings the gauges of the queue up to date.
+    /// Brings the gauges of the queue and of the workers up to date.
     pub(crate) fn gauge(&self) {
         self.metrics.waiting(self.lock().waiting());
+        if let Some(health) = &self.health {
+            self.metrics.workers(health.alive(), health.restarts());
+        }
+    }
+
+    /// Whether the model can answer.
+    ///
+    /// # Errors
+    /// `ModelUnavailable` with the reason.
+    pub(crate) fn ready(&self) -> Outcome<()> {
+        self.health.as_ref().map_or(Ok(()), |health| health.ready())
     }
 
     async fn run_inline(self: Arc<Self>, notify: &Notify, mut executor: Box<dyn Executor>) {

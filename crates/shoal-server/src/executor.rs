@@ -1,8 +1,10 @@
 //! What runs a micro-batch.
 //!
-//! One trait, so that the queue does not know what is behind it: an ONNX session ([`crate::onnx`]) or, in
-//! the Python binding, a callable. [`check_answer`] holds every executor to the contract of a model:
+//! One trait, so that the queue does not know what is behind it: an ONNX session ([`crate::onnx`]) or
+//! processes of their own ([`crate::worker`]). [`check_answer`] holds every executor to the contract of a model:
 //! as many records out as in, in the columns of the signature.
+
+use std::sync::Arc;
 
 use crate::description::Description;
 use crate::fault::{Code, Fault, Outcome};
@@ -15,6 +17,26 @@ pub trait Executor: Send {
     /// # Errors
     /// `ModelFailed` when the model raises; the whole micro-batch fails then.
     fn run(&mut self, inputs: &Table) -> Outcome<Table>;
+
+    /// The processes behind the model, where there are any.
+    fn health(&self) -> Option<Arc<dyn Health>> {
+        None
+    }
+}
+
+/// How the processes behind a model are.
+pub trait Health: Send + Sync {
+    /// How many have opened the model and live.
+    fn alive(&self) -> usize;
+
+    /// How many were started in the place of another one.
+    fn restarts(&self) -> u64;
+
+    /// Whether the model can answer.
+    ///
+    /// # Errors
+    /// `ModelUnavailable` with the reason.
+    fn ready(&self) -> Outcome<()>;
 }
 
 /// Holds an answer to the contract: every column of the signature, `rows` records, the declared shapes.

@@ -51,17 +51,25 @@ pub enum Code {
     DeadlineExceeded,
     /// The model raised or answered wrongly.
     ModelFailed,
+    /// No worker of the model can be started.
+    ModelUnavailable,
+    /// The worker process ended while it answered.
+    WorkerLost,
+    /// The worker process did not answer in time.
+    WorkerTimeout,
     /// The package is damaged.
     CorruptPackage,
     /// The model cannot be run.
     UnsupportedModel,
+    /// Something that the package requires is not installed.
+    UnmetRequirement,
     /// A defect of the server.
     Internal,
 }
 
 impl Code {
     /// Every code, in the order of the catalogue.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 28] = [
         Self::MalformedJson,
         Self::InvalidRequest,
         Self::WrongDtype,
@@ -83,8 +91,12 @@ impl Code {
         Self::ShuttingDown,
         Self::DeadlineExceeded,
         Self::ModelFailed,
+        Self::ModelUnavailable,
+        Self::WorkerLost,
+        Self::WorkerTimeout,
         Self::CorruptPackage,
         Self::UnsupportedModel,
+        Self::UnmetRequirement,
         Self::Internal,
     ];
 
@@ -112,8 +124,12 @@ impl Code {
             Self::ShuttingDown => ("shutting_down", 503, "UNAVAILABLE"),
             Self::DeadlineExceeded => ("deadline_exceeded", 504, "DEADLINE_EXCEEDED"),
             Self::ModelFailed => ("model_failed", 500, "INTERNAL"),
+            Self::ModelUnavailable => ("model_unavailable", 503, "UNAVAILABLE"),
+            Self::WorkerLost => ("worker_lost", 500, "INTERNAL"),
+            Self::WorkerTimeout => ("worker_timeout", 504, "DEADLINE_EXCEEDED"),
             Self::CorruptPackage => ("corrupt_package", 422, "DATA_LOSS"),
             Self::UnsupportedModel => ("unsupported_model", 422, "FAILED_PRECONDITION"),
+            Self::UnmetRequirement => ("unmet_requirement", 422, "FAILED_PRECONDITION"),
             Self::Internal => ("internal", 500, "INTERNAL"),
         }
     }
@@ -134,6 +150,12 @@ impl Code {
     #[must_use]
     pub const fn grpc(self) -> &'static str {
         self.entry().2
+    }
+
+    /// Whether a worker process was lost: nothing is said about the records that it held.
+    #[must_use]
+    pub const fn is_loss(self) -> bool {
+        matches!(self, Self::WorkerLost | Self::WorkerTimeout)
     }
 
     /// The code of that name.

@@ -3,6 +3,8 @@
 //! A flight holds the rows of its members, runs them in one call, and keeps one answer for each member.
 //! When a call fails and the model is pure, the members are bisected and run again, so that one bad record
 //! fails its own request alone: at most `2 * k * log2(n)` further calls for `k` bad requests among `n`.
+//! A call that lost its worker process is first run once more as a whole: the process may have been killed for
+//! reasons of its own. Only then is it bisected, and [`losses_allowed`] bounds the processes that this costs.
 //! A model that is not pure is never called twice with a record: all members get the error.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -67,14 +69,54 @@ impl Hold {
 pub(crate) fn run(executor: &mut dyn Executor, members: &[Member], hold: &mut Hold, pure: bool) -> Vec<Outcome<Answer>> {
     match call(executor, members, hold) {
         Ok(table) => share(&Arc::new(table), members),
-        Err(_) if pure && members.len() > 1 => {
-            let (left, right) = members.split_at(members.len() / 2);
-            let mut outcomes = run(executor, left, hold, pure);
-            outcomes.extend(run(executor, right, hold, pure));
-            outcomes
+        Err(fault) if !pure => fail(&fault, members),
+        Err(fault) => {
+            let mut losses_left = losses_allowed(members.len());
+            let again = if fault.code.is_loss() { run_again } else { run_halves };
+            again(&mut Rerun { executor, hold, losses_left: &mut losses_left }, members, &fault)
         }
-        Err(fault) => members.iter().map(|_| Err(fault.clone())).collect(),
     }
+}
+
+/// Workers that one micro-batch may cost: two for the whole, one for each halving, and as many again, so that
+/// two records that kill are found; a micro-batch full of them must not keep a model from its other callers.
+fn losses_allowed(members: usize) -> u32 {
+    2 + 2 * members.next_power_of_two().trailing_zeros()
+}
+
+/// What running again needs.
+struct Rerun<'r> {
+    executor: &'r mut dyn Executor,
+    hold: &'r mut Hold,
+    losses_left: &'r mut u32,
+}
+
+/// Runs the members in one more call, because `fault` says nothing about them or they are a half.
+fn run_again(rerun: &mut Rerun<'_>, members: &[Member], fault: &Fault) -> Vec<Outcome<Answer>> {
+    if *rerun.losses_left == 0 {
+        return fail(fault, members);
+    }
+    match call(rerun.executor, members, rerun.hold) {
+        Ok(table) => share(&Arc::new(table), members),
+        Err(fault) => {
+            *rerun.losses_left -= u32::from(fault.code.is_loss());
+            run_halves(rerun, members, &fault)
+        }
+    }
+}
+
+fn run_halves(rerun: &mut Rerun<'_>, members: &[Member], fault: &Fault) -> Vec<Outcome<Answer>> {
+    if members.len() < 2 || fault.code == Code::ModelUnavailable {
+        return fail(fault, members);
+    }
+    let (left, right) = members.split_at(members.len() / 2);
+    let mut outcomes = run_again(rerun, left, fault);
+    outcomes.extend(run_again(rerun, right, fault));
+    outcomes
+}
+
+fn fail(fault: &Fault, members: &[Member]) -> Vec<Outcome<Answer>> {
+    members.iter().map(|_| Err(fault.clone())).collect()
 }
 
 fn call(executor: &mut dyn Executor, members: &[Member], hold: &mut Hold) -> Outcome<Table> {
@@ -164,6 +206,60 @@ mod tests {
         assert_eq!(failed, [13]);
         assert!((0..32).filter(|index| *index != 13).all(|index| answer(&outcomes[index]) == [2 * i64::try_from(index).unwrap()]));
         assert!(executor.calls <= 11, "{} calls", executor.calls);
+    }
+
+    /// Loses its worker at the first `accidents` calls, and at every call with a negative number.
+    struct Dies {
+        calls: usize,
+        accidents: usize,
+    }
+
+    impl Executor for Dies {
+        fn run(&mut self, inputs: &Table) -> Outcome<Table> {
+            self.calls += 1;
+            if self.calls <= self.accidents || numbers(inputs).iter().any(|number| *number < 0) {
+                return Err(Fault::new(Code::WorkerLost, "the worker ended"));
+            }
+            Ok(inputs.clone())
+        }
+    }
+
+    fn one_each(numbers: &[i64]) -> Vec<Member> {
+        members(&numbers.iter().map(std::slice::from_ref).collect::<Vec<_>>())
+    }
+
+    fn failed(outcomes: &[Outcome<Answer>]) -> Vec<usize> {
+        (0..outcomes.len()).filter(|index| outcomes[*index].is_err()).collect()
+    }
+
+    #[test]
+    fn a_batch_that_lost_its_worker_is_run_once_more_whole() {
+        let mut executor = Dies { calls: 0, accidents: 1 };
+        let outcomes = run(&mut executor, &one_each(&[1, 2, 3]), &mut Hold::new(vec![Dtype::Int64]), true);
+        assert_eq!((executor.calls, failed(&outcomes)), (2, vec![]));
+    }
+
+    #[test]
+    fn a_record_that_kills_workers_is_found_and_fails_alone() {
+        let mut requests: Vec<i64> = (0..32).collect();
+        requests[21] = -1;
+        let mut executor = Dies { calls: 0, accidents: 0 };
+        let outcomes = run(&mut executor, &one_each(&requests), &mut Hold::new(vec![Dtype::Int64]), true);
+        assert_eq!((executor.calls, failed(&outcomes)), (12, vec![21]));
+    }
+
+    #[test]
+    fn a_batch_full_of_records_that_kill_costs_a_bounded_number_of_workers() {
+        let mut executor = Dies { calls: 0, accidents: 0 };
+        let outcomes = run(&mut executor, &one_each(&[-1; 64]), &mut Hold::new(vec![Dtype::Int64]), true);
+        assert_eq!((executor.calls, failed(&outcomes).len()), (15, 64));
+    }
+
+    #[test]
+    fn a_model_that_is_not_pure_is_not_called_again_when_its_worker_is_lost() {
+        let mut executor = Dies { calls: 0, accidents: 1 };
+        let outcomes = run(&mut executor, &one_each(&[1, 2]), &mut Hold::new(vec![Dtype::Int64]), false);
+        assert_eq!((executor.calls, failed(&outcomes)), (1, vec![0, 1]));
     }
 
     #[test]

@@ -30,7 +30,7 @@ fn cases() -> u32 {
 }
 
 /// Runs `body` over the cases of a strategy, from a fixed seed.
-fn run<S: Strategy>(strategy: &S, body: impl Fn(S::Value)) {
+pub(crate) fn run<S: Strategy>(strategy: &S, body: impl Fn(S::Value)) {
     let config = Config { cases: cases(), failure_persistence: None, ..Config::default() };
     let mut runner =
         TestRunner::new_with_rng(config, proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha));

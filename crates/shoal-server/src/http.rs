@@ -162,7 +162,7 @@ async fn answer_infer(served: &Served, body: &[u8], (header_length, client): (Op
 pub(crate) fn count(catalog: &Catalog, served: &Served, took: Duration, fault: Option<&Fault>) {
     let Some(Fault { code, .. }) = fault else { return served.metrics().answered(took) };
     served.metrics().failed(code.name(), took);
-    if !matches!(code, Code::ModelFailed | Code::DeadlineExceeded | Code::Internal) {
+    if !code.is_loss() && !matches!(code, Code::ModelFailed | Code::DeadlineExceeded | Code::Internal) {
         catalog.metrics.reject(code.name());
     }
 }

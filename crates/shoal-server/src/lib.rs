@@ -2,7 +2,7 @@
 //!
 //! Follow one request: [`server`] accepts its connection, `http` or `grpc` reads it, `json` or `binary` decodes
 //! it, [`intake`] holds it to the signature, [`engine`] puts it into the [`queue`] of its model, where it
-//! travels in a [`flight`] through an [`executor`] such as [`onnx`]; the answer goes the same way back.
+//! travels in a [`flight`] through an [`executor`], which is [`onnx`] or a [`worker`] process; the answer goes the same way back.
 
 mod answer;
 mod binary;
@@ -28,3 +28,4 @@ pub mod server;
 pub mod values;
 #[cfg(test)]
 mod vectors;
+pub mod worker;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -60,6 +60,8 @@ pub(crate) struct Metrics {
     batch_rows: Histograms,
     queue_rows: Family<OfModel, Gauge<i64, AtomicI64>>,
     queue_bytes: Family<OfModel, Gauge<i64, AtomicI64>>,
+    workers: Family<OfModel, Gauge<i64, AtomicI64>>,
+    worker_restarts: Family<OfModel, Counter>,
 }
 
 /// From a quick row on a CPU to a slow model: 1, 2, 5 in each decade.
@@ -85,6 +87,8 @@ impl Metrics {
             batch_rows: Family::new_with_constructor(rows),
             queue_rows: Family::default(),
             queue_bytes: Family::default(),
+            workers: Family::default(),
+            worker_restarts: Family::default(),
         };
         metrics.register();
         metrics
@@ -100,6 +104,8 @@ impl Metrics {
         registry.register("batch_rows", "Rows in a micro-batch", self.batch_rows.clone());
         registry.register("queue_rows", "Rows that wait", self.queue_rows.clone());
         registry.register("queue_bytes", "Bytes that wait", self.queue_bytes.clone());
+        registry.register("workers", "Worker processes that have opened the model and live", self.workers.clone());
+        registry.register("worker_restarts", "Worker processes started in the place of another", self.worker_restarts.clone());
     }
 
     /// The handles of one model.
@@ -114,6 +120,7 @@ impl Metrics {
             queue_rows: self.queue_rows.get_or_create_owned(&labels),
             queue_bytes: self.queue_bytes.get_or_create_owned(&labels),
             requests: self.requests.clone(),
+            worker_families: (self.workers.clone(), self.worker_restarts.clone()),
             history: Mutex::default(),
             labels,
         }
@@ -151,6 +158,7 @@ pub(crate) struct ModelMetrics {
     queue_rows: Gauge<i64, AtomicI64>,
     queue_bytes: Gauge<i64, AtomicI64>,
     requests: Family<OfOutcome, Counter>,
+    worker_families: (Family<OfModel, Gauge<i64, AtomicI64>>, Family<OfModel, Counter>),
     history: Mutex<History>,
     labels: OfModel,
 }
@@ -181,6 +189,13 @@ impl ModelMetrics {
     pub(crate) fn waiting(&self, (rows, bytes): (usize, usize)) {
         self.queue_rows.set(i64::try_from(rows).unwrap_or(i64::MAX));
         self.queue_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Sets how the worker processes are; a model without any has no such series.
+    pub(crate) fn workers(&self, alive: usize, restarts: u64) {
+        let (workers, worker_restarts) = &self.worker_families;
+        workers.get_or_create(&self.labels).set(i64::try_from(alive).unwrap_or(i64::MAX));
+        worker_restarts.get_or_create(&self.labels).inner().store(restarts, Ordering::Relaxed);
     }
 
     /// What `/v2/models/M/batching` shows.

@@ -7,6 +7,11 @@ use serde::Deserialize;
 
 use crate::fault::{Code, Fault, Outcome};
 
+/// Workers of one model, at most.
+const WORKERS_LIMIT: usize = 1024;
+/// A day: no time here is longer.
+const TIME_LIMIT_MS: u64 = 86_400_000;
+
 /// The choices of one server.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
@@ -21,6 +26,31 @@ pub struct Options {
     pub max_wait_ms: Option<f64>,
     /// Instead of what packages say: from arrival to answer; micro-batches stay small enough for it.
     pub latency_target_ms: Option<f64>,
+    /// Processes that run each python package.
+    pub workers: usize,
+    /// Memory that one of them may allocate; nothing said is no limit.
+    pub worker_memory_limit_bytes: Option<u64>,
+    /// One micro-batch in a worker, at most; a worker that takes longer is killed.
+    pub worker_timeout_ms: u64,
+    /// Opening the model in a worker, at most.
+    pub worker_start_timeout_ms: u64,
+    /// The wait before a worker is started once more after two lives in which it answered nothing; it doubles
+    /// from there. The first restart comes at once.
+    pub worker_restart_wait_ms: u64,
+    /// The longest such wait.
+    pub worker_restart_wait_limit_ms: u64,
+    /// What workers may import.
+    pub worker_environment: WorkerEnvironment,
+}
+
+/// What the workers of a python package may import. Whoever starts the server prepares it.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerEnvironment {
+    /// What the server's own interpreter has.
+    Current,
+    /// What the package's hashed lock lists.
+    Locked,
 }
 
 impl Default for Options {
@@ -32,6 +62,14 @@ impl Default for Options {
             body_limit_bytes: 64 << 20,
             max_wait_ms: None,
             latency_target_ms: None,
+            // Each holds the model in memory once more, so more are the operator's choice.
+            workers: 1,
+            worker_memory_limit_bytes: None,
+            worker_timeout_ms: 60_000,
+            worker_start_timeout_ms: 120_000,
+            worker_restart_wait_ms: 50,
+            worker_restart_wait_limit_ms: 10_000,
+            worker_environment: WorkerEnvironment::Current,
         }
     }
 }
@@ -40,9 +78,28 @@ impl Options {
     /// Reads the choices.
     ///
     /// # Errors
-    /// `InvalidRequest` when the text is not JSON, or names an option that does not exist.
+    /// `InvalidRequest` when the text is not JSON, names an option that does not exist, or a number makes no sense.
     pub fn from_json(text: &str) -> Outcome<Self> {
-        serde_json::from_str(text).map_err(|error| Fault::new(Code::InvalidRequest, format!("these are no options of a server: {error}")))
+        let wrong = |why: &dyn std::fmt::Display| Fault::new(Code::InvalidRequest, format!("these are no options of a server: {why}"));
+        let options: Self = serde_json::from_str(text).map_err(|error| wrong(&error))?;
+        if !(1..=WORKERS_LIMIT).contains(&options.workers) {
+            return Err(wrong(&format!("workers is {}, expected 1 to {WORKERS_LIMIT}", options.workers)));
+        }
+        for (name, value_ms) in options.times_ms() {
+            if !(1..=TIME_LIMIT_MS).contains(&value_ms) {
+                return Err(wrong(&format!("{name} is {value_ms}, expected 1 to {TIME_LIMIT_MS}")));
+            }
+        }
+        Ok(options)
+    }
+
+    const fn times_ms(&self) -> [(&'static str, u64); 4] {
+        [
+            ("worker_timeout_ms", self.worker_timeout_ms),
+            ("worker_start_timeout_ms", self.worker_start_timeout_ms),
+            ("worker_restart_wait_ms", self.worker_restart_wait_ms),
+            ("worker_restart_wait_limit_ms", self.worker_restart_wait_limit_ms),
+        ]
     }
 }
 
@@ -54,6 +111,8 @@ mod tests {
     fn what_is_not_said_is_the_default_and_an_unknown_option_is_refused() {
         let some = Options::from_json(r#"{"body_limit_bytes":5}"#).unwrap();
         assert_eq!(some, Options { body_limit_bytes: 5, ..Options::default() });
-        assert_eq!(Options::from_json(r#"{"bodies":5}"#).unwrap_err().code, Code::InvalidRequest);
+        for wrong in [r#"{"bodies":5}"#, r#"{"workers":0}"#, r#"{"worker_timeout_ms":0}"#, r#"{"worker_environment":"any"}"#] {
+            assert_eq!(Options::from_json(wrong).unwrap_err().code, Code::InvalidRequest, "{wrong}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
-use crate::description::{Column, Description};
+use crate::description::Column;
 use crate::engine::Served;
 use crate::fault::{Code, Fault, Outcome};
 use crate::http::{Reply, json};
@@ -15,6 +15,10 @@ use crate::metrics::History;
 
 /// What the server can do beyond the protocol's core.
 pub(crate) const EXTENSIONS: [&str; 1] = ["binary_tensor_data"];
+
+/// The state of a model that answers.
+pub(crate) const READY: &str = "READY";
+const UNAVAILABLE: &str = "UNAVAILABLE";
 
 const OPEN_METRICS: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
@@ -30,7 +34,7 @@ pub(crate) fn find<'a>(catalog: &'a Catalog, parts: &[&str]) -> Outcome<Page<'a>
     Ok(match parts {
         ["v2"] => Box::new(|| page(&server_metadata())),
         ["v2", "health", "live"] => Box::new(|| page(&Live { live: true })),
-        ["v2", "health", "ready"] => Box::new(|| ready(catalog).and_then(|()| page(&Ready { name: None, ready: true }))),
+        ["v2", "health", "ready"] => Box::new(|| all_ready(catalog).and_then(|()| page(&Ready { name: None, ready: true }))),
         ["v2", "models"] => Box::new(|| page(&Models { models: catalog.names().collect() })),
         ["v2", "models", name] => model_page(catalog, model(name, None)?),
         ["v2", "models", name, "versions", version] => model_page(catalog, model(name, Some(version))?),
@@ -130,8 +134,15 @@ fn ready(catalog: &Catalog) -> Outcome<()> {
     if catalog.is_ready() { Ok(()) } else { Err(Fault::new(Code::ShuttingDown, "the server is shutting down")) }
 }
 
+/// Whether the server and every model can answer.
+pub(crate) fn all_ready(catalog: &Catalog) -> Outcome<()> {
+    ready(catalog)?;
+    catalog.all().try_for_each(|served| served.ready())
+}
+
 fn model_ready<'a>(catalog: &'a Catalog, served: &'a Served) -> Page<'a> {
-    Box::new(move || ready(catalog).and_then(|()| page(&Ready { name: Some(&served.description().name), ready: true })))
+    let answer = move || page(&Ready { name: Some(&served.description().name), ready: true });
+    Box::new(move || ready(catalog).and_then(|()| served.ready()).and_then(|()| answer()))
 }
 
 #[derive(Serialize)]
@@ -175,20 +186,29 @@ struct Indexed<'a> {
     name: &'a str,
     version: &'a str,
     state: &'static str,
-    reason: &'static str,
+    reason: String,
 }
 
 /// The repository index: every model in every version.
 pub(crate) fn index(catalog: &Catalog, body: &[u8]) -> Outcome<Reply> {
     let request: IndexRequest = if body.is_empty() { IndexRequest::default() } else { parse(body)? };
-    let state = if catalog.is_ready() { "READY" } else { "UNAVAILABLE" };
-    let listed = catalog.all().filter(|_| !request.ready || catalog.is_ready());
-    let entries: Vec<Indexed<'_>> = listed.map(|served| indexed(served.description(), state)).collect();
-    page(&entries)
+    let entries = catalog.all().map(|served| indexed(catalog, served));
+    page(&entries.filter(|entry| !request.ready || entry.state == READY).collect::<Vec<_>>())
 }
 
-fn indexed<'a>(description: &'a Description, state: &'static str) -> Indexed<'a> {
-    Indexed { name: &description.name, version: &description.version, state, reason: "" }
+fn indexed<'a>(catalog: &Catalog, served: &'a Served) -> Indexed<'a> {
+    let description = served.description();
+    let (state, reason) = state(catalog, served);
+    Indexed { name: &description.name, version: &description.version, state, reason }
+}
+
+/// The state of a model in the repository index, and the reason where it is not ready.
+pub(crate) fn state(catalog: &Catalog, served: &Served) -> (&'static str, String) {
+    match (catalog.is_ready(), served.ready()) {
+        (true, Ok(())) => (READY, String::new()),
+        (true, Err(fault)) => (UNAVAILABLE, fault.message),
+        (false, _) => (UNAVAILABLE, String::new()),
+    }
 }
 
 fn parse(body: &[u8]) -> Outcome<IndexRequest> {

@@ -33,6 +33,12 @@ def build(
     weak_proof: Annotated[
         bool, typer.Option("--weak-proof", help="Accept a proof on fewer than 200 rows.")
     ] = False,
+    not_pure: Annotated[
+        bool, typer.Option("--not-pure", help="A record must not be run twice (Python models).")
+    ] = False,
+    lock: Annotated[
+        bool, typer.Option("--lock", help="Lock requirements with hashes (Python models).")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Seal an ONNX file, or a Python function or class, as a package."""
@@ -41,7 +47,13 @@ def build(
 
         rows = None if example is None else _rows(example)
         sealed = package.build(
-            model, name=name, version=version, output=output, example=rows, weak_proof=weak_proof
+            model,
+            name=name,
+            version=version,
+            output=output,
+            example=rows,
+            weak_proof=weak_proof,
+            settings=package.Settings(pure=not not_pure, lock=lock),
         )
         _show({"package": str(output), "digest": sealed.digest}, as_json=as_json)
 

@@ -10,6 +10,7 @@ import json
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,13 @@ from shoal.cli._failure import reported
 
 if TYPE_CHECKING:
     from types import FrameType
+
+
+class WorkerEnvironment(StrEnum):
+    """What workers may import."""
+
+    CURRENT = "current"
+    LOCKED = "locked"
 
 
 class _Stopped(Exception):  # noqa: N818 - not an error: a request to end
@@ -46,6 +54,25 @@ def serve(
     latency_target_ms: Annotated[
         float | None, typer.Option(min=0, help="From arrival to answer: bounds micro-batches.")
     ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes for each python package.")] = 1,
+    worker_memory_limit_bytes: Annotated[
+        int | None, typer.Option(min=1, help="Memory that one of them may allocate.")
+    ] = None,
+    worker_timeout_ms: Annotated[
+        int, typer.Option(min=1, help="One micro-batch in a worker, at most.")
+    ] = 60_000,
+    worker_start_timeout_ms: Annotated[
+        int, typer.Option(min=1, help="Opening a model in a worker, at most.")
+    ] = 120_000,
+    worker_restart_wait_ms: Annotated[
+        int, typer.Option(min=1, help="First wait between restarts in vain; doubles.")
+    ] = 50,
+    worker_restart_wait_limit_ms: Annotated[
+        int, typer.Option(min=1, help="The longest such wait.")
+    ] = 10_000,
+    worker_environment: Annotated[
+        WorkerEnvironment, typer.Option(help="What workers import: this environment, or the lock.")
+    ] = WorkerEnvironment.CURRENT,
 ) -> None:
     """Serve packages over HTTP and gRPC until SIGTERM or SIGINT; what was accepted is answered."""
     from shoal import serve as room
@@ -54,6 +81,13 @@ def serve(
         body_limit_bytes=body_limit_bytes,
         max_wait_ms=max_wait_ms,
         latency_target_ms=latency_target_ms,
+        workers=workers,
+        worker_memory_limit_bytes=worker_memory_limit_bytes,
+        worker_timeout_ms=worker_timeout_ms,
+        worker_start_timeout_ms=worker_start_timeout_ms,
+        worker_restart_wait_ms=worker_restart_wait_ms,
+        worker_restart_wait_limit_ms=worker_restart_wait_limit_ms,
+        worker_environment=worker_environment.value,
     )
     with (
         reported(),

@@ -20,6 +20,7 @@ from shoal.errors._tree import (
     MethodError,
     MissingColumnError,
     ModelError,
+    ModelUnavailableError,
     NullError,
     OutOfReachError,
     OverloadedError,
@@ -37,6 +38,8 @@ from shoal.errors._tree import (
     UnknownVersionError,
     UnsupportedModelError,
     UntrustedPackageError,
+    WorkerLostError,
+    WorkerTimeoutError,
     all_errors,
     error_for,
 )
@@ -57,6 +60,7 @@ __all__ = [
     "MethodError",
     "MissingColumnError",
     "ModelError",
+    "ModelUnavailableError",
     "NullError",
     "OutOfReachError",
     "OverloadedError",
@@ -74,6 +78,8 @@ __all__ = [
     "UnknownVersionError",
     "UnsupportedModelError",
     "UntrustedPackageError",
+    "WorkerLostError",
+    "WorkerTimeoutError",
     "all_errors",
     "error_for",
 ]

@@ -21,8 +21,11 @@
     ├── OverloadedError               queue_full
     │   └── OutOfReachError           deadline_out_of_reach
     ├── UnavailableError              shutting_down
+    │   └── ModelUnavailableError     model_unavailable
     ├── DeadlineError                 deadline_exceeded
     ├── ModelError                    model_failed
+    │   ├── WorkerLostError           worker_lost
+    │   └── WorkerTimeoutError        worker_timeout
     ├── PackageError                  invalid_package
     │   ├── CorruptPackageError       corrupt_package
     │   ├── UntrustedPackageError     untrusted_package
@@ -196,6 +199,12 @@ class UnavailableError(ShoalError):
     code = "shutting_down"
 
 
+class ModelUnavailableError(UnavailableError):
+    """The model has no process that could answer now; another server may."""
+
+    code = "model_unavailable"
+
+
 class DeadlineError(ShoalError):
     """The request's time ran out before it was answered."""
 
@@ -206,6 +215,18 @@ class ModelError(ShoalError):
     """The model raised an error or gave an answer that does not fit its signature."""
 
     code = "model_failed"
+
+
+class WorkerLostError(ModelError):
+    """The process that ran the model ended before it had answered."""
+
+    code = "worker_lost"
+
+
+class WorkerTimeoutError(ModelError):
+    """The process that ran the model did not answer in time and was ended."""
+
+    code = "worker_timeout"
 
 
 class PackageError(ShoalError):

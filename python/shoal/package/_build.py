@@ -57,6 +57,10 @@ class Settings:
         features: For an ONNX file: the names that pack into a `[k]` input, by input column.
         requirements: For Python: distributions, as NAME or NAME==VERSION; None finds them.
         source: For Python: a directory to take whole, instead of the modules imported.
+        pure: For Python: whether a record may be run again when a micro-batch fails. Say False for
+            a model that does more than answer, such as one that writes to a database.
+        lock: For Python: add the hashes of all that is required, so that a server can make the
+            package's own environment. Needs uv, and the package index that uv is set to.
     """
 
     policy: Policy = field(default_factory=Policy)
@@ -65,6 +69,8 @@ class Settings:
     features: Mapping[str, Sequence[str]] = field(default_factory=dict)
     requirements: Sequence[str] | None = None
     source: str | PathLike[str] | None = None
+    pure: bool = True
+    lock: bool = False
 
 
 @dataclass(frozen=True)
@@ -217,6 +223,8 @@ def _python_draft(model: object, request: _Request) -> _Draft:
         message = f"{place} is not a directory of source"
         raise PathError(message)
     source = collect(model, source=place, requirements=settings.requirements)
+    if settings.lock:
+        source = source.locked()
     binding = Binding(file=SOURCE_DIRECTORY, object=source.object)
     batch = to_batch(request.example)
     inputs = infer_columns(batch)
@@ -258,7 +266,7 @@ def _described(
         name=request.name,
         version=request.version,
         runtime=kind,
-        pure=True,
+        pure=kind == "onnx" or request.settings.pure,
         signature=signature,
         binding=binding,
         policy=request.settings.policy,

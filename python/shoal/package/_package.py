@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from os import PathLike
 
-    from shoal.runtime import Description, Model, Payload
+    from shoal.runtime import Description, Environment, Model, Payload
     from shoal.values import Signature
 
 
@@ -118,9 +118,14 @@ class Package:
         """
         return runtime.load(self.description, _Contents(self), allow_code=allow_code)
 
-    def payload(self, *, allow_code: bool = False) -> AbstractContextManager[Payload]:
+    def payload(
+        self, *, allow_code: bool = False, environment: Environment = "current"
+    ) -> AbstractContextManager[Payload]:
         """What the native server takes for this package, see `shoal.runtime.payload`."""
-        return runtime.payload(self.description, _Contents(self), allow_code=allow_code)
+        files = _Contents(self)
+        return runtime.payload(
+            self.description, files, allow_code=allow_code, environment=environment
+        )
 
     def attest(self, kind: str, document: object) -> Package:
         """Adds a statement about the package, such as its metrics; the digest stays the same.

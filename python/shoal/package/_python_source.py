@@ -3,7 +3,8 @@
 - The module named, or the whole Python package it lies in, and every module beside it that these
   import are taken along; Settings(source=...) takes a whole directory instead.
 - What else is imported belongs to installed distributions: these are the requirements, locked to
-  the versions of this environment, unless the caller states them.
+  the versions of this environment, unless the caller states them. Locked with hashes, they come
+  with all that they require themselves; only that needs uv, and as a rule the network.
 - A function that has no module (from a prompt or a notebook, a lambda, an inner function) cannot
   be sealed: there is no source that another process could import.
 """
@@ -12,14 +13,14 @@ from __future__ import annotations
 
 import ast
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shoal.errors import RequirementError, UnsupportedModelError
-from shoal.runtime import locked
+from shoal.runtime import lock_requirements, locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,11 +40,20 @@ class Source:
     files: dict[str, bytes]
     object: str
     requirements: tuple[str, ...]
+    lock: bytes | None = None
 
     def all_files(self) -> dict[str, bytes]:
         """The files as a package holds them, with the requirements for pip beside the source."""
         text = "".join(f"{requirement}\n" for requirement in self.requirements)
-        return {**self.files, REQUIREMENTS_FILE: text.encode()}
+        return {**self.files, REQUIREMENTS_FILE: self.lock or text.encode()}
+
+    def locked(self) -> Source:
+        """The same with hashes of all that is required, directly or not.
+
+        Raises:
+            RequirementError: uv is not installed, or finds no set of wheels.
+        """
+        return replace(self, lock=lock_requirements(self.requirements))
 
 
 def collect(

@@ -1,7 +1,8 @@
 """What executes the model of a package.
 
 - Runtime `onnx` runs in the native core, in Python exactly as in the server.
-- Runtime `python` runs the package's code in this process, and only when that is allowed.
+- Runtime `python` runs the package's code, and only when that is allowed: in this process when it
+  is loaded here, in worker processes when it is served.
 - Importing this room loads nothing heavy: a server of ONNX packages needs neither pyarrow nor
   numpy, and never Python's `onnxruntime`.
 """
@@ -22,7 +23,9 @@ from shoal.runtime._description import (
     read_description,
     write_description,
 )
+from shoal.runtime._environment import lock_requirements
 from shoal.runtime._files import Files, FilesInMemory
+from shoal.runtime._launch import Environment, Launch
 from shoal.runtime._library import library
 from shoal.runtime._load import Model, Payload, load, payload
 from shoal.runtime._model_file import check_domains, external_files
@@ -37,10 +40,12 @@ if TYPE_CHECKING:
 __all__ = [
     "Binding",
     "Description",
+    "Environment",
     "Files",
     "FilesInMemory",
     "Golden",
     "InputBinding",
+    "Launch",
     "Model",
     "OutputBinding",
     "Payload",
@@ -53,6 +58,7 @@ __all__ = [
     "infer_outputs",
     "library",
     "load",
+    "lock_requirements",
     "locked",
     "native",
     "packed",

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from shoal.errors import UntrustedPackageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     import pyarrow as pa
 
     from shoal.runtime._description import Description
     from shoal.runtime._files import Files
-    from shoal.runtime._python import PythonModel
-    from shoal.values import Signature, WireColumn
+    from shoal.runtime._launch import Environment, Launch
+    from shoal.values import Signature
 
 
-Payload: TypeAlias = "bytes | str | Callable[[list[WireColumn]], list[WireColumn]]"
+Payload: TypeAlias = "bytes | str | Launch"
 
 
 class Model(Protocol):
@@ -38,7 +38,8 @@ def load(description: Description, files: Files, *, allow_code: bool = False) ->
     Args:
         description: what the package says about itself.
         files: the package's files.
-        allow_code: whether a package of the runtime `python` may run its code in this process.
+        allow_code: whether a package of the runtime `python` may run its code, here in this
+            process; what a server runs in workers is a `payload`.
 
     Raises:
         UntrustedPackageError: the package runs code, and that is not allowed.
@@ -48,21 +49,28 @@ def load(description: Description, files: Files, *, allow_code: bool = False) ->
         from shoal.runtime._onnx import OnnxModel
 
         return OnnxModel(description, files)
-    return _python(description, files, allow_code=allow_code)
+    _check_allowed(description, allow_code=allow_code)
+    from shoal.runtime._python import PythonModel
+
+    return PythonModel(description, files)
 
 
 @contextmanager
 def payload(
-    description: Description, files: Files, *, allow_code: bool = False
+    description: Description,
+    files: Files,
+    *,
+    allow_code: bool = False,
+    environment: Environment = "current",
 ) -> Iterator[Payload]:
-    """What the native server takes for a package: a model's bytes or path, or a function.
+    """What the native server takes for a package: a model's bytes or path, or how workers start.
 
-    A path is only valid inside the context. The function maps columns to columns as they cross to
-    the native core, and keeps its unpacked source alive.
+    A path is only valid inside the context. A `Launch` keeps the unpacked source as long as it
+    lives; `environment` says what its workers may import. No code of the package runs here.
 
     Raises:
         UntrustedPackageError: the package runs code, and that is not allowed.
-        PackageError: the files do not make a model.
+        PackageError: the files do not make a model, or the environment cannot be made.
     """
     if description.runtime == "onnx":
         from shoal.runtime._onnx import onnx_file
@@ -70,14 +78,14 @@ def payload(
         with onnx_file(description, files) as model:
             yield model
     else:
-        yield _python(description, files, allow_code=allow_code).answer
+        _check_allowed(description, allow_code=allow_code)
+        from shoal.runtime._launch import Launch
+
+        yield Launch(description, files, environment)
 
 
-def _python(description: Description, files: Files, *, allow_code: bool) -> PythonModel:
+def _check_allowed(description: Description, *, allow_code: bool) -> None:
     if not allow_code:
         message = f"the package {description.name} {description.version} runs Python code"
         hint = "If you trust its origin, open it with allow_code=True (--allow-code)."
         raise UntrustedPackageError(message, hint=hint)
-    from shoal.runtime import _python as python
-
-    return python.PythonModel(description, files)

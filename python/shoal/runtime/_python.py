@@ -1,5 +1,7 @@
 """Runs Python packages in this process, once per micro-batch.
 
+In a server, this process is a worker (see `_worker`); for `Model.predict` it is the caller's own.
+
 - The source is unpacked to a temporary directory that lives as long as the model, and imported
   under a name of its own (see `_source`).
 - The object is a function from a table to a table, or a class that is made without arguments and
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from shoal.errors import CorruptPackageError, InputError, ModelError
 from shoal.runtime._answer import as_batch
+from shoal.runtime._launch import SOURCE_DIRECTORY, unpack_source
 from shoal.runtime._requirements import check_requirements
 from shoal.runtime._source import import_object
 from shoal.runtime._table import predict_table
@@ -34,14 +37,16 @@ if TYPE_CHECKING:
 
     Function = Callable[[pa.RecordBatch], object]
 
-SOURCE_DIRECTORY = "source/"
-
 
 class PythonModel:
-    """A Python object of a package; called from one thread at a time by the server."""
+    """A Python object of a package; a worker calls it from one thread, one batch at a time."""
 
-    def __init__(self, description: Description, files: Files) -> None:
+    def __init__(self, description: Description, source: Files | Path) -> None:
         """Imports the source and makes the object.
+
+        Args:
+            description: what the package says about itself.
+            source: the package's files, or a directory in which they lie unpacked.
 
         Raises:
             RequirementError: the environment lacks a requirement.
@@ -50,9 +55,14 @@ class PythonModel:
         """
         check_requirements(description.requirements)
         self._description = description
+        place = source if isinstance(source, Path) else self._unpacked(source)
+        self._function = _opened(description, place)
+
+    def _unpacked(self, files: Files) -> Path:
         directory = tempfile.mkdtemp(prefix="shoal-")
         weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
-        self._function = _opened(description, files, Path(directory))
+        unpack_source(self._description, files, Path(directory))
+        return Path(directory)
 
     @property
     def signature(self) -> Signature:
@@ -69,7 +79,7 @@ class PythonModel:
         return predict_table(batch, self.signature, self.answer)
 
     def answer(self, columns: list[WireColumn]) -> list[WireColumn]:
-        """The same for columns as they cross to the native core: what a server calls.
+        """The same for columns as they cross to another process: what a worker calls.
 
         Raises:
             ModelError: the object raised, or gave back something else than it declares.
@@ -95,19 +105,10 @@ class PythonModel:
         return as_batch(answer)
 
 
-def _opened(description: Description, files: Files, directory: Path) -> Function:
-    root = description.binding.file
-    if root != SOURCE_DIRECTORY:
-        message = f"the source lies in {root!r}, expected {SOURCE_DIRECTORY!r}"
-        raise CorruptPackageError(message)
-    for name in files.names():
-        if name.startswith(root):
-            place = directory / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            files.copy(name, place)
+def _opened(description: Description, directory: Path) -> Function:
     name = description.binding.object or ""
     try:
-        found = import_object(directory / root, name)
+        found = import_object(directory / SOURCE_DIRECTORY, name)
         return _function(found, name)
     except (CorruptPackageError, ModelError):
         raise

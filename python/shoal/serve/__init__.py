@@ -1,11 +1,11 @@
 """Packages -> a running server, in this process.
 
 The server is native: it listens on its own threads, speaks the Open Inference Protocol v2 over
-HTTP and gRPC, gathers what arrives into micro-batches, and needs the interpreter only for packages
-whose runtime is `python`. Rules of this
+HTTP and gRPC, gathers what arrives into micro-batches, and needs no interpreter: packages whose
+runtime is `python` run in worker processes. Rules of this
 room: starting a server installs no signal handler; any number of servers may run in one process,
-started from any thread; closing one answers everything it has accepted. Serving an ONNX package
-imports no pyarrow, pandas, numpy or onnxruntime module.
+started from any thread; closing one answers everything it has accepted. Serving
+imports no pyarrow, pandas, numpy or onnxruntime module, and no code of a package.
 """
 
 from shoal.serve._options import Options

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
+from shoal.runtime import Environment
+
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The choices of one server; every default is safe on a network.
@@ -19,11 +21,28 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             no longer than this. It waits only where that pays; 0 never waits.
         latency_target_ms: Instead of what packages say: from arrival to answer; micro-batches stay
             small enough for it.
+        workers: Processes that run each python package. Each holds the model in memory.
+        worker_memory_limit_bytes: Memory that one of them may allocate; None is no limit.
+        worker_timeout_ms: One micro-batch in a worker, at most; then the worker is killed.
+        worker_start_timeout_ms: Opening the model in a worker, at most.
+        worker_restart_wait_ms: The wait before a worker is started once more after two lives in
+            which it answered nothing; it doubles from there. The first restart comes at once.
+        worker_restart_wait_limit_ms: The longest such wait.
+        worker_environment: What workers may import: what this process can (`current`; a package
+            whose requirements it lacks is refused by name), or what the package's hashed lock lists
+            (`locked`; made by uv when it is first needed).
     """
 
     body_limit_bytes: int = 64 * 2**20
     max_wait_ms: float | None = None
     latency_target_ms: float | None = None
+    workers: int = 1
+    worker_memory_limit_bytes: int | None = None
+    worker_timeout_ms: int = 60_000
+    worker_start_timeout_ms: int = 120_000
+    worker_restart_wait_ms: int = 50
+    worker_restart_wait_limit_ms: int = 10_000
+    worker_environment: Environment = "current"
 
 
 def in_json(options: Options, *, http: str, grpc: str) -> str:

@@ -11,7 +11,7 @@ from weakref import ref
 
 from shoal import _native, package
 from shoal.errors import InvalidRequestError
-from shoal.runtime import library, native
+from shoal.runtime import Launch, library, native
 from shoal.serve._options import Options, in_json
 
 if TYPE_CHECKING:
@@ -27,12 +27,13 @@ class Server:
     """A running server, and the context manager that closes it.
 
     It answers from the moment it exists. Its methods may be called from any thread. One that is
-    neither closed nor dropped is closed when the interpreter exits, while Python models still run.
+    neither closed nor dropped is closed when the interpreter exits.
     """
 
-    def __init__(self, native: _native.Server) -> None:
+    def __init__(self, native: _native.Server, launches: Sequence[Launch] = ()) -> None:
         """Wrap a native server that listens already; `start` is the way to get one."""
         self._native = native
+        self._launches = launches  # a worker that is started again reads its source again
         self._at_exit = partial(_close_if_alive, ref(self))
         atexit.register(self._at_exit)
 
@@ -49,6 +50,7 @@ class Server:
     def close(self) -> None:
         """Stop listening, answer everything accepted, and end; more calls do nothing."""
         self._native.close()
+        self._launches = ()
         atexit.unregister(self._at_exit)
 
     def serve_until_signal(self) -> None:
@@ -91,7 +93,7 @@ def start(
         http: where to listen for HTTP, as "HOST:PORT"; port 0 picks a free one, which
         `Server.http` tells.
         grpc: the same for gRPC.
-        allow_code: let packages whose runtime is `python` run their code in this process.
+        allow_code: let packages whose runtime is `python` run their code, in worker processes.
         options: everything else that may be chosen; None takes every default.
 
     Raises:
@@ -100,18 +102,29 @@ def start(
         PathError: there is no package at a path.
         CorruptPackageError: a package's files differ from its digests.
         UntrustedPackageError: a package runs code, and `allow_code` is False.
+        RequirementError: the environment of a python package does not have what it requires.
+        ModelError: a python package cannot be opened by its workers; the message has the cause.
+        ModelUnavailableError: a worker ended, or took too long, before it could say why.
     """
     opened = [_open(each) for each in _listed(packages)]
     if not opened:
         raise InvalidRequestError("there is no package to serve; at least one is expected")
     with ExitStack() as payloads:  # a payload may be a file that lives until the server has read it
+        chosen = options or Options()
+        text = in_json(chosen, http=http, grpc=grpc)
+        environment = chosen.worker_environment
         models = [
-            (each.description_text, payloads.enter_context(each.payload(allow_code=allow_code)))
+            (
+                each.description_text,
+                payloads.enter_context(
+                    each.payload(allow_code=allow_code, environment=environment)
+                ),
+            )
             for each in opened
         ]
-        chosen = in_json(options or Options(), http=http, grpc=grpc)
         path = str(library())
-        return Server(native(lambda: _native.Server(models, options=chosen, library=path)))
+        started = native(lambda: _native.Server(models, options=text, library=path))
+        return Server(started, [payload for _, payload in models if isinstance(payload, Launch)])
 
 
 def _listed(packages: Servable | Sequence[Servable]) -> list[Servable]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import shoal.cli
+from shoal import package
 from tests.end_to_end.driver import DEADLINE_S, SHOAL
 from tests.end_to_end.models import STORIES
 
@@ -114,6 +115,29 @@ def test_build_seals_a_python_function(example_file: Path, tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     assert "not run" in run("package", "verify", output).stdout
     assert "answered as sealed" in run("package", "verify", output, "--allow-code").stdout
+
+
+def test_build_takes_what_a_python_model_says_of_itself(example_file: Path, tmp_path: Path) -> None:
+    output = tmp_path / "sealed"
+    named = ("--name", "double", "--version", "1", "--output", output, "--example", example_file)
+    done = run("package", "build", "fragile:answer", *named, "--not-pure", where=STORIES)
+    assert done.returncode == 0, done.stderr
+    assert not package.open(output).description.pure
+
+
+def test_build_with_a_lock_that_cannot_be_made_seals_nothing(
+    example_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    output = tmp_path / "sealed"
+    named = ("--name", "double", "--version", "1", "--output", output, "--example", example_file)
+    done = run("package", "build", "fragile:answer", *named, "--lock", where=STORIES)
+    assert done.returncode == 1
+    assert "the requirements cannot be locked" in done.stderr
+    assert not output.exists()
 
 
 def test_build_of_a_file_that_does_not_exist_is_wrong_input(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from shoal import package
 STORIES = Path(__file__).parent / "stories"
 PROOF_ROWS = 200
 ASKED_ROWS = 64
+WIDE = 20_000
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,9 @@ def tickets(directory: Path) -> Sealed:
     return Sealed(path, asked, model.predict(frame[:ASKED_ROWS]).tolist())
 
 
-def story(name: str, directory: Path) -> Path:
+def story(name: str, directory: Path, *, pure: bool = True) -> Path:
     """A python package of the function `answer` in `stories/<name>.py`; one input `value` FP64."""
-    path = directory / name
+    path = directory / (name if pure else f"{name}-not-pure")
     example = pa.record_batch({"value": [0.0, 1.0, 2.0]})
     package.build(
         f"{name}:answer",
@@ -80,7 +81,19 @@ def story(name: str, directory: Path) -> Path:
         version="1",
         output=path,
         example=example,
-        settings=package.Settings(source=STORIES),
+        settings=package.Settings(source=STORIES, pure=pure),
+    )
+    return path
+
+
+def wide(directory: Path) -> Path:
+    """A python package that doubles rows of `WIDE` numbers, `X` FP64."""
+    column = pa.FixedSizeListArray.from_arrays(pa.array(np.arange(3.0 * WIDE)), WIDE)
+    path = directory / "wide"
+    example = pa.record_batch({"X": column})
+    settings = package.Settings(source=STORIES)
+    package.build(
+        "wide:answer", name="wide", version="1", output=path, example=example, settings=settings
     )
     return path
 

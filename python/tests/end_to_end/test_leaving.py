@@ -18,15 +18,11 @@ if TYPE_CHECKING:
     from tests.end_to_end.models import Sealed
 
 LEAVING = """
-import json, os, sys, time
+import os, sys, time
 from pathlib import Path
-from urllib.request import urlopen
 from shoal import serve
-server = serve.start(sys.argv[1], allow_code=True)
-column = {"name": "value", "shape": [1], "datatype": "FP64", "data": [1]}
-first = json.dumps({"inputs": [column]}).encode()  # imports what a model imports at its first call
-urlopen(f"http://{server.http}/v2/models/gated/infer", first).close()
 os.environ["SHOAL_GATE"] = sys.argv[2]
+server = serve.start(sys.argv[1], allow_code=True)
 print(server.http, flush=True)
 while not Path(sys.argv[2], "reached").exists():
     time.sleep(0.005)

@@ -248,3 +248,13 @@ def test_answers_may_be_arrays_of_any_rank(project: Path, tmp_path: Path) -> Non
     answers = built.model(allow_code=True).predict(EXAMPLE)
     assert answers.column("text").to_pylist() == ["é"] * 3
     assert np.asarray(answers.column("image").to_numpy_ndarray()).shape == (3, 2, 3, 4)
+
+
+def test_a_model_says_itself_that_a_record_must_not_be_run_twice(
+    project: Path, tmp_path: Path
+) -> None:
+    assert seal("adding:predict", tmp_path / "pure").description.pure
+    settings = package.Settings(pure=False)
+    built = seal("adding:predict", tmp_path / "not-pure", settings=settings)
+    assert not built.description.pure
+    assert not package.open(tmp_path / "not-pure").description.pure

@@ -145,17 +145,21 @@ def test_the_unpacked_source_goes_with_the_model() -> None:
     assert not root.exists()
 
 
-def test_a_server_s_payload_maps_columns_to_columns() -> None:
-    files = runtime.FilesInMemory(
-        {"source/model.py": f"def predict(batch):\n    {GOOD}\n".encode()}
-    )
-    with runtime.payload(described(), files, allow_code=True) as answer:
-        assert callable(answer)
-        columns = answer([("a", "FP64", [2], memoryview(bytes(16)), None)])
-    assert [(name, dtype, shape) for name, dtype, shape, _, _ in columns] == [
-        ("b", "FP32", [2]),
-        ("c", "INT64", [2]),
+def test_a_server_s_payload_starts_workers_and_runs_no_code_here(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    text = f"open({str(mark)!r}, 'w').close()\ndef predict(batch):\n    {GOOD}\n"
+    files = runtime.FilesInMemory({"source/model.py": text.encode(), "shoal.json": b"{}"})
+    with runtime.payload(described(), files, allow_code=True) as launch:
+        assert isinstance(launch, runtime.Launch)
+    assert launch.command[0] == sys.executable
+    unpacked = Path(launch.directory)
+    assert [str(each.relative_to(unpacked)) for each in unpacked.rglob("*.py")] == [
+        "source/model.py"
     ]
+    assert not mark.exists()
+    del launch
+    gc.collect()
+    assert not unpacked.exists()
 
 
 @pytest.mark.parametrize("place", ["/usr/lib/", "../", "", "source/inner/"])

@@ -27,7 +27,7 @@ SERVE_AND_LIST_MODULES = """
 import json, sys
 from http.client import HTTPConnection
 from shoal import serve
-with serve.start(sys.argv[1]) as server:
+with serve.start(sys.argv[1], allow_code=True) as server:
     connection = HTTPConnection(server.http)
     connection.request("POST", "/predict", sys.argv[2])
     answer = json.loads(connection.getresponse().read())
@@ -116,6 +116,17 @@ def test_serving_an_onnx_package_imports_no_table_or_model_library(digits: Seale
     assert NOT_IMPORTED.isdisjoint(found["modules"])
 
 
+def test_serving_a_python_package_imports_no_code_of_it_and_no_table_library(
+    fragile: Path,
+) -> None:
+    body = json.dumps({"features": {"value": 1.5}})
+    command = [sys.executable, "-c", SERVE_AND_LIST_MODULES, str(fragile), body]
+    found = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    assert found["answer"] == {"prediction": [3.0]}
+    assert NOT_IMPORTED.isdisjoint(found["modules"])
+    assert not [name for name in found["modules"] if "fragile" in name]
+
+
 @pytest.mark.parametrize("which", ["http", "grpc"])
 def test_port_in_use_is_named(digits: Sealed, which: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -168,6 +179,14 @@ def test_package_that_runs_code_answers_with_leave(fragile: Path) -> None:
     with serve.start(fragile, allow_code=True) as server:
         reply = ask(server.http, "POST", "/predict", {"features": {"value": 1.5}})
     assert reply.json() == {"prediction": [3.0]}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"workers": 0}, {"worker_timeout_ms": 0}, {"worker_memory_limit_bytes": -1}]
+)
+def test_an_option_that_makes_no_sense_is_named(digits: Sealed, wrong: dict[str, int]) -> None:
+    with pytest.raises(errors.InvalidRequestError, match=f"{next(iter(wrong))}|-1"):
+        serve.start(digits.path, options=serve.Options(**wrong))  # type: ignore[arg-type]  # as said
 
 
 def test_a_body_over_the_limit_chosen_is_refused(digits: Sealed) -> None:

@@ -27,7 +27,7 @@ use crate::fault::{Code, Fault, Outcome};
 use crate::http::{count, wishes};
 use crate::intake::admit;
 use crate::json::infer::refuse_unsupported;
-use crate::pages::{EXTENSIONS, full_shape, platform};
+use crate::pages::{EXTENSIONS, READY, all_ready, full_shape, platform, state};
 use crate::queue::Wishes;
 use crate::server::until_stopped;
 
@@ -157,13 +157,13 @@ impl GrpcInferenceService for Inference {
     }
 
     async fn server_ready(&self, _: Request<ServerReadyRequest>) -> Result<Response<ServerReadyResponse>, Status> {
-        Ok(Response::new(ServerReadyResponse { ready: self.catalog.is_ready() }))
+        Ok(Response::new(ServerReadyResponse { ready: all_ready(&self.catalog).is_ok() }))
     }
 
     async fn model_ready(&self, request: Request<ModelReadyRequest>) -> Result<Response<ModelReadyResponse>, Status> {
         let request = request.into_inner();
-        self.find(&request.name, &request.version)?;
-        Ok(Response::new(ModelReadyResponse { ready: self.catalog.is_ready() }))
+        let served = self.find(&request.name, &request.version)?;
+        Ok(Response::new(ModelReadyResponse { ready: self.catalog.is_ready() && served.ready().is_ok() }))
     }
 
     async fn server_metadata(&self, _: Request<ServerMetadataRequest>) -> Result<Response<ServerMetadataResponse>, Status> {
@@ -196,14 +196,13 @@ impl GrpcInferenceService for Inference {
     }
 
     async fn repository_index(&self, request: Request<RepositoryIndexRequest>) -> Result<Response<RepositoryIndexResponse>, Status> {
-        let is_ready = self.catalog.is_ready();
-        let state = if is_ready { "READY" } else { "UNAVAILABLE" };
-        let listed = self.catalog.all().filter(|_| is_ready || !request.get_ref().ready);
-        let models = listed.map(|served| ModelIndex {
-            name: served.description().name.clone(),
-            version: served.description().version.clone(),
+        let entries = self.catalog.all().map(|served| (served.description(), state(&self.catalog, served)));
+        let listed = entries.filter(|(_, (state, _))| *state == READY || !request.get_ref().ready);
+        let models = listed.map(|(description, (state, reason))| ModelIndex {
+            name: description.name.clone(),
+            version: description.version.clone(),
             state: state.into(),
-            reason: String::new(),
+            reason,
         });
         Ok(Response::new(RepositoryIndexResponse { models: models.collect() }))
     }
