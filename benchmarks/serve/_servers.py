@@ -61,6 +61,9 @@ default. BentoML learns its wait by itself."""
 RAY_CHOICES = ((10, 0.01, 5), (64, 0.01, 256), (64, 0.002, 256), (64, 0.0, 256))
 """Ray's `max_batch_size`, `batch_wait_timeout_s` and `max_ongoing_requests`."""
 
+SETTLED = {"RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+"""Below `uv run`, Ray would pack up this project and build it anew for its workers."""
+
 
 @dataclass(frozen=True)
 class Server:
@@ -273,8 +276,8 @@ def serving(server: Server, material: Material, *, core: int) -> Iterator[Ready]
     log = material.directory / f"{server.name}.log"
     with tempfile.TemporaryDirectory(prefix="benchmark-", ignore_cleanup_errors=True) as temporary:
         # mosec, Triton and Ray keep sockets, stubs and workspaces here.
-        environment = {"TMPDIR": temporary, "PYTRITON_HOME": temporary}
-        program = Program(command, environment, server.end_signal, server.announces)
+        places = {"TMPDIR": temporary, "PYTRITON_HOME": temporary}
+        program = Program(command, SETTLED | places, server.end_signal, server.announces)
         starts_at = time.monotonic()
         with started(program, core=core, log=log) as running:
             ready = _ready(server, material, running, (ports[0], ports[1]))
