@@ -3,9 +3,12 @@
 //! One field here is one field of `shoal.serve.Options`, of the same name and default; a server gets them as JSON.
 //! A number carries its unit in its name.
 
+use std::path::PathBuf;
+
 use serde::Deserialize;
 
 use crate::fault::{Code, Fault, Outcome};
+use crate::log::{Format, Level};
 
 /// The choices of one server.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -21,6 +24,36 @@ pub struct Options {
     pub max_wait_ms: Option<f64>,
     /// Instead of what packages say: from arrival to answer; micro-batches stay small enough for it.
     pub latency_target_ms: Option<f64>,
+    /// All bodies that are being read or answered, over both doors, at most.
+    pub bodies_in_flight_limit_bytes: usize,
+    /// The head of a request, at most.
+    pub header_limit_bytes: usize,
+    /// Open connections over both doors, at most.
+    pub max_connections: usize,
+    /// Calls at once on one gRPC connection, at most.
+    pub max_streams: u32,
+    /// For the head of a request, and for the TLS handshake.
+    pub header_timeout_ms: u64,
+    /// For the body of a request, beyond what its size takes at the slowest rate.
+    pub body_timeout_ms: u64,
+    /// A body that comes slower, after its timeout, is given up.
+    pub slowest_body_bytes_per_s: u64,
+    /// How long a connection may wait between two requests.
+    pub idle_timeout_ms: u64,
+    /// How long a client may take none of its answer.
+    pub write_timeout_ms: u64,
+    /// The certificates of this server in PEM, its own first; with `tls_key`, both doors speak TLS.
+    pub tls_certificate: Option<PathBuf>,
+    /// The private key of the certificate in PEM.
+    pub tls_key: Option<PathBuf>,
+    /// The file of API keys; without it nobody needs one.
+    pub api_keys: Option<PathBuf>,
+    /// Origins whose pages may read answers; "*" is any.
+    pub allow_origin: Vec<String>,
+    /// What is logged: "off", "error", "warning", "info" or "debug".
+    pub log_level: Level,
+    /// The form of a line of the log: "text" or "json".
+    pub log_format: Format,
 }
 
 impl Default for Options {
@@ -32,6 +65,22 @@ impl Default for Options {
             body_limit_bytes: 64 << 20,
             max_wait_ms: None,
             latency_target_ms: None,
+            bodies_in_flight_limit_bytes: 512 << 20,
+            header_limit_bytes: 32 << 10,
+            max_connections: 4096,
+            max_streams: 256,
+            header_timeout_ms: 30_000,
+            body_timeout_ms: 30_000,
+            slowest_body_bytes_per_s: 64 << 10,
+            // Longer than the 60 s of common load balancers, so that it is they who close.
+            idle_timeout_ms: 75_000,
+            write_timeout_ms: 30_000,
+            tls_certificate: None,
+            tls_key: None,
+            api_keys: None,
+            allow_origin: Vec::new(),
+            log_level: Level::Warning,
+            log_format: Format::Text,
         }
     }
 }
