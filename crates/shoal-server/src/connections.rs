@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use tokio_rustls::server::TlsStream;
-use tonic::transport::server::Connected;
+use tonic::transport::server::{Connected, TcpConnectInfo};
 
 use crate::options::Options;
 
@@ -272,9 +272,15 @@ impl Wire {
 }
 
 impl Connected for Wire {
-    type ConnectInfo = ();
+    type ConnectInfo = TcpConnectInfo;
 
-    fn connect_info(&self) -> Self::ConnectInfo {}
+    /// The addresses, by which gRPC tells its clients apart.
+    fn connect_info(&self) -> TcpConnectInfo {
+        match &self.stream {
+            Stream::Plain(stream) => stream.connect_info(),
+            Stream::Tls(stream) => stream.get_ref().0.connect_info(),
+        }
+    }
 }
 
 impl AsyncRead for Wire {

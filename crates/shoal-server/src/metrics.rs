@@ -99,7 +99,9 @@ impl Metrics {
         };
         metrics.register();
         // What never happened is there as well, as zero.
-        REASONS.iter().for_each(|reason| drop(metrics.dropped.get_or_create(&OfCode { reason: (*reason).into() })));
+        for reason in REASONS {
+            drop(metrics.dropped.get_or_create(&OfCode { reason: reason.into() }));
+        }
         metrics
     }
 

@@ -264,7 +264,12 @@ async fn connection(catalog: Arc<Catalog>, stream: TcpStream, tls: Option<TlsAcc
             door::turn_away(catalog, stream).await;
         };
     };
-    let Some(wire) = door::open(&catalog, stream, tls.as_ref(), place).await else { return };
+    let opened = tokio::select! {
+        opened = door::open(&catalog, stream, tls.as_ref(), place) => opened,
+        // A client that has not managed TLS yet is owed nothing.
+        () = until_stopped(&mut stopped) => None,
+    };
+    let Some(wire) = opened else { return };
     let (watch, client) = (wire.watch(), catalog.new_client());
     let service = service_fn(|request| {
         let (catalog, asker) = (&catalog, http::Asker { watch: &watch, name: client.name });

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import socket
 import ssl
+import time
+from contextlib import ExitStack
 from http.client import HTTPSConnection
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ from shoal import serve
 from shoal.errors import ConfigurationError, PathError
 from tests.end_to_end.certificates import Certified, certify
 from tests.end_to_end.driver import DEADLINE_S, poll, serving
+from tests.end_to_end.test_leaving import SOON_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,6 +131,21 @@ def test_plain_text_is_dropped_and_harms_nobody(
         assert b"HTTP" not in heard  # a TLS alert, or nothing
     assert predict(secure.http, certified.context(), digits.rows[:1]) == digits.labels[:1]
     assert secure.process.poll() is None
+
+
+def test_a_client_that_never_begins_tls_does_not_hold_the_end_up(
+    digits: Sealed, certified: Certified
+) -> None:
+    options = serve.Options(tls_certificate=certified.certificate, tls_key=certified.key)
+    server = serve.start(digits.path, options=options)
+    addresses = [address.split(":") for address in (server.http, server.grpc)]
+    with ExitStack() as stack:
+        for host, port in addresses:
+            stack.enter_context(socket.create_connection((host, int(port)), timeout=DEADLINE_S))
+        predict(server.http, certified.context(), digits.rows[:1])
+        before = time.monotonic()
+        server.close()
+        assert time.monotonic() - before < SOON_S
 
 
 def test_a_new_certificate_is_shown_without_a_restart(digits: Sealed, tmp_path: Path) -> None:

@@ -5,7 +5,8 @@
 //!   `SHOAL_FUZZ_TARGET` names.
 //! - The sequence is the same each time; `SHOAL_FUZZ_SEED` begins another one, "fresh" one that nobody has seen.
 //! - An input whose answer is new (another error, or the same in other words) becomes an input to be changed. This is
-//!   all that guides the search: coverage of the code would need a nightly compiler.
+//!   all that guides the search. Coverage of the code does not: cargo-fuzz needs a nightly compiler, which this project does
+//!   not use, and honggfuzz a fuzzer built in C beside it.
 //! - What fails is made as small as it gets, written to `target/fuzz`, and named; `SHOAL_FUZZ_INPUT` runs that file alone.
 //!
 //! A new decoder enrols in [`TARGETS`], and gets its stage in `tools/prove.toml`.
