@@ -5,7 +5,8 @@ use shoal_server::description::Description;
 use shoal_server::fault::Outcome;
 use shoal_server::onnx::open_to_serve;
 use shoal_server::options::Options;
-use shoal_server::server::{Model, Signals};
+use shoal_server::server::Model;
+use shoal_server::signals::Signals;
 use shoal_server::worker::{self, Launch};
 
 use crate::columns::outcome;
@@ -70,12 +71,20 @@ impl Server {
         outcome(py.detach(|| self.server.close()))
     }
 
-    /// Serves until SIGTERM or SIGINT arrives, then closes.
-    fn serve_until_signal(&self, py: Python<'_>) -> PyResult<()> {
+    /// Serves until SIGTERM or SIGINT arrives, then closes. A second one ends the process at once, with exit code 1:
+    /// the interpreter is not asked, because a model that hangs may hold it.
+    /// `caught` is called when both are caught: from then on they are the server's.
+    #[pyo3(signature = (caught = None))]
+    fn serve_until_signal(&self, py: Python<'_>, caught: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         let mut signals = outcome(py.detach(Signals::catch))?;
         // One that came before is Python's, and its handler runs now.
         py.check_signals()?;
-        py.detach(|| signals.wait());
+        if let Some(caught) = caught {
+            caught.call0()?;
+        }
+        if !py.detach(|| signals.drain(&self.server)) {
+            std::process::exit(1);
+        }
         self.close(py)
     }
 }

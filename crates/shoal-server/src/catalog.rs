@@ -8,14 +8,16 @@ use shoal_batch::Client;
 
 use crate::engine::Served;
 use crate::fault::{Code, Fault, Outcome};
+use crate::guard::Guard;
 use crate::metrics::Metrics;
 use crate::options::Options;
 
-/// What every front door needs: the models, the metrics, the options, and whether the server still takes work.
+/// What every front door needs: the models, the metrics, the options, its guard, and whether the server still takes work.
 pub(crate) struct Catalog {
     models: BTreeMap<String, Vec<Arc<Served>>>,
     pub(crate) metrics: Metrics,
     pub(crate) options: Options,
+    pub(crate) guard: Guard,
     draining: AtomicBool,
     clients: AtomicU64,
 }
@@ -33,8 +35,8 @@ impl Drop for Connected {
 }
 
 impl Catalog {
-    pub(crate) const fn new(metrics: Metrics, options: Options) -> Self {
-        Self { models: BTreeMap::new(), metrics, options, draining: AtomicBool::new(false), clients: AtomicU64::new(1) }
+    pub(crate) fn new(metrics: Metrics, options: Options, guard: Guard) -> Self {
+        Self { models: BTreeMap::new(), metrics, options, guard, draining: AtomicBool::new(false), clients: AtomicU64::new(1) }
     }
 
     /// Adds a model. Of several versions, the one added last answers requests that name none.

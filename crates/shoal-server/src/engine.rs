@@ -176,6 +176,11 @@ impl Served {
         self.lock().is_idle()
     }
 
+    /// How many requests this model has not answered yet.
+    pub(crate) fn owed(&self) -> usize {
+        self.lock().owed()
+    }
+
     /// Brings the gauges of the queue and of the workers up to date.
     pub(crate) fn gauge(&self) {
         self.metrics.waiting(self.lock().waiting());

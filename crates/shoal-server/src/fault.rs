@@ -37,6 +37,12 @@ pub enum Code {
     MethodNotAllowed,
     /// The body is over the limit.
     BodyTooLarge,
+    /// The request brings no API key, or one that is not known.
+    Unauthorized,
+    /// The head of a request is over the limit.
+    HeadersTooLarge,
+    /// A file or choice of the operator cannot be used.
+    InvalidConfiguration,
     /// A file does not exist.
     PathNotFound,
     /// A server could not bind its address.
@@ -45,6 +51,8 @@ pub enum Code {
     QueueFull,
     /// What waits takes longer than the request can wait.
     DeadlineOutOfReach,
+    /// The server holds as many connections or bodies as it may.
+    ServerBusy,
     /// The server is shutting down.
     ShuttingDown,
     /// The deadline of the request passed.
@@ -69,7 +77,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the catalogue.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 32] = [
         Self::MalformedJson,
         Self::InvalidRequest,
         Self::WrongDtype,
@@ -84,10 +92,14 @@ impl Code {
         Self::UnknownRoute,
         Self::MethodNotAllowed,
         Self::BodyTooLarge,
+        Self::Unauthorized,
+        Self::HeadersTooLarge,
+        Self::InvalidConfiguration,
         Self::PathNotFound,
         Self::AddressInUse,
         Self::QueueFull,
         Self::DeadlineOutOfReach,
+        Self::ServerBusy,
         Self::ShuttingDown,
         Self::DeadlineExceeded,
         Self::ModelFailed,
@@ -117,10 +129,14 @@ impl Code {
             Self::UnknownRoute => ("unknown_route", 404, "UNIMPLEMENTED"),
             Self::MethodNotAllowed => ("method_not_allowed", 405, "UNIMPLEMENTED"),
             Self::BodyTooLarge => ("body_too_large", 413, "RESOURCE_EXHAUSTED"),
+            Self::Unauthorized => ("unauthorized", 401, "UNAUTHENTICATED"),
+            Self::HeadersTooLarge => ("headers_too_large", 431, "RESOURCE_EXHAUSTED"),
+            Self::InvalidConfiguration => ("invalid_configuration", 400, "INVALID_ARGUMENT"),
             Self::PathNotFound => ("path_not_found", 404, "NOT_FOUND"),
             Self::AddressInUse => ("address_in_use", 409, "ALREADY_EXISTS"),
             Self::QueueFull => ("queue_full", 429, "RESOURCE_EXHAUSTED"),
             Self::DeadlineOutOfReach => ("deadline_out_of_reach", 503, "UNAVAILABLE"),
+            Self::ServerBusy => ("server_busy", 503, "UNAVAILABLE"),
             Self::ShuttingDown => ("shutting_down", 503, "UNAVAILABLE"),
             Self::DeadlineExceeded => ("deadline_exceeded", 504, "DEADLINE_EXCEEDED"),
             Self::ModelFailed => ("model_failed", 500, "INTERNAL"),

@@ -6,18 +6,22 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use shoal_batch::Client;
+use tracing::{debug, error};
 
 use crate::answer::{self, Framed};
 use crate::binary;
+use crate::bodies::{Held, gather};
 use crate::catalog::Catalog;
+use crate::connections::Watch;
 use crate::engine::Served;
 use crate::fault::{Code, Fault, Outcome};
+use crate::guard::Turn;
 use crate::intake::admit;
 use crate::json::{answer as write, infer, predict};
 use crate::pages;
@@ -26,31 +30,56 @@ use crate::queue::Wishes;
 const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
+const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 const BINARY: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 /// What goes back over the wire.
 pub(crate) type Reply = Response<Full<Bytes>>;
 
 /// One request while it is being answered.
-struct Call {
+struct Call<'a> {
     head: Parts,
     body: Incoming,
     is_read: bool,
     start: Instant,
-    client: Client,
+    held: Held<'a>,
+    asker: Asker<'a>,
 }
 
-/// Answers one HTTP request.
-pub(crate) async fn handle(catalog: &Catalog, client: Client, request: Request<Incoming>) -> Reply {
+/// Who asks: what passes on the connection, and the name under which its requests wait.
+#[derive(Clone, Copy)]
+pub(crate) struct Asker<'a> {
+    pub(crate) watch: &'a Watch,
+    pub(crate) name: Client,
+}
+
+/// Answers one HTTP request of a connection.
+pub(crate) async fn handle(catalog: &Catalog, asker: Asker<'_>, request: Request<Incoming>) -> Reply {
+    let mut turn = Turn::new(|| catalog.metrics.abandon());
     let (head, body) = request.into_parts();
-    let mut call = Call { is_read: body.is_end_stream(), head, body, start: Instant::now(), client };
-    let outcome = if call.head.uri.path() == "/predict" { on_predict(catalog, &mut call).await } else { route(catalog, &mut call).await };
-    let mut reply = outcome.unwrap_or_else(|fault| refuse(&fault));
+    let bodies = Held::new(&catalog.guard.bodies);
+    let mut call = Call { is_read: body.is_end_stream(), head, body, start: Instant::now(), held: bodies, asker };
+    asker.watch.has_head(!call.is_read);
+    let mut reply = answer(catalog, &mut call).await.unwrap_or_else(|fault| refuse(&fault));
     if !call.is_read {
         // What was not read stands between this request and the next one, so there can be no next one.
         reply.headers_mut().insert(CONNECTION, CLOSE);
     }
+    if let Some(cors) = &catalog.guard.cors {
+        cors.mark(&call.head, &mut reply);
+    }
+    asker.watch.is_answered();
+    turn.answered();
     reply
+}
+
+async fn answer(catalog: &Catalog, call: &mut Call<'_>) -> Outcome<Reply> {
+    if let Some(reply) = catalog.guard.cors.as_ref().and_then(|cors| cors.preflight(&call.head)) {
+        return Ok(reply);
+    }
+    let path = call.head.uri.path();
+    catalog.guard.admit(path, &call.head.headers).inspect_err(|fault| catalog.metrics.reject(fault.code.name()))?;
+    if path == "/predict" { on_predict(catalog, call).await } else { route(catalog, call).await }
 }
 
 /// A fault as a reply.
@@ -70,6 +99,10 @@ pub(crate) fn refuse(fault: &Fault) -> Reply {
         // RFC 9110, section 10.2.3: whole seconds.
         reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(after.as_secs() + 1));
     }
+    if fault.code == Code::Unauthorized {
+        reply.headers_mut().insert(WWW_AUTHENTICATE, BEARER);
+    }
+    debug!(code = fault.code.name(), "a request was refused over HTTP");
     reply
 }
 
@@ -89,7 +122,7 @@ fn framed((body, header_length): Framed) -> Reply {
     reply
 }
 
-async fn route(catalog: &Catalog, call: &mut Call) -> Outcome<Reply> {
+async fn route(catalog: &Catalog, call: &mut Call<'_>) -> Outcome<Reply> {
     let path = call.head.uri.path().to_owned();
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     match parts.as_slice() {
@@ -108,7 +141,7 @@ async fn route(catalog: &Catalog, call: &mut Call) -> Outcome<Reply> {
     }
 }
 
-fn require(call: &Call, method: &Method) -> Outcome<()> {
+fn require(call: &Call<'_>, method: &Method) -> Outcome<()> {
     let (used, path) = (&call.head.method, call.head.uri.path());
     if used == method {
         return Ok(());
@@ -116,11 +149,11 @@ fn require(call: &Call, method: &Method) -> Outcome<()> {
     Err(Fault::new(Code::MethodNotAllowed, format!("{used} {path} is not allowed; use {method}")))
 }
 
-async fn on_predict(catalog: &Catalog, call: &mut Call) -> Outcome<Reply> {
+async fn on_predict(catalog: &Catalog, call: &mut Call<'_>) -> Outcome<Reply> {
     require(call, &Method::POST)?;
     let served = catalog.only()?;
     let body = read(catalog, call).await?;
-    let outcome = answer_predict(served, &body, call.client).await;
+    let outcome = answer_predict(served, &body, call.asker.name).await;
     count(catalog, served, call.start.elapsed(), outcome.as_ref().err());
     outcome
 }
@@ -135,12 +168,12 @@ async fn answer_predict(served: &Served, body: &[u8], client: Client) -> Outcome
     Ok(json(out))
 }
 
-async fn infer(catalog: &Catalog, (name, version): (&str, Option<&str>), call: &mut Call) -> Outcome<Reply> {
+async fn infer(catalog: &Catalog, (name, version): (&str, Option<&str>), call: &mut Call<'_>) -> Outcome<Reply> {
     let served = catalog.find(name, version).inspect_err(|fault| catalog.metrics.reject(fault.code.name()))?;
     require(call, &Method::POST)?;
     let header_length = header_length(&call.head.headers)?;
     let body = read(catalog, call).await?;
-    let outcome = answer_infer(served, &body, (header_length, call.client)).await;
+    let outcome = answer_infer(served, &body, (header_length, call.asker.name)).await;
     count(catalog, served, call.start.elapsed(), outcome.as_ref().err());
     outcome.map(framed)
 }
@@ -160,10 +193,24 @@ async fn answer_infer(served: &Served, body: &[u8], (header_length, client): (Op
 
 /// Counts how a request to a model ended.
 pub(crate) fn count(catalog: &Catalog, served: &Served, took: Duration, fault: Option<&Fault>) {
-    let Some(Fault { code, .. }) = fault else { return served.metrics().answered(took) };
+    let Some(fault) = fault else { return served.metrics().answered(took) };
+    let code = fault.code;
     served.metrics().failed(code.name(), took);
+    tell(catalog, served, fault);
     if !code.is_loss() && !matches!(code, Code::ModelFailed | Code::DeadlineExceeded | Code::Internal) {
         catalog.metrics.reject(code.name());
+    }
+}
+
+/// Tells the operator of a model that failed. What its exception says may quote a request, so only its kind is told.
+fn tell(catalog: &Catalog, served: &Served, fault: &Fault) {
+    if !matches!(fault.code, Code::ModelFailed | Code::Internal) {
+        return;
+    }
+    if let Some(missed) = catalog.guard.failures.may_speak() {
+        let description = served.description();
+        let what = fault.message.split(':').next().unwrap_or_default();
+        error!(model = description.name, version = description.version, code = fault.code.name(), missed, "a request failed: {what}");
     }
 }
 
@@ -179,27 +226,18 @@ fn header_length(headers: &HeaderMap) -> Outcome<Option<usize>> {
 }
 
 /// Reads the whole body, up to its limit.
-async fn read(catalog: &Catalog, call: &mut Call) -> Outcome<Bytes> {
+async fn read(catalog: &Catalog, call: &mut Call<'_>) -> Outcome<Bytes> {
     read_limited(call, catalog.options.body_limit_bytes).await.inspect_err(|fault| catalog.metrics.reject(fault.code.name()))
 }
 
-async fn read_limited(call: &mut Call, limit: usize) -> Outcome<Bytes> {
+async fn read_limited(call: &mut Call<'_>, limit: usize) -> Outcome<Bytes> {
     if let Some(encoding) = call.head.headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
         return Err(
             Fault::new(Code::InvalidRequest, format!("content encoding {encoding:?} is not supported")).hint("send the body uncompressed")
         );
     }
-    let too_large =
-        || Fault::new(Code::BodyTooLarge, format!("the body is over the limit of {limit} bytes")).hint("send fewer records in one request");
-    if call.body.size_hint().lower() > limit as u64 {
-        return Err(too_large());
-    }
-    match Limited::new(&mut call.body, limit).collect().await {
-        Ok(collected) => {
-            call.is_read = true;
-            Ok(collected.to_bytes())
-        }
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(error) => Err(Fault::new(Code::InvalidRequest, format!("the body did not arrive whole: {error}"))),
-    }
+    let body = gather(&mut call.body, limit, &mut call.held).await?;
+    call.is_read = true;
+    call.asker.watch.has_body();
+    Ok(body)
 }

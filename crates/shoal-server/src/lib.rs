@@ -6,18 +6,26 @@
 
 mod answer;
 mod binary;
+mod bodies;
 mod catalog;
+mod connections;
+mod cors;
 pub mod description;
+mod door;
 pub mod engine;
 pub mod executor;
 pub mod fault;
+mod files;
 pub mod flight;
 #[cfg(test)]
 mod fuzz;
 mod grpc;
+mod guard;
 mod http;
 pub mod intake;
 mod json;
+mod keys;
+pub mod log;
 mod metrics;
 mod missing;
 pub mod onnx;
@@ -25,6 +33,8 @@ pub mod options;
 mod pages;
 pub mod queue;
 pub mod server;
+pub mod signals;
+mod tls;
 pub mod values;
 #[cfg(test)]
 mod vectors;

@@ -47,6 +47,9 @@ struct OfCode {
     reason: String,
 }
 
+/// Why a connection is refused or given up.
+const REASONS: [&str; 6] = ["limit", "tls_failed", "header_timeout", "body_timeout", "idle_timeout", "write_timeout"];
+
 type Histograms = Family<OfModel, Histogram, fn() -> Histogram>;
 
 /// All metrics of one server.
@@ -55,6 +58,10 @@ pub(crate) struct Metrics {
     requests: Family<OfOutcome, Counter>,
     batches: Family<OfReason, Counter>,
     rejected: Family<OfCode, Counter>,
+    abandoned: Counter,
+    dropped: Family<OfCode, Counter>,
+    connections: Gauge<i64, AtomicI64>,
+    bodies_bytes: Gauge<i64, AtomicI64>,
     request_seconds: Histograms,
     batch_seconds: Histograms,
     batch_rows: Histograms,
@@ -82,6 +89,10 @@ impl Metrics {
             requests: Family::default(),
             batches: Family::default(),
             rejected: Family::default(),
+            abandoned: Counter::default(),
+            dropped: Family::default(),
+            connections: Gauge::default(),
+            bodies_bytes: Gauge::default(),
             request_seconds: Family::new_with_constructor(seconds),
             batch_seconds: Family::new_with_constructor(seconds),
             batch_rows: Family::new_with_constructor(rows),
@@ -91,6 +102,10 @@ impl Metrics {
             worker_restarts: Family::default(),
         };
         metrics.register();
+        // What never happened is there as well, as zero.
+        for reason in REASONS {
+            drop(metrics.dropped.get_or_create(&OfCode { reason: reason.into() }));
+        }
         metrics
     }
 
@@ -99,6 +114,10 @@ impl Metrics {
         registry.register("requests", "Requests by outcome: ok, or the code of the error", self.requests.clone());
         registry.register("batches", "Micro-batches by the reason for which they closed", self.batches.clone());
         registry.register("rejected", "Requests that were refused, by the code of the error", self.rejected.clone());
+        registry.register("abandoned", "Requests whose client left before the answer", self.abandoned.clone());
+        registry.register("connections_dropped", "Connections that the server refused or gave up, by reason", self.dropped.clone());
+        registry.register("connections", "Connections that are open", self.connections.clone());
+        registry.register("bodies_bytes", "Bytes of bodies that are being read or answered", self.bodies_bytes.clone());
         registry.register("request_seconds", "From the arrival of a request to its encoded answer", self.request_seconds.clone());
         registry.register("batch_seconds", "One micro-batch through the model", self.batch_seconds.clone());
         registry.register("batch_rows", "Rows in a micro-batch", self.batch_rows.clone());
@@ -129,6 +148,22 @@ impl Metrics {
     /// Counts a request that was refused.
     pub(crate) fn reject(&self, code: &str) {
         self.rejected.get_or_create(&OfCode { reason: code.into() }).inc();
+    }
+
+    /// Counts a request whose client left.
+    pub(crate) fn abandon(&self) {
+        self.abandoned.inc();
+    }
+
+    /// Counts a connection that was refused or given up.
+    pub(crate) fn drop_connection(&self, reason: &str) {
+        self.dropped.get_or_create(&OfCode { reason: reason.into() }).inc();
+    }
+
+    /// Sets what is held now.
+    pub(crate) fn holding(&self, connections: usize, bodies_bytes: usize) {
+        self.connections.set(i64::try_from(connections).unwrap_or(i64::MAX));
+        self.bodies_bytes.set(i64::try_from(bodies_bytes).unwrap_or(i64::MAX));
     }
 
     /// The text that Prometheus reads.

@@ -3,9 +3,12 @@
 //! One field here is one field of `shoal.serve.Options`, of the same name and default; a server gets them as JSON.
 //! A number carries its unit in its name.
 
+use std::path::PathBuf;
+
 use serde::Deserialize;
 
 use crate::fault::{Code, Fault, Outcome};
+use crate::log::{Format, Level};
 
 /// Workers of one model, at most.
 const WORKERS_LIMIT: usize = 1024;
@@ -41,6 +44,36 @@ pub struct Options {
     pub worker_restart_wait_limit_ms: u64,
     /// What workers may import.
     pub worker_environment: WorkerEnvironment,
+    /// All bodies that are being read or answered, over both doors, at most.
+    pub bodies_in_flight_limit_bytes: usize,
+    /// The head of a request, at most.
+    pub header_limit_bytes: usize,
+    /// Open connections over both doors, at most.
+    pub max_connections: usize,
+    /// Calls at once on one gRPC connection, at most.
+    pub max_streams: u32,
+    /// For the head of a request, and for the TLS handshake.
+    pub header_timeout_ms: u64,
+    /// For the body of a request, beyond what its size takes at the slowest rate.
+    pub body_timeout_ms: u64,
+    /// A body that comes slower, after its timeout, is given up.
+    pub slowest_body_bytes_per_s: u64,
+    /// How long a connection may wait between two requests.
+    pub idle_timeout_ms: u64,
+    /// How long a client may take none of its answer.
+    pub write_timeout_ms: u64,
+    /// The certificates of this server in PEM, its own first; with `tls_key`, both doors speak TLS.
+    pub tls_certificate: Option<PathBuf>,
+    /// The private key of the certificate in PEM.
+    pub tls_key: Option<PathBuf>,
+    /// The file of API keys; without it nobody needs one.
+    pub api_keys: Option<PathBuf>,
+    /// Origins whose pages may read answers; "*" is any.
+    pub allow_origin: Vec<String>,
+    /// What is logged: "off", "error", "warning", "info" or "debug".
+    pub log_level: Level,
+    /// The form of a line of the log: "text" or "json".
+    pub log_format: Format,
 }
 
 /// What the workers of a python package may import. Whoever starts the server prepares it.
@@ -70,6 +103,22 @@ impl Default for Options {
             worker_restart_wait_ms: 50,
             worker_restart_wait_limit_ms: 10_000,
             worker_environment: WorkerEnvironment::Current,
+            bodies_in_flight_limit_bytes: 512 << 20,
+            header_limit_bytes: 32 << 10,
+            max_connections: 4096,
+            max_streams: 256,
+            header_timeout_ms: 30_000,
+            body_timeout_ms: 30_000,
+            slowest_body_bytes_per_s: 64 << 10,
+            // Longer than the 60 s of common load balancers, so that it is they who close.
+            idle_timeout_ms: 75_000,
+            write_timeout_ms: 30_000,
+            tls_certificate: None,
+            tls_key: None,
+            api_keys: None,
+            allow_origin: Vec::new(),
+            log_level: Level::Warning,
+            log_format: Format::Text,
         }
     }
 }

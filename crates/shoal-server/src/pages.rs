@@ -170,6 +170,7 @@ fn batching(served: &Served) -> Page<'_> {
 
 fn metrics(catalog: &Catalog) -> Reply {
     catalog.all().for_each(|served| served.gauge());
+    catalog.metrics.holding(catalog.guard.connections.open(), catalog.guard.bodies.bytes());
     let mut reply = Response::new(Full::new(Bytes::from(catalog.metrics.text())));
     reply.headers_mut().insert(CONTENT_TYPE, OPEN_METRICS);
     reply

@@ -189,6 +189,11 @@ impl Queue {
         self.pending.is_empty()
     }
 
+    /// How many requests are not answered yet.
+    pub(crate) fn owed(&self) -> usize {
+        self.pending.len()
+    }
+
     /// (rows, bytes) that wait.
     pub(crate) fn waiting(&self) -> (usize, usize) {
         (self.scheduler.queue().queued_rows(), self.scheduler.queue().queued_bytes())

@@ -6,29 +6,30 @@
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tracing::{Dispatch, debug, error, info};
 
 use crate::catalog::Catalog;
+use crate::connections::Late;
 use crate::description::Description;
 use crate::engine::{Running, Served, start as start_executors};
 use crate::executor::Executor;
 use crate::fault::{Code, Fault, Outcome};
+use crate::guard::Guard;
 use crate::metrics::Metrics;
 use crate::options::Options;
-use crate::{grpc, http};
+use crate::{door, grpc, http, log};
 
-/// A client that does not finish its headers in this time is dropped.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long draining waits for clients that are slow to send their requests or to read their answers, once no
 /// model has anything to do.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
@@ -47,6 +48,10 @@ pub struct Server {
     stop: watch::Sender<bool>,
     thread: Mutex<Option<JoinHandle<Outcome<()>>>>,
     process: u32,
+    /// Gone when the event loop has ended.
+    pub(crate) ended: watch::Receiver<()>,
+    catalog: Weak<Catalog>,
+    log: Dispatch,
 }
 
 impl Server {
@@ -57,12 +62,23 @@ impl Server {
     pub fn start(models: Vec<Model>, options: Options) -> Outcome<Self> {
         let listeners = (bind(&options.http)?, bind(&options.grpc)?);
         let addresses = (address(&listeners.0)?, address(&listeners.1)?);
+        let log = log::open(options.log_level, options.log_format);
         let (catalog, executors) = furnish(models, options)?;
         let (stop, stopped) = watch::channel(false);
-        let body = move || run(&catalog, executors, listeners, &stopped);
+        let (alive, ended) = watch::channel(());
+        let (of_server, of_thread) = (Arc::downgrade(&catalog), log.clone());
+        let body = move || {
+            let _alive = alive;
+            let _log = tracing::dispatcher::set_default(&of_thread);
+            announce(&catalog, addresses);
+            let ended = run(&catalog, executors, listeners, &stopped);
+            info!(http = %addresses.0, "the server has ended");
+            ended
+        };
         let thread = std::thread::Builder::new().name("shoal-server".into()).stack_size(STACK_BYTES).spawn(body);
         let thread = thread.map_err(|error| Fault::new(Code::Internal, format!("no thread can be started: {error}")))?;
-        Ok(Self { http: addresses.0, grpc: addresses.1, stop, thread: Mutex::new(Some(thread)), process: std::process::id() })
+        let (thread, process) = (Mutex::new(Some(thread)), std::process::id());
+        Ok(Self { http: addresses.0, grpc: addresses.1, stop, thread, process, ended, catalog: of_server, log })
     }
 
     /// Where HTTP is served.
@@ -77,6 +93,23 @@ impl Server {
         self.grpc
     }
 
+    /// Takes nothing new from here on.
+    pub(crate) fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Names in the log what is not answered: the process is about to end.
+    pub(crate) fn name_abandoned(&self) {
+        let Some(catalog) = self.catalog.upgrade() else { return };
+        tracing::dispatcher::with_default(&self.log, || {
+            for served in catalog.all().filter(|served| !served.is_idle()) {
+                let description = served.description();
+                error!(model = description.name, version = description.version, requests = served.owed(), "requests were abandoned");
+            }
+            error!(connections = catalog.guard.connections.open(), "a second signal ended the drain");
+        });
+    }
+
     /// Answers everything accepted, then ends. A second call does nothing.
     ///
     /// # Errors
@@ -87,7 +120,7 @@ impl Server {
             std::mem::forget(self.thread.lock().unwrap_or_else(PoisonError::into_inner).take());
             return Ok(());
         }
-        self.stop.send_replace(true);
+        self.stop();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         thread.map_or(Ok(()), |thread| thread.join().unwrap_or_else(|_| Err(Fault::new(Code::Internal, "the event loop panicked"))))
     }
@@ -100,38 +133,11 @@ impl Drop for Server {
     }
 }
 
-/// SIGTERM and SIGINT, caught from the moment this exists.
-pub struct Signals {
-    runtime: tokio::runtime::Runtime,
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    /// Catches both signals from here on.
-    ///
-    /// # Errors
-    /// `Internal` when signals cannot be received.
-    pub fn catch() -> Outcome<Self> {
-        let internal = |error: std::io::Error| Fault::new(Code::Internal, format!("signals cannot be received: {error}"));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
-        let (terminate, interrupt) = {
-            let _inside = runtime.enter();
-            (signal(SignalKind::terminate()).map_err(internal)?, signal(SignalKind::interrupt()).map_err(internal)?)
-        };
-        Ok(Self { runtime, terminate, interrupt })
-    }
-
-    /// Waits for the first of them.
-    pub fn wait(&mut self) {
-        let Self { runtime, terminate, interrupt } = self;
-        runtime.block_on(async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        });
-    }
+fn announce(catalog: &Catalog, addresses: (SocketAddr, SocketAddr)) {
+    let models = catalog.names().collect::<Vec<_>>().join(" ");
+    let (tls, keys) = (catalog.guard.identity.is_some(), catalog.guard.keys.is_some());
+    info!(http = %addresses.0, grpc = %addresses.1, models, tls, keys, "the server listens");
+    catalog.guard.warn(addresses);
 }
 
 fn bind(address: &str) -> Outcome<TcpListener> {
@@ -157,7 +163,8 @@ fn address(listener: &TcpListener) -> Outcome<SocketAddr> {
 type Executors = Vec<(Arc<Served>, Vec<Box<dyn Executor>>)>;
 
 fn furnish(models: Vec<Model>, options: Options) -> Outcome<(Arc<Catalog>, Executors)> {
-    let mut catalog = Catalog::new(Metrics::new(), options);
+    let guard = Guard::new(&options)?;
+    let mut catalog = Catalog::new(Metrics::new(), options, guard);
     let mut executors = Executors::new();
     for (mut description, mut of_model) in models {
         description.policy.prefer(&catalog.options);
@@ -182,13 +189,19 @@ fn run(
             executors.into_iter().map(|(served, of_model)| start_executors(&served, of_model)).collect::<Outcome<_>>()?;
         let http = tokio::net::TcpListener::from_std(listeners.0).map_err(internal)?;
         let grpc = tokio::net::TcpListener::from_std(listeners.1).map_err(internal)?;
+        let tls = door::acceptor(catalog, "http/1.1")?;
         let impatient = until_nobody_is_owed(catalog, stopped.clone());
         let doors =
-            async { tokio::join!(accept(catalog, http, stopped.clone()), grpc::serve(Arc::clone(catalog), grpc, stopped.clone())).1 };
+            async { tokio::join!(accept(catalog, http, tls, stopped.clone()), grpc::serve(Arc::clone(catalog), grpc, stopped.clone())).1 };
+        let follow = async {
+            catalog.guard.follow_files().await;
+            std::future::pending::<()>().await;
+        };
         let served = tokio::select! {
             served = doors => served,
             // What is left are clients that neither speak nor listen; one of them must not keep the server alive.
             () = impatient => Ok(()),
+            () = follow => Ok(()),
         };
         catalog.all().for_each(|served| served.drain());
         for executor in running.into_iter().flatten() {
@@ -207,13 +220,13 @@ async fn finish(executor: Running) {
 }
 
 /// Accepts HTTP connections until told to stop, then waits for those that are open.
-async fn accept(catalog: &Arc<Catalog>, listener: tokio::net::TcpListener, mut stopped: watch::Receiver<bool>) {
+async fn accept(catalog: &Arc<Catalog>, listener: tokio::net::TcpListener, tls: Option<TlsAcceptor>, mut stopped: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     let told = stopped.clone();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => drop(connections.spawn(connection(Arc::clone(catalog), stream, told.clone()))),
+                Ok((stream, _)) => drop(connections.spawn(connection(Arc::clone(catalog), stream, tls.clone(), told.clone()))),
                 // Out of file descriptors, or the client left: the next one may do better.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             },
@@ -222,6 +235,7 @@ async fn accept(catalog: &Arc<Catalog>, listener: tokio::net::TcpListener, mut s
         }
     }
     drop(listener);
+    info!("the server drains: what was accepted is answered");
     catalog.drain();
     while connections.join_next().await.is_some() {}
 }
@@ -244,21 +258,54 @@ async fn until_nobody_is_owed(catalog: &Catalog, mut stopped: watch::Receiver<bo
     }
 }
 
-async fn connection(catalog: Arc<Catalog>, stream: TcpStream, mut stopped: watch::Receiver<bool>) {
-    // Without it, small answers wait for the client's acknowledgement; a socket that refuses is served all the same.
-    drop(stream.set_nodelay(true));
-    let client = catalog.new_client();
+async fn connection(catalog: Arc<Catalog>, stream: TcpStream, tls: Option<TlsAcceptor>, mut stopped: watch::Receiver<bool>) {
+    let Some(place) = door::place(&catalog) else {
+        return if tls.is_none() {
+            door::turn_away(catalog, stream).await;
+        };
+    };
+    let opened = tokio::select! {
+        opened = door::open(&catalog, stream, tls.as_ref(), place) => opened,
+        // A client that has not managed TLS yet is owed nothing.
+        () = until_stopped(&mut stopped) => None,
+    };
+    let Some(wire) = opened else { return };
+    let (watch, client) = (wire.watch(), catalog.new_client());
     let service = service_fn(|request| {
-        let catalog = &catalog;
-        async move { Ok::<_, std::convert::Infallible>(http::handle(catalog, client.name, request).await) }
+        let (catalog, asker) = (&catalog, http::Asker { watch: &watch, name: client.name });
+        async move { Ok::<_, std::convert::Infallible>(http::handle(catalog, asker, request).await) }
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    tokio::select! {
-        // The client left or spoke no HTTP; its requests are given up as their futures are dropped.
-        _ = connection.as_mut() => return,
-        () = until_stopped(&mut stopped) => connection.as_mut().graceful_shutdown(),
+    // The patience of this server knows what a client is late with.
+    builder.header_read_timeout(None).max_header_size(catalog.options.header_limit_bytes);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(wire), service));
+    let mut late = pin!(catalog.guard.patience.exhausted(&watch));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        late = late.as_mut() => return give_up(&catalog, late),
+        () = until_stopped(&mut stopped) => None,
+    };
+    if let Some(ended) = ended {
+        return settle(&catalog, ended);
     }
-    drop(connection.await);
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        ended = connection => settle(&catalog, ended),
+        late = late => give_up(&catalog, late),
+    }
+}
+
+fn give_up(catalog: &Catalog, late: Late) {
+    catalog.metrics.drop_connection(late.name());
+    debug!(reason = late.name(), "a connection was given up");
+}
+
+/// Counts what hyper refused before there was a request. Every other end is the client's own: it left.
+fn settle(catalog: &Catalog, ended: hyper::Result<()>) {
+    let Err(error) = ended else { return };
+    if error.is_parse() {
+        let code = if error.is_parse_too_large() { Code::HeadersTooLarge } else { Code::InvalidRequest };
+        catalog.metrics.reject(code.name());
+        debug!(code = code.name(), "the head of a request was refused");
+    }
 }

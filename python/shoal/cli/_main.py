@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from shoal.cli import _package, _quickstart, _serve
+from shoal.cli import _key, _package, _quickstart, _serve
 
 app = typer.Typer(
     name="shoal",
@@ -18,6 +18,7 @@ app = typer.Typer(
 app.command("serve")(_serve.serve)
 app.command("quickstart")(_quickstart.quickstart)
 app.add_typer(_package.app, name="package")
+app.add_typer(_key.app, name="key")
 
 
 def _print_version(asked: bool) -> None:

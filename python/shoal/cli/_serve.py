@@ -8,25 +8,23 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from shoal.cli import _serve_options as given
 from shoal.cli._failure import reported
 
 if TYPE_CHECKING:
     from types import FrameType
 
 
-class WorkerEnvironment(StrEnum):
-    """What workers may import."""
-
-    CURRENT = "current"
-    LOCKED = "locked"
+NO_OPTIONS = {"packages", "http", "grpc", "allow_code"}
 
 
 class _Stopped(Exception):  # noqa: N818 - not an error: a request to end
@@ -37,6 +35,7 @@ def serve(
     packages: Annotated[
         list[Path], typer.Argument(metavar="PACKAGE", help="Directories of packages.")
     ],
+    *,
     http: Annotated[
         str, typer.Option(help="HOST:PORT for HTTP; port 0 picks one.")
     ] = "127.0.0.1:8000",
@@ -46,71 +45,64 @@ def serve(
     allow_code: Annotated[
         bool, typer.Option("--allow-code", help="Let python packages run their code.")
     ] = False,
-    body_limit_bytes: Annotated[int, typer.Option(min=1, help="A request body, at most.")] = 64
-    * 2**20,
-    max_wait_ms: Annotated[
-        float | None, typer.Option(min=0, help="Waiting for company, at most.")
-    ] = None,
-    latency_target_ms: Annotated[
-        float | None, typer.Option(min=0, help="From arrival to answer: bounds micro-batches.")
-    ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes for each python package.")] = 1,
-    worker_memory_limit_bytes: Annotated[
-        int | None, typer.Option(min=1, help="Memory that one of them may allocate.")
-    ] = None,
-    worker_timeout_ms: Annotated[
-        int, typer.Option(min=1, help="One micro-batch in a worker, at most.")
-    ] = 60_000,
-    worker_start_timeout_ms: Annotated[
-        int, typer.Option(min=1, help="Opening a model in a worker, at most.")
-    ] = 120_000,
-    worker_restart_wait_ms: Annotated[
-        int, typer.Option(min=1, help="First wait between restarts in vain; doubles.")
-    ] = 50,
-    worker_restart_wait_limit_ms: Annotated[
-        int, typer.Option(min=1, help="The longest such wait.")
-    ] = 10_000,
-    worker_environment: Annotated[
-        WorkerEnvironment, typer.Option(help="What workers import: this environment, or the lock.")
-    ] = WorkerEnvironment.CURRENT,
+    body_limit_bytes: given.BodyLimitBytes = 64 * 2**20,
+    max_wait_ms: given.MaxWaitMs = None,
+    latency_target_ms: given.LatencyTargetMs = None,
+    bodies_in_flight_limit_bytes: given.BodiesInFlightLimitBytes = 512 * 2**20,
+    header_limit_bytes: given.HeaderLimitBytes = 32 * 2**10,
+    max_connections: given.MaxConnections = 4096,
+    max_streams: given.MaxStreams = 256,
+    header_timeout_ms: given.HeaderTimeoutMs = 30_000,
+    body_timeout_ms: given.BodyTimeoutMs = 30_000,
+    slowest_body_bytes_per_s: given.SlowestBodyBytesPerS = 64 * 2**10,
+    idle_timeout_ms: given.IdleTimeoutMs = 75_000,
+    write_timeout_ms: given.WriteTimeoutMs = 30_000,
+    tls_certificate: given.TlsCertificate = None,
+    tls_key: given.TlsKey = None,
+    api_keys: given.ApiKeys = None,
+    allow_origin: given.AllowOrigin = None,
+    log_level: given.Level = given.LogLevel.info,
+    log_format: given.Format = given.LogFormat.text,
+    workers: given.Workers = 1,
+    worker_memory_limit_bytes: given.WorkerMemoryLimitBytes = None,
+    worker_timeout_ms: given.WorkerTimeoutMs = 60_000,
+    worker_start_timeout_ms: given.WorkerStartTimeoutMs = 120_000,
+    worker_restart_wait_ms: given.WorkerRestartWaitMs = 50,
+    worker_restart_wait_limit_ms: given.WorkerRestartWaitLimitMs = 10_000,
+    worker_environment: given.Environment = given.WorkerEnvironment.current,
 ) -> None:
     """Serve packages over HTTP and gRPC until SIGTERM or SIGINT; what was accepted is answered."""
+    chosen = {name: value for name, value in locals().items() if name not in NO_OPTIONS}
     from shoal import serve as room
 
-    options = room.Options(
-        body_limit_bytes=body_limit_bytes,
-        max_wait_ms=max_wait_ms,
-        latency_target_ms=latency_target_ms,
-        workers=workers,
-        worker_memory_limit_bytes=worker_memory_limit_bytes,
-        worker_timeout_ms=worker_timeout_ms,
-        worker_start_timeout_ms=worker_start_timeout_ms,
-        worker_restart_wait_ms=worker_restart_wait_ms,
-        worker_restart_wait_limit_ms=worker_restart_wait_limit_ms,
-        worker_environment=worker_environment.value,
-    )
+    chosen["allow_origin"] = tuple(allow_origin or ())
+    options = room.Options(**chosen)
     with (
         reported(),
-        _ending_on_signals(),
+        _ending_on_signals() as hand_over,
         room.start(
             packages, http=http, grpc=grpc, allow_code=allow_code, options=options
         ) as server,
     ):
         ready = {"event": "ready", "http": server.http, "grpc": server.grpc}
         typer.echo(json.dumps(ready, separators=(",", ":")))
-        server.serve_until_signal()
+        server.serve_until_signal(caught=hand_over)
 
 
 @contextmanager
-def _ending_on_signals() -> Iterator[None]:
+def _ending_on_signals() -> Iterator[Callable[[], None]]:
     """Cover the moments in which the native server does not handle signals yet, or no more.
 
     Whoever reads the ready line may send SIGTERM at once, before `serve_until_signal` has begun;
     Python's own default would kill the process with requests under way. The native handler also
-    passes SIGINT on to Python's, which would end a finished drain with KeyboardInterrupt.
+    passes every signal on to Python's, which must do nothing more then: what is yielded is to be
+    called when the native one has taken over.
     """
+    is_native = Event()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
+        if is_native.is_set():
+            return
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, signal.SIG_IGN)  # the drain is under way: once is enough
         raise _Stopped
@@ -118,4 +110,4 @@ def _ending_on_signals() -> Iterator[None]:
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, stop)
     with suppress(_Stopped):
-        yield
+        yield is_native.set

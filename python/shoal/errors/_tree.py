@@ -16,10 +16,14 @@
     │   ├── UnknownRouteError         unknown_route
     │   ├── MethodError               method_not_allowed
     │   ├── BodyTooLargeError         body_too_large
+    │   ├── UnauthorizedError         unauthorized
+    │   ├── HeadersTooLargeError      headers_too_large
+    │   ├── ConfigurationError        invalid_configuration
     │   ├── PathError                 path_not_found
     │   └── AddressError              address_in_use
     ├── OverloadedError               queue_full
     │   └── OutOfReachError           deadline_out_of_reach
+    ├── BusyError                     server_busy
     ├── UnavailableError              shutting_down
     │   └── ModelUnavailableError     model_unavailable
     ├── DeadlineError                 deadline_exceeded
@@ -169,6 +173,24 @@ class BodyTooLargeError(InputError):
     code = "body_too_large"
 
 
+class UnauthorizedError(InputError):
+    """The request brings no API key, or one that this server does not know."""
+
+    code = "unauthorized"
+
+
+class HeadersTooLargeError(InputError):
+    """The head of the request is larger than the server's limit."""
+
+    code = "headers_too_large"
+
+
+class ConfigurationError(InputError):
+    """A file or choice given to the server cannot be used."""
+
+    code = "invalid_configuration"
+
+
 class PathError(InputError):
     """A file or folder that was named does not exist."""
 
@@ -191,6 +213,12 @@ class OutOfReachError(OverloadedError):
     """Too much is waiting to answer the request within its timeout; it may succeed later."""
 
     code = "deadline_out_of_reach"
+
+
+class BusyError(ShoalError):
+    """The server holds as much as it may; the same request may succeed a little later."""
+
+    code = "server_busy"
 
 
 class UnavailableError(ShoalError):

@@ -8,7 +8,8 @@ started from any thread; closing one answers everything it has accepted. Serving
 imports no pyarrow, pandas, numpy or onnxruntime module, and no code of a package.
 """
 
+from shoal.serve._keys import Key, new_key
 from shoal.serve._options import Options
 from shoal.serve._server import Server, start
 
-__all__ = ["Options", "Server", "start"]
+__all__ = ["Key", "Options", "Server", "new_key", "start"]

@@ -6,9 +6,14 @@ and default, and one option of `shoal serve`. A number carries its unit in its n
 
 from __future__ import annotations
 
+from os import PathLike, fspath
+from typing import Any, Literal, TypeAlias
+
 import msgspec
 
 from shoal.runtime import Environment
+
+Path: TypeAlias = str | PathLike[str]
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -31,6 +36,26 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         worker_environment: What workers may import: what this process can (`current`; a package
             whose requirements it lacks is refused by name), or what the package's hashed lock lists
             (`locked`; made by uv when it is first needed).
+        bodies_in_flight_limit_bytes: All bodies that are being read or answered, over both doors,
+            at most; what comes on top is refused with `server_busy`.
+        header_limit_bytes: The head of a request, at most; a larger one is refused with 431.
+        max_connections: Open connections over both doors, at most; one more gets `server_busy`.
+        max_streams: Calls at once on one gRPC connection, at most; more wait.
+        header_timeout_ms: For the head of a request, and for the TLS handshake; a client that
+            takes longer is dropped, as in all of these timeouts.
+        body_timeout_ms: For the body of a request, beyond what its size takes at the slowest rate.
+        slowest_body_bytes_per_s: The slowest rate.
+        idle_timeout_ms: For the next request on an open connection. Over gRPC a client that is
+            silent for so long is asked for a sign of life.
+        write_timeout_ms: For a client that takes none of its answer, or gives no sign of life.
+        tls_certificate: The certificates of this server in PEM, its own first; with `tls_key`,
+            both doors speak TLS and nothing else. Both files are read anew when they change.
+        tls_key: The private key of the certificate in PEM, without password.
+        api_keys: The file of API keys; without it nobody needs one. Read anew when it changes.
+        allow_origin: Origins whose pages may read answers, such as "https://example.org"; "*" is
+            any.
+        log_level: What is told on stderr.
+        log_format: Lines for people, or one JSON object on each.
     """
 
     body_limit_bytes: int = 64 * 2**20
@@ -43,9 +68,28 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     worker_restart_wait_ms: int = 50
     worker_restart_wait_limit_ms: int = 10_000
     worker_environment: Environment = "current"
+    bodies_in_flight_limit_bytes: int = 512 * 2**20
+    header_limit_bytes: int = 32 * 2**10
+    max_connections: int = 4096
+    max_streams: int = 256
+    header_timeout_ms: int = 30_000
+    body_timeout_ms: int = 30_000
+    slowest_body_bytes_per_s: int = 64 * 2**10
+    idle_timeout_ms: int = 75_000
+    write_timeout_ms: int = 30_000
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    api_keys: Path | None = None
+    allow_origin: tuple[str, ...] = ()
+    log_level: Literal["off", "error", "warning", "info", "debug"] = "warning"
+    log_format: Literal["text", "json"] = "text"
 
 
 def in_json(options: Options, *, http: str, grpc: str) -> str:
     """The choices as the native core reads them."""
     fields = {"http": http, "grpc": grpc, **msgspec.structs.asdict(options)}
-    return msgspec.json.encode(fields).decode()
+    return msgspec.json.encode(fields, enc_hook=_path).decode()
+
+
+def _path(value: Any) -> str:
+    return str(fspath(value))

@@ -15,7 +15,7 @@ from shoal.runtime import Launch, library, native
 from shoal.serve._options import Options, in_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from shoal.package import Package
@@ -53,13 +53,17 @@ class Server:
         self._launches = ()
         atexit.unregister(self._at_exit)
 
-    def serve_until_signal(self) -> None:
+    def serve_until_signal(self, *, caught: Callable[[], object] | None = None) -> None:
         """Wait for SIGTERM or SIGINT, then close as `close` does.
 
-        The one call that handles signals. Both are ignored after it: a process that goes on gives
-        them their handlers anew with `signal.signal`.
+        The one call that handles signals. A second one while the server drains ends the process at
+        once, with exit code 1; what is not answered is named in the log. Both are ignored after it:
+        a process that goes on gives them their handlers anew with `signal.signal`.
+
+        Args:
+            caught: Called once both signals are caught and will drain.
         """
-        self._native.serve_until_signal()
+        self._native.serve_until_signal(caught)
 
     def __enter__(self) -> Self:
         return self
@@ -99,7 +103,8 @@ def start(
     Raises:
         InvalidRequestError: there is no package in the list, or the same model twice.
         AddressError: an address is in use, or cannot be bound.
-        PathError: there is no package at a path.
+        ConfigurationError: a file or number of the options cannot be used.
+        PathError: there is no package at a path, or no file that the options name.
         CorruptPackageError: a package's files differ from its digests.
         UntrustedPackageError: a package runs code, and `allow_code` is False.
         RequirementError: the environment of a python package does not have what it requires.

@@ -10,7 +10,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,7 @@ class Served:
     process: subprocess.Popen[str]
     http: str
     grpc: str
+    errors: list[str] = field(default_factory=list)  # lines of stderr, as they come
 
     def ask(
         self,
@@ -65,6 +66,12 @@ class Served:
         """Rows that wait for the model, as the metrics of a server of one model say."""
         lines = self.ask("GET", "/metrics").body.decode().splitlines()
         return int(next(line for line in lines if line.startswith("shoal_queue_rows{")).split()[-1])
+
+    def counted(self, sample: str) -> float:
+        """A sample of the metrics by its name and labels; 0 when it is not there."""
+        lines = self.ask("GET", "/metrics").body.decode().splitlines()
+        found = [line for line in lines if line.startswith(f"{sample} ")]
+        return float(found[0].split()[-1]) if found else 0.0
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and wait for the end: the exit code."""
@@ -145,7 +152,7 @@ def _ready(process: subprocess.Popen[str], errors: list[str]) -> Served:
     assert line, f"the server ended before it was ready: {''.join(errors)}"
     event = json.loads(line)
     assert event["event"] == "ready"
-    return Served(process, event["http"], event["grpc"])
+    return Served(process, event["http"], event["grpc"], errors)
 
 
 def poll(is_so: Callable[[], bool], what: str) -> None:

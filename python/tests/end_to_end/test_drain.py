@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
@@ -54,3 +55,28 @@ def test_everything_accepted_is_answered_when_a_signal_comes(
 def test_signal_right_after_the_ready_line_ends_cleanly(digits: Sealed) -> None:
     with serving(digits.path) as served:
         assert served.stop() == 0
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_second_signal_ends_at_once_and_names_what_is_abandoned(
+    gated: Path, tmp_path: Path, second: int
+) -> None:
+    arguments = ("--allow-code", "--log-format", "json")
+    with (
+        serving(gated, arguments=arguments, SHOAL_GATE=str(tmp_path)) as served,
+        ThreadPoolExecutor(3) as pool,
+    ):
+        body = {"features": {"value": 21.0}}
+        lost = [pool.submit(served.ask, "POST", "/predict", body)]
+        poll((tmp_path / "reached").exists, "the model was reached")
+        lost += [pool.submit(served.ask, "POST", "/predict", body) for _ in range(2)]
+        poll(lambda: served.waiting_rows() == 2, "the others wait behind it")
+        served.process.send_signal(signal.SIGTERM)
+        poll(lambda: refuses(served), "the server drains")
+        assert served.stop(second) == 1
+        assert all(isinstance(each.exception(DEADLINE_S), OSError | HTTPException) for each in lost)
+    told = [json.loads(line) for line in served.errors]
+    abandoned = next(event for event in told if event["message"] == "requests were abandoned")
+    assert (abandoned["level"], abandoned["model"]) == ("ERROR", "gated")
+    assert abandoned["requests"] == 3
+    assert told[-1]["message"] == "a second signal ended the drain"

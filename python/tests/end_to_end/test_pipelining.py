@@ -71,5 +71,5 @@ def test_a_body_in_chunks_keeps_the_connection(one: Served, digits: Sealed) -> N
     head = b"POST /predict HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
     chunked = head + b"%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n"
     answer = b'{"prediction":[%d]}' % digits.labels[0]
-    received = exchange(one, chunked + good(digits, 0) + b"x", b"nothing ends so")
+    received = exchange(one, chunked + good(digits, 0) + b"x\r\n\r\n", b"nothing ends so")
     assert received.count(answer) == 2

@@ -13,15 +13,19 @@ use prost::Message;
 use shoal_batch::Client;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
+use tokio_rustls::TlsAcceptor;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
+use tracing::debug;
 
 use crate::answer::chosen;
 use crate::catalog::Catalog;
+use crate::connections::{Late, Place, Wire};
 use crate::description::Column;
+use crate::door;
 use crate::engine::Served;
 use crate::fault::{Code, Fault, Outcome};
 use crate::http::{count, wishes};
@@ -31,7 +35,10 @@ use crate::pages::{EXTENSIONS, READY, all_ready, full_shape, platform, state};
 use crate::queue::Wishes;
 use crate::server::until_stopped;
 
+mod gate;
 mod tensors;
+
+use gate::Gates;
 
 #[allow(clippy::all, clippy::pedantic, missing_docs, unreachable_pub, reason = "generated from the protocol")]
 pub(crate) mod inference {
@@ -48,44 +55,54 @@ use inference::{
     ServerReadyRequest, ServerReadyResponse,
 };
 
-/// Calls at once on one connection, at most.
-const STREAMS_LIMIT: u32 = 256;
+/// Where the code of the catalogue travels.
+const SHOAL_CODE: &str = "shoal-code";
 /// What a refusal needs to be there in time. At the timeout itself tonic ends the call as cancelled, without code.
 const TRAVEL: Duration = Duration::from_millis(2);
-/// A client that connects and says nothing for so long is dropped.
-const SILENCE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Serves gRPC until told to stop, then finishes what was accepted.
 pub(crate) async fn serve(catalog: Arc<Catalog>, listener: tokio::net::TcpListener, stopped: watch::Receiver<bool>) -> Outcome<()> {
     let (health, health_service) = tonic_health::server::health_reporter();
     let limit = catalog.options.body_limit_bytes;
-    let inference =
-        GrpcInferenceServiceServer::new(Inference { catalog }).max_decoding_message_size(limit).max_encoding_message_size(usize::MAX);
+    let inference = GrpcInferenceServiceServer::new(Inference { catalog: Arc::clone(&catalog) })
+        .max_decoding_message_size(limit)
+        .max_encoding_message_size(usize::MAX);
     health.set_serving::<GrpcInferenceServiceServer<Inference>>().await;
     let mut told = stopped.clone();
     let stop = async move {
         until_stopped(&mut told).await;
         health.set_not_serving::<GrpcInferenceServiceServer<Inference>>().await;
     };
+    let patience = catalog.guard.patience;
+    let tls = door::acceptor(&catalog, "h2")?;
     Server::builder()
-        .max_concurrent_streams(STREAMS_LIMIT)
+        .layer(Gates(Arc::clone(&catalog)))
+        .max_concurrent_streams(catalog.options.max_streams)
+        .http2_max_header_list_size(u32::try_from(catalog.options.header_limit_bytes).unwrap_or(u32::MAX))
+        // A client that is silent, or that reads nothing, is asked for a sign of life.
+        .http2_keepalive_interval(Some(patience.idle))
+        .http2_keepalive_timeout(Some(patience.write))
         .add_service(health_service)
         .add_service(inference)
-        .serve_with_incoming_shutdown(speakers(listener, stopped.clone()), stop)
+        .serve_with_incoming_shutdown(speakers(catalog, listener, tls, stopped.clone()), stop)
         .await
         .map_err(|error| Fault::new(Code::Internal, format!("gRPC ended: {error}")))
 }
 
 /// Connections that have begun to speak. One that is silent is dropped after a while, and at once when the server
 /// stops: it is owed nothing.
-fn speakers(listener: tokio::net::TcpListener, mut stopped: watch::Receiver<bool>) -> impl Stream<Item = std::io::Result<TcpStream>> {
+fn speakers(
+    catalog: Arc<Catalog>,
+    listener: tokio::net::TcpListener,
+    tls: Option<TlsAcceptor>,
+    mut stopped: watch::Receiver<bool>,
+) -> impl Stream<Item = std::io::Result<Wire>> {
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
-        let told = stopped.clone();
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => drop(tokio::spawn(hand_over(stream, sender.clone(), told.clone()))),
+                    Ok((stream, _)) => welcome(&catalog, stream, tls.clone(), Usher { sender: sender.clone(), stopped: stopped.clone() }),
                     // Out of file descriptors, or the client left: the next one may do better.
                     Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
                 },
@@ -96,44 +113,66 @@ fn speakers(listener: tokio::net::TcpListener, mut stopped: watch::Receiver<bool
     ReceiverStream::new(receiver)
 }
 
-async fn hand_over(stream: TcpStream, sender: mpsc::Sender<std::io::Result<TcpStream>>, mut stopped: watch::Receiver<bool>) {
-    // Without it, small answers wait for the client's acknowledgement; a socket that refuses is served all the same.
-    drop(stream.set_nodelay(true));
+/// Brings a connection to tonic, unless the server stops before.
+struct Usher {
+    sender: mpsc::Sender<std::io::Result<Wire>>,
+    stopped: watch::Receiver<bool>,
+}
+
+fn welcome(catalog: &Arc<Catalog>, stream: TcpStream, tls: Option<TlsAcceptor>, mut usher: Usher) {
+    let Some(place) = door::place(catalog) else { return };
+    let catalog = Arc::clone(catalog);
+    tokio::spawn(async move {
+        let wire = tokio::select! {
+            wire = open(&catalog, stream, tls.as_ref(), place) => wire,
+            () = until_stopped(&mut usher.stopped) => None,
+        };
+        if let Some(wire) = wire {
+            // A receiver that is gone means that the server ends.
+            drop(usher.sender.send(Ok(wire)).await);
+        }
+    });
+}
+
+async fn open(catalog: &Catalog, stream: TcpStream, tls: Option<&TlsAcceptor>, place: Place) -> Option<Wire> {
+    let limit = catalog.guard.patience.head;
     let mut first = [0];
-    let spoke = tokio::select! {
-        spoke = tokio::time::timeout(SILENCE_LIMIT, stream.peek(&mut first)) => matches!(spoke, Ok(Ok(1))),
-        () = until_stopped(&mut stopped) => false,
-    };
-    if spoke {
-        // A receiver that is gone means that the server ends.
-        drop(sender.send(Ok(stream)).await);
+    if !matches!(tokio::time::timeout(limit, stream.peek(&mut first)).await, Ok(Ok(1))) {
+        catalog.metrics.drop_connection(Late::Head.name());
+        return None;
     }
+    door::open(catalog, stream, tls, place).await.map(|wire| wire.opened_within(limit))
 }
 
 /// A fault as a status.
 fn status(fault: &Fault) -> Status {
-    let code = match fault.code.grpc() {
+    let message = fault.hint.as_ref().map_or_else(|| fault.message.clone(), |hint| format!("{} ({hint})", fault.message));
+    debug!(code = fault.code.name(), "a request was refused over gRPC");
+    let mut status = Status::new(status_code(fault.code), message);
+    if let Some(after) = fault.retry_after {
+        // Source: gRPC proposal A6, client retries.
+        status.metadata_mut().insert("grpc-retry-pushback-ms", MetadataValue::from(u32::try_from(after.as_millis()).unwrap_or(u32::MAX)));
+    }
+    if let Ok(value) = fault.code.name().parse() {
+        status.metadata_mut().insert(SHOAL_CODE, value);
+    }
+    status
+}
+
+fn status_code(code: Code) -> tonic::Code {
+    match code.grpc() {
         "INVALID_ARGUMENT" => tonic::Code::InvalidArgument,
         "NOT_FOUND" => tonic::Code::NotFound,
         "ALREADY_EXISTS" => tonic::Code::AlreadyExists,
         "RESOURCE_EXHAUSTED" => tonic::Code::ResourceExhausted,
+        "UNAUTHENTICATED" => tonic::Code::Unauthenticated,
         "UNAVAILABLE" => tonic::Code::Unavailable,
         "DEADLINE_EXCEEDED" => tonic::Code::DeadlineExceeded,
         "FAILED_PRECONDITION" => tonic::Code::FailedPrecondition,
         "DATA_LOSS" => tonic::Code::DataLoss,
         "UNIMPLEMENTED" => tonic::Code::Unimplemented,
         _ => tonic::Code::Internal,
-    };
-    let message = fault.hint.as_ref().map_or_else(|| fault.message.clone(), |hint| format!("{} ({hint})", fault.message));
-    let mut status = Status::new(code, message);
-    if let Some(after) = fault.retry_after {
-        // Source: gRPC proposal A6, client retries.
-        status.metadata_mut().insert("grpc-retry-pushback-ms", MetadataValue::from(u32::try_from(after.as_millis()).unwrap_or(u32::MAX)));
     }
-    if let Ok(value) = fault.code.name().parse() {
-        status.metadata_mut().insert("shoal-code", value);
-    }
-    status
 }
 
 struct Inference {

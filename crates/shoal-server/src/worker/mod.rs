@@ -9,7 +9,7 @@ mod connection;
 pub(crate) mod executor;
 pub(crate) mod frames;
 #[cfg(test)]
-mod fuzz;
+pub(crate) mod fuzz;
 mod pool;
 mod process;
 #[cfg(test)]

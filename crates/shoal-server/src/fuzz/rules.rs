@@ -17,11 +17,11 @@ use crate::intake::admit;
 use crate::json::infer::decode;
 use crate::json::predict::{self, Form};
 
-const DESCRIPTION: &str = r#"{"name":"m","version":"1","runtime":"onnx","signature":{"inputs":[
+pub(super) const DESCRIPTION: &str = r#"{"name":"m","version":"1","runtime":"onnx","signature":{"inputs":[
     {"name":"x","dtype":"FP32","shape":[2]},{"name":"t","dtype":"BYTES"},{"name":"n","dtype":"INT64","shape":[-1]}],"outputs":[]},
     "binding":{"inputs":[{"column":"x","tensor":"x","rank":2,"missing":"NaN"}]}}"#;
 
-const PACKED: &str = r#"{"name":"m","version":"1","runtime":"onnx","signature":{"inputs":[{"name":"X","dtype":"FP32","shape":[2]}],"outputs":[]},
+pub(super) const PACKED: &str = r#"{"name":"m","version":"1","runtime":"onnx","signature":{"inputs":[{"name":"X","dtype":"FP32","shape":[2]}],"outputs":[]},
     "binding":{"inputs":[{"column":"X","tensor":"X","rank":2,"missing":"NaN","features":["x","t"]}]}}"#;
 
 fn cases() -> u32 {
@@ -43,7 +43,7 @@ pub(crate) fn run<S: Strategy>(strategy: &S, body: impl Fn(S::Value)) {
 }
 
 /// Bodies that a client could have meant, to be damaged.
-fn seeds() -> Vec<Vec<u8>> {
+pub(super) fn seeds() -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../protocol/vectors/bodies");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
