@@ -1,5 +1,7 @@
 """The Rust core. Columns cross the border as `(name, dtype, shape, data, missing)`."""
 
+from collections.abc import Callable
+
 from shoal.runtime import Launch
 from shoal.values import WireColumn
 
