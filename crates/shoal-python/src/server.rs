@@ -1,5 +1,7 @@
 //! The server, started from Python.
 
+use std::sync::{Mutex, PoisonError};
+
 use pyo3::prelude::*;
 use shoal_server::description::Description;
 use shoal_server::fault::Outcome;
@@ -46,11 +48,17 @@ impl Server {
     #[new]
     #[pyo3(signature = (models, *, options, library))]
     fn new(py: Python<'_>, models: Vec<(String, Runs)>, options: &str, library: &str) -> PyResult<Self> {
+        let interrupt = Mutex::new(None);
+        let is_wanted = || Python::attach(|py| py.check_signals().map_err(|error| keep(&interrupt, error)).is_ok());
         let server = py.detach(|| {
             let options = Options::from_json(options)?;
-            let models: Vec<Model> = models.into_iter().map(|(text, runs)| open(&text, runs, library, &options)).collect::<Outcome<_>>()?;
+            let opened = models.into_iter().map(|(text, runs)| open(&text, runs, library, (&options, &is_wanted)));
+            let models: Vec<Model> = opened.collect::<Outcome<_>>()?;
             shoal_server::server::Server::start(models, options)
         });
+        if let Some(error) = interrupt.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
+        }
         Ok(Self { server: outcome(server)? })
     }
 
@@ -89,13 +97,18 @@ impl Server {
     }
 }
 
-fn open(text: &str, runs: Runs, library: &str, options: &Options) -> Outcome<Model> {
+/// Keeps what a signal handler of Python raised while a model was being opened.
+fn keep(interrupt: &Mutex<Option<PyErr>>, error: PyErr) {
+    *interrupt.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+}
+
+fn open(text: &str, runs: Runs, library: &str, (options, is_wanted): (&Options, &dyn Fn() -> bool)) -> Outcome<Model> {
     match runs {
         Runs::File(payload) => {
             let description = Description::from_json(text)?;
             let executor = open_to_serve(&description, &payload.into(), library)?;
             Ok((description, vec![executor]))
         }
-        Runs::Workers(Workers { command, directory }) => worker::open(text, Launch { command, directory }, options),
+        Runs::Workers(Workers { command, directory }) => worker::open(text, Launch { command, directory }, options, is_wanted),
     }
 }

@@ -30,7 +30,7 @@ fn unhex(text: &str) -> Result<Vec<u8>, std::num::ParseIntError> {
 fn main() -> Result<(), Box<dyn Error>> {
     let question: Question = serde_json::from_reader(std::io::stdin())?;
     let launch = Launch { command: question.command, directory: question.directory };
-    let (description, mut executors) = open(&question.description, launch, &Options::default())?;
+    let (description, mut executors) = open(&question.description, launch, &Options::default(), &|| true)?;
     let input = description.signature.inputs.first().ok_or("the model has no input")?;
     let shape = input.shape.iter().map(|dim| usize::try_from(*dim)).collect::<Result<Vec<_>, _>>()?;
     let payload = Payload::Fixed(Buffer::copy_of(&unhex(&question.values_hex)?));

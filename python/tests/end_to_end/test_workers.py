@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ import tritonclient.grpc as triton
 from shoal import serve
 from shoal.errors import ModelError, ModelUnavailableError
 from tests.end_to_end import models
-from tests.end_to_end.driver import DEADLINE_S, Reply, Served, poll, serving
+from tests.end_to_end.driver import DEADLINE_S, SHOAL, Reply, Served, poll, serving
 from tests.end_to_end.stories import hazard
 
 if TYPE_CHECKING:
@@ -268,6 +269,24 @@ def test_a_model_that_cannot_be_opened_is_refused_with_the_cause(
     (tmp_path / mark).touch()
     with pytest.raises(error, match=cause):
         serve.start(package, allow_code=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_server_whose_model_is_still_opening_ends_when_it_is_told_to(
+    package: Path, tmp_path: Path, number: int
+) -> None:
+    (tmp_path / "slow").touch()
+    command = [*SHOAL, "serve", str(package), "--allow-code", "--http", "127.0.0.1:0"]
+    command += ["--grpc", "127.0.0.1:0"]
+    with subprocess.Popen(command, env=os.environ | {"SHOAL_NOTES": str(tmp_path)}) as process:
+        try:
+            mark = tmp_path / "opening"
+            poll(lambda: mark.exists() and mark.read_text() != "", "the model is opening")
+            process.send_signal(number)
+            assert process.wait(DEADLINE_S) == 0
+            poll(lambda: is_gone(int(mark.read_text())), "its worker is gone")
+        finally:
+            process.kill()
 
 
 def test_a_model_that_takes_too_long_to_open_is_refused(package: Path) -> None:

@@ -37,14 +37,15 @@ struct WorkerModel {
     call_limit: Duration,
 }
 
-/// Starts the workers of a package; `text` is its description. One executor for each worker.
+/// Starts the workers of a package; `text` is its description. One executor for each worker. Opening a model may
+/// take minutes, and ends early once it is not wanted.
 ///
 /// # Errors
 /// `CorruptPackage` for a text that is no description; what a worker says that cannot open the model;
 /// `ModelUnavailable` when it cannot even say that.
-pub fn open(text: &str, launch: Launch, options: &Options) -> Outcome<(Description, Vec<Box<dyn Executor>>)> {
+pub fn open(text: &str, launch: Launch, options: &Options, is_wanted: &dyn Fn() -> bool) -> Outcome<(Description, Vec<Box<dyn Executor>>)> {
     let description = Arc::new(Description::from_json(text)?);
-    let pool = Arc::new(Pool::start(plan(text, &description, launch, options)?)?);
+    let pool = Arc::new(Pool::start(plan(text, &description, launch, options)?, is_wanted)?);
     let executor = |_| -> Box<dyn Executor> {
         Box::new(WorkerModel {
             pool: Arc::clone(&pool),

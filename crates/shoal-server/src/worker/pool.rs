@@ -21,6 +21,8 @@ use super::process::{Launch, Process, spawn};
 use crate::executor::Health;
 use crate::fault::{Code, Fault, Outcome};
 
+/// How often somebody who starts workers may say that they are not wanted any more.
+const START_STEP: Duration = Duration::from_millis(50);
 /// How long workers may take to end by themselves once their sockets are closed.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -82,11 +84,11 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// Starts the workers and waits until all of them have opened the model.
+    /// Starts the workers and waits until all of them have opened the model, as long as `is_wanted`.
     ///
     /// # Errors
-    /// What the first worker that cannot open it says.
-    pub(crate) fn start(plan: Plan) -> Outcome<Self> {
+    /// What the first worker that cannot open it says; `ModelUnavailable` when it is not wanted any more.
+    pub(crate) fn start(plan: Plan, is_wanted: &dyn Fn() -> bool) -> Outcome<Self> {
         let workers = plan.workers.max(1);
         let shared = Arc::new(Shared { plan, state: Mutex::default(), changed: Condvar::new(), restarts: AtomicU64::new(0) });
         let mut pool = Self { shared, keepers: Vec::with_capacity(workers) };
@@ -95,7 +97,7 @@ impl Pool {
             let thread = std::thread::Builder::new().name(format!("shoal-worker-{number}")).spawn(move || shared.keep());
             pool.keepers.push(thread.map_err(|error| Fault::new(Code::Internal, format!("no thread can be started: {error}")))?);
         }
-        pool.shared.wait_for_first_starts(workers)?;
+        pool.shared.wait_for_first_starts(workers, is_wanted)?;
         Ok(pool)
     }
 }
@@ -119,12 +121,19 @@ impl Shared {
         self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait_for_first_starts(&self, workers: usize) -> Outcome<()> {
-        let mut state = self.lock();
-        while state.opened < workers && state.fault.is_none() {
-            state = self.wait(state);
+    fn wait_for_first_starts(&self, workers: usize, is_wanted: &dyn Fn() -> bool) -> Outcome<()> {
+        loop {
+            let waits = |state: &mut State| state.opened < workers && state.fault.is_none();
+            let waited = self.changed.wait_timeout_while(self.lock(), START_STEP, waits);
+            let (state, result) = waited.unwrap_or_else(PoisonError::into_inner);
+            if !result.timed_out() {
+                return state.fault.clone().map_or(Ok(()), Err);
+            }
+            drop(state);
+            if !is_wanted() {
+                return Err(Fault::new(Code::ModelUnavailable, format!("model {:?} was given up while it opened", self.plan.model)));
+            }
         }
-        state.fault.clone().map_or(Ok(()), Err)
     }
 
     /// A connection to a worker that nobody uses; waits for one.

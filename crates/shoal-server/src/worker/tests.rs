@@ -172,26 +172,27 @@ fn played(script: &str) -> Plan {
 }
 
 fn refusal(script: &str) -> String {
-    let fault = Pool::start(played(script)).err().unwrap();
+    let fault = Pool::start(played(script), &|| true).err().unwrap();
     assert_eq!(fault.code, Code::ModelUnavailable);
     fault.message
 }
 
 #[test]
 fn a_program_that_is_no_worker_is_refused_by_what_it_does() {
-    assert!(refusal("printf 'this is no frame' >&0; exec cat").contains("does not speak the protocol: a frame begins with"));
+    assert!(refusal("printf 'this is no frame' >&0; exec cat >/dev/null").contains("does not speak the protocol: a frame begins with"));
     assert!(refusal("exit 5").contains("ended with exit code 5 while it opened the model"));
     assert!(refusal("kill -9 $$").contains("was killed by signal 9 (SIGKILL)"));
     let mut absent = played("");
     absent.launch.command = vec!["/nowhere/at/all".into()];
-    assert!(Pool::start(absent).err().unwrap().message.contains("/nowhere/at/all"));
+    assert!(Pool::start(absent, &|| true).err().unwrap().message.contains("/nowhere/at/all"));
 }
 
 /// What an exchange with a worker comes to that is ready, reads a byte, and then runs `script`.
 fn exchanged(script: &str) -> Broken {
     let setup_bytes = HEADER_BYTES + b"{}".len();
     let pool =
-        Pool::start(played(&format!("head -c {setup_bytes} >/dev/null; printf '{READY}' >&0; head -c 1 >/dev/null; {script}"))).unwrap();
+        Pool::start(played(&format!("head -c {setup_bytes} >/dev/null; printf '{READY}' >&0; head -c 1 >/dev/null; {script}")), &|| true)
+            .unwrap();
     let mut connection = pool.shared.borrow().unwrap();
     let process = Arc::clone(&connection.process);
     let broken = connection.exchange(&[Cow::Borrowed(&[0; 64])]).err().unwrap();

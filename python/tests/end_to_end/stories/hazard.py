@@ -1,7 +1,8 @@
 """A model that doubles, and does what it should not when a row tells it to; see `MISDEEDS`.
 
 `SHOAL_NOTES` is a directory: a file `calls` has a line for each call (process and rows), the row
-`WAITS` leaves a file `reached` and waits for a file `open`, and a file `broken` fails the import.
+`WAITS` leaves a file `reached` and waits for a file `open`, and
+the files `broken`, `ends` and `slow` keep the import from succeeding.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ if (notes / "broken").exists():
     raise ImportError("the library of this model is not here")
 if (notes / "ends").exists():
     os._exit(7)
+if (notes / "slow").exists():
+    (notes / "opening").write_text(str(os.getpid()))
+    while True:
+        time.sleep(POLL_S)
 
 
 def answer(batch: pa.RecordBatch) -> pa.RecordBatch:
