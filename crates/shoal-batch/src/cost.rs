@@ -77,11 +77,11 @@ fn bin_of(rows: usize) -> usize {
     (2 * power + usize::from(upper_half)).min(BINS - 1)
 }
 
-/// The largest size in a bin.
+/// The largest size in a bin. Bin 1 is empty: one row is no half of a power of two.
 fn end_of(bin: usize) -> usize {
     let (power, upper_half) = (bin / 2, bin % 2);
     let half = (1_usize << power) / 2;
-    (1 << power) + if upper_half == 1 { 2 * half } else { half.max(1) } - 1
+    ((1 << power) + if upper_half == 1 { 2 * half } else { half.max(1) } - 1).max(1)
 }
 
 impl CostModel {
@@ -318,6 +318,22 @@ mod tests {
         let model = learned(|rows| 50.0 + rows as f64, &[1, 2, 4]);
         assert_eq!(model.worth(1000, None, false), 11);
         assert_eq!(CostModel::default().worth(1000, None, false), 1000, "nothing is known against it");
+    }
+
+    #[test]
+    fn at_least_one_row_is_worth_a_call_whatever_was_seen() {
+        for first in 1..70 {
+            for second in 1..70 {
+                for dear in [1.0, 1000.0] {
+                    let model = learned(|rows| if rows == second { dear * rows as f64 } else { 10.0 }, &[first, second]);
+                    for limit in [1, 2, 64] {
+                        let sizes =
+                            [model.worth(limit, None, false), model.worth(limit, Some(micros(1.0)), false), model.worth(limit, None, true)];
+                        assert!(sizes.iter().all(|rows| (1..=limit).contains(rows)), "{first} {second} {dear} {limit}: {sizes:?}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

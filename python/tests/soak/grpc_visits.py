@@ -60,6 +60,9 @@ def typed_answer(answer: Any) -> tuple[list[int], list[float]]:
     return list(label.contents.int64_contents), list(scores.contents.fp32_contents)
 
 
+TOO_LATE = {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE}
+
+
 class GrpcVisitor:
     """A client with one channel."""
 
@@ -125,14 +128,14 @@ class GrpcVisitor:
             self._check_error(error, status=status, says=says)
 
     def ask_in_a_hurry(self) -> None:
-        """A deadline of microseconds: right, or too late; the client may be the first to say so."""
+        """Right, or refused at the door, or too late; the client may be the first to say so."""
         question = self._pool.question(1, MOST_ROWS)
         try:
             patience_s = self._random.choice([1e-4, 1e-3, 5e-3])
             answer = self._stub.ModelInfer(raw_request(question), timeout=patience_s)
             self._check(question, raw_answer(answer))
         except grpc.RpcError as error:
-            if error.code() != grpc.StatusCode.DEADLINE_EXCEEDED:
+            if error.code() not in TOO_LATE:
                 self._tally.fail(f"gRPC: {error.code()} {error.details()} in a hurry")
             self._tally.counts["abandoned/digits"] += 1
 

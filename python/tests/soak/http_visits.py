@@ -111,12 +111,14 @@ class HttpVisitor:
         self._check_error(answer, status=500, code="model_failed")
 
     def ask_in_a_hurry(self) -> None:
-        """A deadline of microseconds: the answer is right, or says that it came too late."""
+        """A deadline of microseconds: right, or refused at the door, or too late."""
         question = self._pool.question(1, MOST_ROWS)
         body = question.body(timeout=self._random.choice([1, 50, 500]))
         answer = self._exchange(request(DIGITS, body))
         if answer.status == 200:
             self._check(question, answer)
+        elif answer.status == 503:
+            self._check_error(answer, status=503, code="deadline_out_of_reach")
         else:
             self._check_error(answer, status=504, code="deadline_exceeded")
 
