@@ -5,16 +5,18 @@ use shoal_server::description::Description;
 use shoal_server::fault::Outcome;
 use shoal_server::onnx::open_to_serve;
 use shoal_server::options::Options;
+use shoal_server::repository::Repository;
 use shoal_server::server::Model;
 use shoal_server::signals::Signals;
 use shoal_server::worker::{self, Launch};
 
 use crate::columns::outcome;
+use crate::repository::PythonRepository;
 use crate::session::Payload;
 
 /// What runs a model: a file for ONNX Runtime, or worker processes.
 #[derive(FromPyObject)]
-enum Runs {
+pub(crate) enum Runs {
     #[pyo3(transparent)]
     File(Payload),
     #[pyo3(transparent)]
@@ -23,7 +25,7 @@ enum Runs {
 
 /// A `shoal.runtime.Launch`.
 #[derive(FromPyObject)]
-struct Workers {
+pub(crate) struct Workers {
     command: Vec<String>,
     directory: String,
 }
@@ -44,12 +46,15 @@ impl Drop for Server {
 #[pymethods]
 impl Server {
     #[new]
-    #[pyo3(signature = (models, *, options, library))]
-    fn new(py: Python<'_>, models: Vec<(String, Runs)>, options: &str, library: &str) -> PyResult<Self> {
+    #[pyo3(signature = (models, *, options, library, repository=None))]
+    fn new(py: Python<'_>, models: Vec<(String, Runs)>, options: &str, library: &str, repository: Option<Py<PyAny>>) -> PyResult<Self> {
         let server = py.detach(|| {
             let options = Options::from_json(options)?;
             let models: Vec<Model> = models.into_iter().map(|(text, runs)| open(&text, runs, library, &options)).collect::<Outcome<_>>()?;
-            shoal_server::server::Server::start(models, options)
+            let repository = repository.map(|object| -> Box<dyn Repository> {
+                Box::new(PythonRepository { object, library: library.into(), options: options.clone() })
+            });
+            shoal_server::server::Server::start(models, repository, options)
         });
         Ok(Self { server: outcome(server)? })
     }
@@ -64,6 +69,18 @@ impl Server {
     #[getter]
     fn grpc(&self) -> String {
         self.server.grpc().to_string()
+    }
+
+    /// Where an operator's calls are served, as "HOST:PORT", or None.
+    #[getter]
+    fn admin(&self) -> Option<String> {
+        self.server.admin().map(|address| address.to_string())
+    }
+
+    /// What the repository holds and is not served: (name, version, reason).
+    #[getter]
+    fn problems(&self) -> Vec<(String, String, String)> {
+        self.server.problems().to_vec()
     }
 
     /// Answers everything accepted, then ends. A second call does nothing.
@@ -89,7 +106,7 @@ impl Server {
     }
 }
 
-fn open(text: &str, runs: Runs, library: &str, options: &Options) -> Outcome<Model> {
+pub(crate) fn open(text: &str, runs: Runs, library: &str, options: &Options) -> Outcome<Model> {
     match runs {
         Runs::File(payload) => {
             let description = Description::from_json(text)?;
