@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.policy import main as policy
 from benchmarks.serve import main as serve
+from benchmarks.switch import main as switch
 from benchmarks.worker import main as worker
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.command("policy")(policy)
 app.command("serve")(serve)
+app.command("switch")(switch)
 app.command("worker")(worker)
 
 

@@ -58,6 +58,7 @@ PROGRAMS = (
     Program("cc", "build-essential", "build", "links the Rust core"),
     Program("git", "git", "prove", "names the commit a result belongs to"),
     Program("skopeo", "skopeo", "test", "reads a sealed package with a program that is not ours"),
+    Program("curl", "curl", "test", "runs the commands that the page /docs shows"),
     Program("wrk", "wrk", "bench", "the load generator of `just bench serve`"),
     Program("h2load", "nghttp2-client", "bench", "its load generator for gRPC"),
     Program("python3.11", "libpython3.11", "bench", "runs PyTriton, a peer of `just bench serve`"),

@@ -1,9 +1,19 @@
 """The Rust core. Columns cross the border as `(name, dtype, shape, data, missing)`."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 from shoal.runtime import Launch
 from shoal.values import WireColumn
+
+class Keeper(Protocol):
+    """Lists and opens the packages of a repository, see `shoal.serve._repository`."""
+
+    def packages(
+        self,
+    ) -> list[tuple[str, str, str, str, tuple[str, str, str | None] | None]]: ...
+    def open(self, place: str) -> AbstractContextManager[tuple[str, bytes | str | Launch]]: ...
 
 __version__: str
 
@@ -23,10 +33,15 @@ class Server:
         *,
         options: str,
         library: str,
+        repository: Keeper | None = None,
     ) -> None: ...
     @property
     def http(self) -> str: ...
     @property
     def grpc(self) -> str: ...
+    @property
+    def admin(self) -> str | None: ...
+    @property
+    def problems(self) -> list[tuple[str, str, str]]: ...
     def close(self) -> None: ...
     def serve_until_signal(self, caught: Callable[[], object] | None = None) -> None: ...

@@ -1,6 +1,7 @@
 //! The Python binding: convert types, map errors, release the GIL. No decisions.
 
 mod columns;
+mod repository;
 mod server;
 mod session;
 

@@ -7,16 +7,18 @@ use shoal_server::description::Description;
 use shoal_server::fault::Outcome;
 use shoal_server::onnx::open_to_serve;
 use shoal_server::options::Options;
+use shoal_server::repository::Repository;
 use shoal_server::server::Model;
 use shoal_server::signals::Signals;
 use shoal_server::worker::{self, Launch};
 
 use crate::columns::outcome;
+use crate::repository::PythonRepository;
 use crate::session::Payload;
 
 /// What runs a model: a file for ONNX Runtime, or worker processes.
 #[derive(FromPyObject)]
-enum Runs {
+pub(crate) enum Runs {
     #[pyo3(transparent)]
     File(Payload),
     #[pyo3(transparent)]
@@ -25,7 +27,7 @@ enum Runs {
 
 /// A `shoal.runtime.Launch`.
 #[derive(FromPyObject)]
-struct Workers {
+pub(crate) struct Workers {
     command: Vec<String>,
     directory: String,
 }
@@ -46,15 +48,18 @@ impl Drop for Server {
 #[pymethods]
 impl Server {
     #[new]
-    #[pyo3(signature = (models, *, options, library))]
-    fn new(py: Python<'_>, models: Vec<(String, Runs)>, options: &str, library: &str) -> PyResult<Self> {
+    #[pyo3(signature = (models, *, options, library, repository=None))]
+    fn new(py: Python<'_>, models: Vec<(String, Runs)>, options: &str, library: &str, repository: Option<Py<PyAny>>) -> PyResult<Self> {
         let interrupt = Mutex::new(None);
         let is_wanted = || Python::attach(|py| py.check_signals().map_err(|error| keep(&interrupt, error)).is_ok());
         let server = py.detach(|| {
             let options = Options::from_json(options)?;
             let opened = models.into_iter().map(|(text, runs)| open(&text, runs, library, (&options, &is_wanted)));
             let models: Vec<Model> = opened.collect::<Outcome<_>>()?;
-            shoal_server::server::Server::start(models, options)
+            let repository = repository.map(|object| -> Box<dyn Repository> {
+                Box::new(PythonRepository { object, library: library.into(), options: options.clone() })
+            });
+            shoal_server::server::Server::start(models, repository, options)
         });
         if let Some(error) = interrupt.into_inner().unwrap_or_else(PoisonError::into_inner) {
             return Err(error);
@@ -72,6 +77,18 @@ impl Server {
     #[getter]
     fn grpc(&self) -> String {
         self.server.grpc().to_string()
+    }
+
+    /// Where an operator's calls are served, as "HOST:PORT", or None.
+    #[getter]
+    fn admin(&self) -> Option<String> {
+        self.server.admin().map(|address| address.to_string())
+    }
+
+    /// What the repository holds and is not served: (name, version, reason).
+    #[getter]
+    fn problems(&self) -> Vec<(String, String, String)> {
+        self.server.problems().to_vec()
     }
 
     /// Answers everything accepted, then ends. A second call does nothing.
@@ -102,7 +119,7 @@ fn keep(interrupt: &Mutex<Option<PyErr>>, error: PyErr) {
     *interrupt.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
 }
 
-fn open(text: &str, runs: Runs, library: &str, (options, is_wanted): (&Options, &dyn Fn() -> bool)) -> Outcome<Model> {
+pub(crate) fn open(text: &str, runs: Runs, library: &str, (options, is_wanted): (&Options, &dyn Fn() -> bool)) -> Outcome<Model> {
     match runs {
         Runs::File(payload) => {
             let description = Description::from_json(text)?;

@@ -1,20 +1,41 @@
-//! The models that are served, by name and version.
+//! The models that are served, swapped while requests flow.
+//!
+//! A request reads the line-up of the moment, without a lock, and holds the model that it found. A model that is
+//! taken away is answered to its end: nobody new finds it, those who hold it may still put their requests into
+//! its queue, and when the last has let go, the queue closes, its executors end and its memory is free.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use shoal_batch::Client;
 
+use crate::canary::Weights;
+use crate::crew::Crew;
 use crate::engine::Served;
+use crate::executor::Executor;
 use crate::fault::{Code, Fault, Outcome};
 use crate::guard::Guard;
+use crate::lineup::{Lineup, Offer};
 use crate::metrics::Metrics;
 use crate::options::Options;
+use crate::repository::Store;
+use crate::server::Model;
+
+/// How long a model that was taken away waits for requests that have found it and still arrive.
+const HOLD_LIMIT: Duration = Duration::from_secs(30);
+/// How often it looks whether they have.
+const HOLD_STEP: Duration = Duration::from_millis(5);
 
 /// What every front door needs: the models, the metrics, the options, its guard, and whether the server still takes work.
 pub(crate) struct Catalog {
-    models: BTreeMap<String, Vec<Arc<Served>>>,
+    lineup: ArcSwap<Lineup>,
+    /// Held by whoever changes the line-up.
+    changing: Mutex<()>,
+    pub(crate) crew: Crew,
+    pub(crate) store: Option<Store>,
     pub(crate) metrics: Metrics,
     pub(crate) options: Options,
     pub(crate) guard: Guard,
@@ -30,73 +51,124 @@ pub(crate) struct Connected {
 
 impl Drop for Connected {
     fn drop(&mut self) {
-        self.catalog.all().for_each(|served| served.gone(self.name));
+        for offer in self.catalog.lineup.load().all() {
+            offer.gone(self.name);
+        }
     }
 }
 
+/// A model before its executors run.
+pub(crate) type Prepared = (Arc<Offer>, Vec<Box<dyn Executor>>);
+
 impl Catalog {
-    pub(crate) fn new(metrics: Metrics, options: Options, guard: Guard) -> Self {
-        Self { models: BTreeMap::new(), metrics, options, guard, draining: AtomicBool::new(false), clients: AtomicU64::new(1) }
+    pub(crate) fn new(options: Options, guard: Guard, store: Option<Store>) -> Self {
+        Self {
+            lineup: ArcSwap::default(),
+            changing: Mutex::default(),
+            crew: Crew::default(),
+            store,
+            metrics: Metrics::new(),
+            options,
+            guard,
+            draining: AtomicBool::new(false),
+            clients: AtomicU64::new(1),
+        }
     }
 
-    /// Adds a model. Of several versions, the one added last answers requests that name none.
-    pub(crate) fn add(&mut self, served: Arc<Served>) -> Outcome<()> {
-        let description = served.description();
-        let versions = self.models.entry(description.name.clone()).or_default();
-        if versions.iter().any(|other| other.description().version == description.version) {
-            let message = format!("model {:?} version {:?} was given twice", description.name, description.version);
-            return Err(Fault::new(Code::InvalidRequest, message));
+    /// Warms a model up.
+    pub(crate) fn prepare(&self, (mut description, mut executors): Model) -> Prepared {
+        description.policy.prefer(&self.options);
+        // They have been answered; nobody reads them again.
+        description.golden = None;
+        let metrics = self.metrics.of_model(&description.name, &description.version);
+        (Arc::new(Offer(Arc::new(Served::new(description, &mut executors, metrics)))), executors)
+    }
+
+    /// Puts a model in the line-up, of which there must be none in the same version.
+    pub(crate) fn add(&self, offer: Arc<Offer>) -> Outcome<()> {
+        let (name, version) = (offer.description().name.clone(), offer.description().version.clone());
+        match self.put(offer) {
+            None => Ok(()),
+            Some(_) => Err(Fault::new(Code::InvalidRequest, format!("model {name:?} version {version:?} was given twice"))),
         }
-        versions.push(served);
+    }
+
+    /// Puts a model in the line-up; one of the same version goes, and comes back.
+    pub(crate) fn put(&self, offer: Arc<Offer>) -> Option<Arc<Offer>> {
+        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = offer.description().name.clone();
+        let (lineup, replaced) = self.lineup.load().with(offer, self.store.is_some());
+        self.metrics.weigh(&name, &lineup);
+        self.lineup.store(Arc::new(lineup));
+        replaced
+    }
+
+    /// Takes a model, or one version of it, out of the line-up.
+    ///
+    /// # Errors
+    /// `UnknownModel`, `UnknownVersion`.
+    pub(crate) fn take(&self, name: &str, version: Option<&str>) -> Outcome<Vec<Arc<Offer>>> {
+        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (lineup, gone) = self.lineup.load().without(name, version)?;
+        self.metrics.weigh(name, &lineup);
+        self.lineup.store(Arc::new(lineup));
+        Ok(gone)
+    }
+
+    /// Shares requests that name no version between the versions of a model; no weights end it.
+    ///
+    /// # Errors
+    /// `UnknownModel`, `UnknownVersion`, `InvalidRequest`.
+    pub(crate) fn weigh(&self, name: &str, weights: Weights) -> Outcome<()> {
+        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let lineup = self.lineup.load().with_weights(name, weights)?;
+        self.metrics.weigh(name, &lineup);
+        self.lineup.store(Arc::new(lineup));
         Ok(())
     }
 
-    /// The model of that name, in that version or the one added last.
-    pub(crate) fn find(&self, name: &str, version: Option<&str>) -> Outcome<&Arc<Served>> {
-        let shown = |text: &str| text.chars().take(64).collect::<String>();
-        let versions = self.models.get(name).ok_or_else(|| {
-            let known = self.models.keys().map(|known| format!("{known:?}")).collect::<Vec<_>>().join(", ");
-            Fault::new(Code::UnknownModel, format!("no model {:?} is served; served are {known}", shown(name)))
-        })?;
-        let found = match version {
-            None => versions.last(),
-            Some(version) => versions.iter().find(|served| served.description().version == version),
-        };
-        found.ok_or_else(|| {
-            let known = versions.iter().map(|served| format!("{:?}", served.description().version)).collect::<Vec<_>>().join(", ");
-            Fault::new(
-                Code::UnknownVersion,
-                format!("model {name:?} has no version {:?}; it has {known}", shown(version.unwrap_or_default())),
-            )
-        })
-    }
-
-    /// The only model, for requests that name none.
-    pub(crate) fn only(&self) -> Outcome<&Arc<Served>> {
-        let mut all = self.models.values();
-        match (all.next(), all.next()) {
-            (Some(versions), None) if !versions.is_empty() => Ok(&versions[versions.len() - 1]),
-            _ => Err(Fault::new(
-                Code::InvalidRequest,
-                format!("POST /predict needs exactly one served model; {} are served", self.models.len()),
-            )
-            .hint("use POST /v2/models/NAME/infer")),
+    /// Waits until nobody holds a model that was taken away, then ends it; on the event loop.
+    pub(crate) async fn retire(&self, offer: Arc<Offer>) {
+        let since = tokio::time::Instant::now();
+        while Arc::strong_count(&offer) > 1 && since.elapsed() < HOLD_LIMIT {
+            tokio::time::sleep(HOLD_STEP).await;
+        }
+        self.crew.dismiss(&offer.0).await;
+        let description = offer.description();
+        if !self.versions(&description.name).contains(&description.version) {
+            self.metrics.forget(&description.name, &description.version);
         }
     }
 
-    /// The versions of a model, in the order in which they were added.
+    /// The model of that name, in that version or the one that speaks for it.
+    pub(crate) fn find(&self, name: &str, version: Option<&str>) -> Outcome<Arc<Offer>> {
+        self.lineup.load().find(name, version)
+    }
+
+    /// The same for an inference, which without a version goes to whose turn it is.
+    pub(crate) fn choose(&self, name: &str, version: Option<&str>) -> Outcome<Arc<Offer>> {
+        self.lineup.load().choose(name, version)
+    }
+
+    /// The only model, for an inference that names none.
+    pub(crate) fn choose_only(&self) -> Outcome<Arc<Offer>> {
+        self.lineup.load().choose_only()
+    }
+
+    /// The versions of a model, in their order.
     pub(crate) fn versions(&self, name: &str) -> Vec<String> {
-        self.models.get(name).into_iter().flatten().map(|served| served.description().version.clone()).collect()
+        self.lineup.load().version_names(name)
     }
 
-    /// Every model in every version.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Served>> {
-        self.models.values().flatten()
+    /// Everything that is served at this moment. It must not be held for longer than a page takes.
+    pub(crate) fn lineup(&self) -> Arc<Lineup> {
+        self.lineup.load_full()
     }
 
-    /// Names of the models.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.models.keys().map(String::as_str)
+    /// Name and version of everything that is served.
+    pub(crate) fn served(&self) -> BTreeSet<(String, String)> {
+        let of = |offer: &Arc<Offer>| (offer.description().name.clone(), offer.description().version.clone());
+        self.lineup.load().all().map(of).collect()
     }
 
     /// A name for a new connection.

@@ -1,6 +1,7 @@
 //! What a package says of its model: the `shoal.json` of a package, as far as running needs it.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::fault::{Code, Fault, Outcome};
 use crate::options::Options;
@@ -26,6 +27,12 @@ pub struct Description {
     /// Limits of a micro-batch.
     #[serde(default)]
     pub policy: Policy,
+    /// How far two answers to the same record may lie apart.
+    #[serde(default)]
+    pub tolerance: Tolerance,
+    /// A few records and their answers, as they stand in the text.
+    #[serde(default)]
+    pub golden: Option<Box<RawValue>>,
 }
 
 /// Named, typed input and output columns.
@@ -113,6 +120,22 @@ pub struct Policy {
     pub max_wait_ms: Option<f64>,
     /// From arrival to answer: micro-batches stay small enough for it.
     pub latency_target_ms: Option<f64>,
+}
+
+/// How far two answers to the same record may lie apart.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default)]
+pub struct Tolerance {
+    /// By so much in any case.
+    pub absolute: f64,
+    /// By this part of the answer.
+    pub relative: f64,
+}
+
+impl Default for Tolerance {
+    fn default() -> Self {
+        Self { absolute: 1e-5, relative: 1e-5 }
+    }
 }
 
 const fn yes() -> bool {

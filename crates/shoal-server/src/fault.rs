@@ -65,8 +65,12 @@ pub enum Code {
     WorkerLost,
     /// The worker process did not answer in time.
     WorkerTimeout,
+    /// There is no package that could be used.
+    InvalidPackage,
     /// The package is damaged.
     CorruptPackage,
+    /// The package runs code, and that was not allowed.
+    UntrustedPackage,
     /// The model cannot be run.
     UnsupportedModel,
     /// Something that the package requires is not installed.
@@ -77,7 +81,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the catalogue.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 34] = [
         Self::MalformedJson,
         Self::InvalidRequest,
         Self::WrongDtype,
@@ -106,7 +110,9 @@ impl Code {
         Self::ModelUnavailable,
         Self::WorkerLost,
         Self::WorkerTimeout,
+        Self::InvalidPackage,
         Self::CorruptPackage,
+        Self::UntrustedPackage,
         Self::UnsupportedModel,
         Self::UnmetRequirement,
         Self::Internal,
@@ -143,7 +149,9 @@ impl Code {
             Self::ModelUnavailable => ("model_unavailable", 503, "UNAVAILABLE"),
             Self::WorkerLost => ("worker_lost", 500, "INTERNAL"),
             Self::WorkerTimeout => ("worker_timeout", 504, "DEADLINE_EXCEEDED"),
+            Self::InvalidPackage => ("invalid_package", 422, "FAILED_PRECONDITION"),
             Self::CorruptPackage => ("corrupt_package", 422, "DATA_LOSS"),
+            Self::UntrustedPackage => ("untrusted_package", 403, "PERMISSION_DENIED"),
             Self::UnsupportedModel => ("unsupported_model", 422, "FAILED_PRECONDITION"),
             Self::UnmetRequirement => ("unmet_requirement", 422, "FAILED_PRECONDITION"),
             Self::Internal => ("internal", 500, "INTERNAL"),

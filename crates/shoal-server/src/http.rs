@@ -1,6 +1,6 @@
 //! The REST front door: paths to calls, bodies to tables, answers to bodies.
 //!
-//! Open Inference Protocol v2 under `/v2`, the short form `POST /predict`, `/metrics` for Prometheus. Every
+//! Open Inference Protocol v2 under `/v2`, version 1 of `KServe` under `/v1`, the short form `POST /predict`, `/metrics` for Prometheus. Every
 //! error is `{"error": message, "code": code, "hint": remedy}` with the status of its code.
 
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use shoal_batch::Client;
@@ -18,7 +18,9 @@ use crate::answer::{self, Framed};
 use crate::binary;
 use crate::bodies::{Held, gather};
 use crate::catalog::Catalog;
+use crate::compression;
 use crate::connections::Watch;
+use crate::docs;
 use crate::engine::Served;
 use crate::fault::{Code, Fault, Outcome};
 use crate::guard::Turn;
@@ -26,6 +28,7 @@ use crate::intake::admit;
 use crate::json::{answer as write, infer, predict};
 use crate::pages;
 use crate::queue::Wishes;
+use crate::v1;
 
 const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -64,6 +67,9 @@ pub(crate) async fn handle(catalog: &Catalog, asker: Asker<'_>, request: Request
     if !call.is_read {
         // What was not read stands between this request and the next one, so there can be no next one.
         reply.headers_mut().insert(CONNECTION, CLOSE);
+    }
+    if let Some(encoding) = compression::of_answer(&call.head.headers, &reply) {
+        reply = compression::compressed(encoding, reply).await;
     }
     if let Some(cors) = &catalog.guard.cors {
         cors.mark(&call.head, &mut reply);
@@ -128,6 +134,12 @@ async fn route(catalog: &Catalog, call: &mut Call<'_>) -> Outcome<Reply> {
     match parts.as_slice() {
         ["v2", "models", name, "infer"] => infer(catalog, (name, None), call).await,
         ["v2", "models", name, "versions", version, "infer"] => infer(catalog, (name, Some(version)), call).await,
+        ["v1", "models", called] if called.ends_with(v1::VERB) => on_v1(catalog, (called, None), call).await,
+        ["v1", "models", name, "versions", called] if called.ends_with(v1::VERB) => on_v1(catalog, (name, Some(called)), call).await,
+        ["docs"] => {
+            require(call, &Method::GET)?;
+            Ok(docs::page(catalog, &call.head.headers))
+        }
         ["v2", "repository", "index"] => {
             require(call, &Method::POST)?;
             let body = read(catalog, call).await?;
@@ -151,10 +163,10 @@ fn require(call: &Call<'_>, method: &Method) -> Outcome<()> {
 
 async fn on_predict(catalog: &Catalog, call: &mut Call<'_>) -> Outcome<Reply> {
     require(call, &Method::POST)?;
-    let served = catalog.only()?;
+    let served = catalog.choose_only()?;
     let body = read(catalog, call).await?;
-    let outcome = answer_predict(served, &body, call.asker.name).await;
-    count(catalog, served, call.start.elapsed(), outcome.as_ref().err());
+    let outcome = answer_predict(&served, &body, call.asker.name).await;
+    count(catalog, &served, call.start.elapsed(), outcome.as_ref().err());
     outcome
 }
 
@@ -169,12 +181,12 @@ async fn answer_predict(served: &Served, body: &[u8], client: Client) -> Outcome
 }
 
 async fn infer(catalog: &Catalog, (name, version): (&str, Option<&str>), call: &mut Call<'_>) -> Outcome<Reply> {
-    let served = catalog.find(name, version).inspect_err(|fault| catalog.metrics.reject(fault.code.name()))?;
+    let served = catalog.choose(name, version).inspect_err(|fault| catalog.metrics.reject(fault.code.name()))?;
     require(call, &Method::POST)?;
     let header_length = header_length(&call.head.headers)?;
     let body = read(catalog, call).await?;
-    let outcome = answer_infer(served, &body, (header_length, call.asker.name)).await;
-    count(catalog, served, call.start.elapsed(), outcome.as_ref().err());
+    let outcome = answer_infer(&served, &body, (header_length, call.asker.name)).await;
+    count(catalog, &served, call.start.elapsed(), outcome.as_ref().err());
     outcome.map(framed)
 }
 
@@ -189,6 +201,18 @@ async fn answer_infer(served: &Served, body: &[u8], (header_length, client): (Op
     let wishes = Wishes { client, ..wishes(served, request.priority, request.timeout_us.map(Duration::from_micros)) };
     let answer = served.infer(table, wishes).await?;
     answer::write(description, &request, &answer)
+}
+
+/// The verb stands behind the last of name and version.
+async fn on_v1(catalog: &Catalog, (name, version): (&str, Option<&str>), call: &mut Call<'_>) -> Outcome<Reply> {
+    let bare = |called| str::strip_suffix(called, v1::VERB).unwrap_or(called);
+    let (name, version) = version.map_or((bare(name), None), |version| (name, Some(bare(version))));
+    let served = catalog.choose(name, version).inspect_err(|fault| catalog.metrics.reject(fault.code.name()))?;
+    require(call, &Method::POST)?;
+    let body = read(catalog, call).await?;
+    let outcome = v1::answer(&served, &body, call.asker.name).await;
+    count(catalog, &served, call.start.elapsed(), outcome.as_ref().err());
+    outcome
 }
 
 /// Counts how a request to a model ended.
@@ -231,13 +255,12 @@ async fn read(catalog: &Catalog, call: &mut Call<'_>) -> Outcome<Bytes> {
 }
 
 async fn read_limited(call: &mut Call<'_>, limit: usize) -> Outcome<Bytes> {
-    if let Some(encoding) = call.head.headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
-        return Err(
-            Fault::new(Code::InvalidRequest, format!("content encoding {encoding:?} is not supported")).hint("send the body uncompressed")
-        );
-    }
+    let encoding = compression::of_request(&call.head.headers)?;
     let body = gather(&mut call.body, limit, &mut call.held).await?;
     call.is_read = true;
     call.asker.watch.has_body();
-    Ok(body)
+    match encoding {
+        None => Ok(body),
+        Some(encoding) => compression::expand(encoding, body, limit).await,
+    }
 }

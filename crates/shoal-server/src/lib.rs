@@ -4,13 +4,18 @@
 //! it, [`intake`] holds it to the signature, [`engine`] puts it into the [`queue`] of its model, where it
 //! travels in a [`flight`] through an [`executor`], which is [`onnx`] or a [`worker`] process; the answer goes the same way back.
 
+mod admin;
 mod answer;
 mod binary;
 mod bodies;
+mod canary;
 mod catalog;
+mod compression;
 mod connections;
 mod cors;
+mod crew;
 pub mod description;
+mod docs;
 mod door;
 pub mod engine;
 pub mod executor;
@@ -19,22 +24,28 @@ mod files;
 pub mod flight;
 #[cfg(test)]
 mod fuzz;
+mod golden;
 mod grpc;
 mod guard;
 mod http;
 pub mod intake;
 mod json;
 mod keys;
+mod lineup;
 pub mod log;
 mod metrics;
 mod missing;
 pub mod onnx;
+mod openapi;
 pub mod options;
 mod pages;
 pub mod queue;
+pub mod repository;
+mod sample;
 pub mod server;
 pub mod signals;
 mod tls;
+mod v1;
 pub mod values;
 #[cfg(test)]
 mod vectors;

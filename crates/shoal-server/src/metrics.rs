@@ -19,6 +19,9 @@ use prometheus_client::registry::Registry;
 use serde::Serialize;
 use shoal_batch::{Reason, Run};
 
+use crate::fault::Code;
+use crate::lineup::Lineup;
+
 /// How many micro-batches `/v2/models/M/batching` remembers.
 const RECENT: usize = 64;
 
@@ -69,6 +72,7 @@ pub(crate) struct Metrics {
     queue_bytes: Family<OfModel, Gauge<i64, AtomicI64>>,
     workers: Family<OfModel, Gauge<i64, AtomicI64>>,
     worker_restarts: Family<OfModel, Counter>,
+    canary_weight: Family<OfModel, Gauge<i64, AtomicI64>>,
 }
 
 /// From a quick row on a CPU to a slow model: 1, 2, 5 in each decade.
@@ -100,6 +104,7 @@ impl Metrics {
             queue_bytes: Family::default(),
             workers: Family::default(),
             worker_restarts: Family::default(),
+            canary_weight: Family::default(),
         };
         metrics.register();
         // What never happened is there as well, as zero.
@@ -125,6 +130,39 @@ impl Metrics {
         registry.register("queue_bytes", "Bytes that wait", self.queue_bytes.clone());
         registry.register("workers", "Worker processes that have opened the model and live", self.workers.clone());
         registry.register("worker_restarts", "Worker processes started in the place of another", self.worker_restarts.clone());
+        let help = "The share of a version in requests that name none, where weights are set";
+        registry.register("canary_weight", help, self.canary_weight.clone());
+    }
+
+    /// Tells the weights of a model's versions.
+    pub(crate) fn weigh(&self, model: &str, lineup: &Lineup) {
+        for version in lineup.version_names(model) {
+            let weight = lineup.weights(model).map(|weights| weights.get(&version).copied().unwrap_or(0));
+            let labels = OfModel { model: model.into(), version };
+            match weight {
+                Some(weight) => drop(self.canary_weight.get_or_create(&labels).set(i64::from(weight))),
+                None => drop(self.canary_weight.remove(&labels)),
+            }
+        }
+    }
+
+    /// Tells no more of a version that is gone, so that versions which come and go take no room.
+    pub(crate) fn forget(&self, model: &str, version: &str) {
+        let labels = OfModel { model: model.into(), version: version.into() };
+        for name in Code::ALL.map(Code::name).into_iter().chain(["ok"]) {
+            self.requests.remove(&outcome(&labels, name));
+        }
+        for reason in Reason::ALL {
+            self.batches.remove(&closed(&labels, reason));
+        }
+        self.request_seconds.remove(&labels);
+        self.batch_seconds.remove(&labels);
+        self.batch_rows.remove(&labels);
+        self.queue_rows.remove(&labels);
+        self.queue_bytes.remove(&labels);
+        self.canary_weight.remove(&labels);
+        self.workers.remove(&labels);
+        self.worker_restarts.remove(&labels);
     }
 
     /// The handles of one model.

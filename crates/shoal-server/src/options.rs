@@ -23,6 +23,10 @@ pub struct Options {
     pub http: String,
     /// The same for gRPC.
     pub grpc: String,
+    /// Where to listen for the calls of an operator; None is nowhere.
+    pub admin: Option<String>,
+    /// The file of the token that they need.
+    pub admin_token_file: Option<PathBuf>,
     /// A request body or message, at most.
     pub body_limit_bytes: usize,
     /// Instead of what packages say: a request with a free executor waits for company no longer than this.
@@ -92,6 +96,8 @@ impl Default for Options {
         Self {
             http: "127.0.0.1:0".into(),
             grpc: "127.0.0.1:0".into(),
+            admin: None,
+            admin_token_file: None,
             body_limit_bytes: 64 << 20,
             max_wait_ms: None,
             latency_target_ms: None,

@@ -1,5 +1,7 @@
 //! What can be read: metadata, health, the repository index, metrics, and how micro-batches came about.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Response;
@@ -11,7 +13,10 @@ use crate::description::Column;
 use crate::engine::Served;
 use crate::fault::{Code, Fault, Outcome};
 use crate::http::{Reply, json};
+use crate::lineup::Offer;
 use crate::metrics::History;
+use crate::openapi;
+use crate::v1;
 
 /// What the server can do beyond the protocol's core.
 pub(crate) const EXTENSIONS: [&str; 1] = ["binary_tensor_data"];
@@ -35,13 +40,18 @@ pub(crate) fn find<'a>(catalog: &'a Catalog, parts: &[&str]) -> Outcome<Page<'a>
         ["v2"] => Box::new(|| page(&server_metadata())),
         ["v2", "health", "live"] => Box::new(|| page(&Live { live: true })),
         ["v2", "health", "ready"] => Box::new(|| all_ready(catalog).and_then(|()| page(&Ready { name: None, ready: true }))),
-        ["v2", "models"] => Box::new(|| page(&Models { models: catalog.names().collect() })),
+        ["v1" | "v2", "models"] => Box::new(|| page(&Models { models: catalog.lineup().names().collect() })),
+        ["v1", "models", name] => {
+            let name = model(name, None)?.description().name.clone();
+            Box::new(move || ready(catalog).and_then(|()| page(&v1::described(catalog, &name))))
+        }
         ["v2", "models", name] => model_page(catalog, model(name, None)?),
         ["v2", "models", name, "versions", version] => model_page(catalog, model(name, Some(version))?),
         ["v2", "models", name, "ready"] => model_ready(catalog, model(name, None)?),
         ["v2", "models", name, "versions", version, "ready"] => model_ready(catalog, model(name, Some(version))?),
         ["v2", "models", name, "batching"] => batching(model(name, None)?),
         ["v2", "models", name, "versions", version, "batching"] => batching(model(name, Some(version))?),
+        ["openapi.json"] => Box::new(|| page(&openapi::document(&catalog.lineup()))),
         ["metrics"] => Box::new(|| Ok(metrics(catalog))),
         _ => {
             let shown: String = parts.join("/").chars().take(128).collect();
@@ -117,13 +127,13 @@ pub(crate) fn platform(served: &Served) -> String {
     }
 }
 
-fn model_page<'a>(catalog: &'a Catalog, served: &'a Served) -> Page<'a> {
-    let description = served.description();
+fn model_page(catalog: &Catalog, served: Arc<Offer>) -> Page<'_> {
     Box::new(move || {
+        let description = served.description();
         page(&Metadata {
             name: &description.name,
             versions: catalog.versions(&description.name),
-            platform: platform(served),
+            platform: platform(&served),
             inputs: tensors(&description.signature.inputs),
             outputs: tensors(&description.signature.outputs),
         })
@@ -137,12 +147,15 @@ fn ready(catalog: &Catalog) -> Outcome<()> {
 /// Whether the server and every model can answer.
 pub(crate) fn all_ready(catalog: &Catalog) -> Outcome<()> {
     ready(catalog)?;
-    catalog.all().try_for_each(|served| served.ready())
+    catalog.lineup().all().try_for_each(|served| served.ready())
 }
 
-fn model_ready<'a>(catalog: &'a Catalog, served: &'a Served) -> Page<'a> {
-    let answer = move || page(&Ready { name: Some(&served.description().name), ready: true });
-    Box::new(move || ready(catalog).and_then(|()| served.ready()).and_then(|()| answer()))
+fn model_ready(catalog: &Catalog, served: Arc<Offer>) -> Page<'_> {
+    Box::new(move || {
+        ready(catalog)?;
+        served.ready()?;
+        page(&Ready { name: Some(&served.description().name), ready: true })
+    })
 }
 
 #[derive(Serialize)]
@@ -160,16 +173,16 @@ struct Limits {
     max_bytes: usize,
 }
 
-fn batching(served: &Served) -> Page<'_> {
-    let description = served.description();
-    let limits = Limits { max_rows: description.policy.max_rows, max_bytes: description.policy.max_bytes };
+fn batching<'a>(served: Arc<Offer>) -> Page<'a> {
     Box::new(move || {
+        let description = served.description();
+        let limits = Limits { max_rows: description.policy.max_rows, max_bytes: description.policy.max_bytes };
         page(&Batching { model: &description.name, version: &description.version, limits, history: served.metrics().history() })
     })
 }
 
 fn metrics(catalog: &Catalog) -> Reply {
-    catalog.all().for_each(|served| served.gauge());
+    catalog.lineup().all().for_each(|served| served.gauge());
     catalog.metrics.holding(catalog.guard.connections.open(), catalog.guard.bodies.bytes());
     let mut reply = Response::new(Full::new(Bytes::from(catalog.metrics.text())));
     reply.headers_mut().insert(CONTENT_TYPE, OPEN_METRICS);
@@ -193,7 +206,8 @@ struct Indexed<'a> {
 /// The repository index: every model in every version.
 pub(crate) fn index(catalog: &Catalog, body: &[u8]) -> Outcome<Reply> {
     let request: IndexRequest = if body.is_empty() { IndexRequest::default() } else { parse(body)? };
-    let entries = catalog.all().map(|served| indexed(catalog, served));
+    let lineup = catalog.lineup();
+    let entries = lineup.all().map(|served| indexed(catalog, served));
     page(&entries.filter(|entry| !request.ready || entry.state == READY).collect::<Vec<_>>())
 }
 

@@ -19,17 +19,19 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tracing::{Dispatch, debug, error, info};
 
-use crate::catalog::Catalog;
+use crate::admin::{self, Token};
+use crate::catalog::{Catalog, Prepared};
 use crate::connections::Late;
 use crate::description::Description;
-use crate::engine::{Running, Served, start as start_executors};
 use crate::executor::Executor;
 use crate::fault::{Code, Fault, Outcome};
 use crate::guard::Guard;
-use crate::metrics::Metrics;
 use crate::options::Options;
+use crate::repository::{Repository, Store};
 use crate::{door, grpc, http, log};
 
+/// A client of the admin address that does not finish its headers in this time is dropped.
+pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long draining waits for clients that are slow to send their requests or to read their answers, once no
 /// model has anything to do.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
@@ -45,6 +47,8 @@ pub type Model = (Description, Vec<Box<dyn Executor>>);
 pub struct Server {
     http: SocketAddr,
     grpc: SocketAddr,
+    admin: Option<SocketAddr>,
+    problems: Vec<(String, String, String)>,
     stop: watch::Sender<bool>,
     thread: Mutex<Option<JoinHandle<Outcome<()>>>>,
     process: u32,
@@ -59,26 +63,28 @@ impl Server {
     ///
     /// # Errors
     /// `AddressInUse` with the address, `InvalidRequest` for an address that is none or a model given twice.
-    pub fn start(models: Vec<Model>, options: Options) -> Outcome<Self> {
-        let listeners = (bind(&options.http)?, bind(&options.grpc)?);
-        let addresses = (address(&listeners.0)?, address(&listeners.1)?);
+    pub fn start(models: Vec<Model>, repository: Option<Box<dyn Repository>>, options: Options) -> Outcome<Self> {
+        let doors = Doors::open(&options)?;
+        let (http, grpc) = (address(&doors.http)?, address(&doors.grpc)?);
+        let admin = doors.admin.as_ref().map(|(listener, _)| address(listener)).transpose()?;
         let log = log::open(options.log_level, options.log_format);
-        let (catalog, executors) = furnish(models, options)?;
+        let (catalog, prepared) = furnish(models, repository, options)?;
+        let problems = catalog.store.as_ref().map(Store::problems).unwrap_or_default();
         let (stop, stopped) = watch::channel(false);
         let (alive, ended) = watch::channel(());
         let (of_server, of_thread) = (Arc::downgrade(&catalog), log.clone());
         let body = move || {
             let _alive = alive;
             let _log = tracing::dispatcher::set_default(&of_thread);
-            announce(&catalog, addresses);
-            let ended = run(&catalog, executors, listeners, &stopped);
-            info!(http = %addresses.0, "the server has ended");
+            announce(&catalog, (http, grpc));
+            let ended = run(&catalog, prepared, doors, &stopped);
+            info!(%http, "the server has ended");
             ended
         };
         let thread = std::thread::Builder::new().name("shoal-server".into()).stack_size(STACK_BYTES).spawn(body);
         let thread = thread.map_err(|error| Fault::new(Code::Internal, format!("no thread can be started: {error}")))?;
         let (thread, process) = (Mutex::new(Some(thread)), std::process::id());
-        Ok(Self { http: addresses.0, grpc: addresses.1, stop, thread, process, ended, catalog: of_server, log })
+        Ok(Self { http, grpc, admin, problems, stop, thread, process, ended, catalog: of_server, log })
     }
 
     /// Where HTTP is served.
@@ -102,12 +108,24 @@ impl Server {
     pub(crate) fn name_abandoned(&self) {
         let Some(catalog) = self.catalog.upgrade() else { return };
         tracing::dispatcher::with_default(&self.log, || {
-            for served in catalog.all().filter(|served| !served.is_idle()) {
+            for served in catalog.lineup().all().filter(|served| !served.is_idle()) {
                 let description = served.description();
                 error!(model = description.name, version = description.version, requests = served.owed(), "requests were abandoned");
             }
             error!(connections = catalog.guard.connections.open(), "a second signal ended the drain");
         });
+    }
+
+    /// Where an operator's calls are served.
+    #[must_use]
+    pub const fn admin(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// The packages of the repository that could not be served at the start: (name, version, reason).
+    #[must_use]
+    pub fn problems(&self) -> &[(String, String, String)] {
+        &self.problems
     }
 
     /// Answers everything accepted, then ends. A second call does nothing.
@@ -134,7 +152,7 @@ impl Drop for Server {
 }
 
 fn announce(catalog: &Catalog, addresses: (SocketAddr, SocketAddr)) {
-    let models = catalog.names().collect::<Vec<_>>().join(" ");
+    let models = catalog.lineup().names().collect::<Vec<_>>().join(" ");
     let (tls, keys) = (catalog.guard.identity.is_some(), catalog.guard.keys.is_some());
     info!(http = %addresses.0, grpc = %addresses.1, models, tls, keys, "the server listens");
     catalog.guard.warn(addresses);
@@ -160,35 +178,72 @@ fn address(listener: &TcpListener) -> Outcome<SocketAddr> {
     listener.local_addr().map_err(|error| Fault::new(Code::Internal, format!("a socket has no address: {error}")))
 }
 
-type Executors = Vec<(Arc<Served>, Vec<Box<dyn Executor>>)>;
-
-fn furnish(models: Vec<Model>, options: Options) -> Outcome<(Arc<Catalog>, Executors)> {
-    let guard = Guard::new(&options)?;
-    let mut catalog = Catalog::new(Metrics::new(), options, guard);
-    let mut executors = Executors::new();
-    for (mut description, mut of_model) in models {
-        description.policy.prefer(&catalog.options);
-        let metrics = catalog.metrics.of_model(&description.name, &description.version);
-        let served = Arc::new(Served::new(description, &mut of_model, metrics));
-        catalog.add(Arc::clone(&served))?;
-        executors.push((served, of_model));
-    }
-    Ok((Arc::new(catalog), executors))
+/// The sockets that a server listens on.
+struct Doors {
+    http: TcpListener,
+    grpc: TcpListener,
+    admin: Option<(TcpListener, Token)>,
 }
 
-fn run(
-    catalog: &Arc<Catalog>,
-    executors: Executors,
-    listeners: (TcpListener, TcpListener),
-    stopped: &watch::Receiver<bool>,
-) -> Outcome<()> {
+impl Doors {
+    fn open(options: &Options) -> Outcome<Self> {
+        let admin = match (&options.admin, &options.admin_token_file) {
+            (None, None) => None,
+            (Some(admin), Some(file)) => {
+                let token = Token::read(file)?;
+                Some((bind(admin)?, token))
+            }
+            (Some(_), None) => return Err(half_an_admin("an admin address needs the file of its token", "--admin-token-file FILE")),
+            (None, Some(_)) => return Err(half_an_admin("an admin token is of no use without an address", "--admin HOST:PORT")),
+        };
+        Ok(Self { http: bind(&options.http)?, grpc: bind(&options.grpc)?, admin })
+    }
+}
+
+fn half_an_admin(message: &str, missing: &str) -> Fault {
+    Fault::new(Code::InvalidRequest, message).hint(format!("give {missing}, too"))
+}
+
+fn furnish(models: Vec<Model>, repository: Option<Box<dyn Repository>>, options: Options) -> Outcome<(Arc<Catalog>, Vec<Prepared>)> {
+    let may_be_empty = options.admin.is_some();
+    let guard = Guard::new(&options)?;
+    let catalog = Catalog::new(options, guard, repository.map(Store::new));
+    let mut prepared = Vec::new();
+    for model in models {
+        let (offer, executors) = catalog.prepare(model);
+        catalog.add(Arc::clone(&offer))?;
+        prepared.push((offer, executors));
+    }
+    if let Some(store) = &catalog.store {
+        prepared.extend(store.open_all(&catalog)?);
+        if prepared.is_empty() && !may_be_empty {
+            return Err(nothing_to_serve(&store.problems()));
+        }
+    }
+    Ok((Arc::new(catalog), prepared))
+}
+
+fn nothing_to_serve(problems: &[(String, String, String)]) -> Fault {
+    let why = problems.first().map_or_else(
+        || "it holds no package".to_owned(),
+        |(name, version, reason)| format!("{} cannot be served, the first of them {name} {version}: {reason}", problems.len()),
+    );
+    Fault::new(Code::InvalidPackage, format!("the repository has nothing to serve: {why}"))
+}
+
+fn run(catalog: &Arc<Catalog>, prepared: Vec<Prepared>, doors: Doors, stopped: &watch::Receiver<bool>) -> Outcome<()> {
     let internal = |error: std::io::Error| Fault::new(Code::Internal, format!("the event loop cannot run: {error}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
     runtime.block_on(async {
-        let running: Vec<Vec<Running>> =
-            executors.into_iter().map(|(served, of_model)| start_executors(&served, of_model)).collect::<Outcome<_>>()?;
-        let http = tokio::net::TcpListener::from_std(listeners.0).map_err(internal)?;
-        let grpc = tokio::net::TcpListener::from_std(listeners.1).map_err(internal)?;
+        for (offer, executors) in prepared {
+            catalog.crew.start(&offer.0, executors)?;
+        }
+        let http = tokio::net::TcpListener::from_std(doors.http).map_err(internal)?;
+        let grpc = tokio::net::TcpListener::from_std(doors.grpc).map_err(internal)?;
+        if let Some((listener, token)) = doors.admin {
+            let listener = tokio::net::TcpListener::from_std(listener).map_err(internal)?;
+            tokio::spawn(admin::serve(Arc::clone(catalog), Arc::new(token), listener, stopped.clone()));
+        }
         let tls = door::acceptor(catalog, "http/1.1")?;
         let impatient = until_nobody_is_owed(catalog, stopped.clone());
         let doors =
@@ -203,20 +258,9 @@ fn run(
             () = impatient => Ok(()),
             () = follow => Ok(()),
         };
-        catalog.all().for_each(|served| served.drain());
-        for executor in running.into_iter().flatten() {
-            finish(executor).await;
-        }
+        catalog.crew.close().await;
         served
     })
-}
-
-async fn finish(executor: Running) {
-    match executor {
-        // An executor that panicked has answered its callers; there is nothing left to do for it.
-        Running::Task(task) => drop(task.await),
-        Running::Thread(thread) => drop(tokio::task::spawn_blocking(|| thread.join()).await),
-    }
 }
 
 /// Accepts HTTP connections until told to stop, then waits for those that are open.
@@ -252,7 +296,7 @@ async fn until_nobody_is_owed(catalog: &Catalog, mut stopped: watch::Receiver<bo
     let mut idle_since = tokio::time::Instant::now();
     while idle_since.elapsed() < DRAIN_LIMIT {
         tokio::time::sleep(DRAIN_STEP).await;
-        if !catalog.all().all(|served| served.is_idle()) {
+        if !catalog.crew.is_idle() {
             idle_since = tokio::time::Instant::now();
         }
     }

@@ -1,7 +1,7 @@
 """`shoal serve`: packages -> a server that answers until it is told to end.
 
 stdout carries one line, when the server answers:
-`{"event":"ready","http":"HOST:PORT","grpc":"HOST:PORT"}`.
+`{"event":"ready","http":"HOST:PORT","grpc":"HOST:PORT"}`, and `"admin"` where that is served.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from shoal.cli._failure import reported
 if TYPE_CHECKING:
     from types import FrameType
 
+    from shoal.serve import Repository
 
-NO_OPTIONS = {"packages", "http", "grpc", "allow_code"}
+
+NO_OPTIONS = {"packages", "repository", "http", "grpc", "allow_code"}
 
 
 class _Stopped(Exception):  # noqa: N818 - not an error: a request to end
@@ -32,8 +34,11 @@ class _Stopped(Exception):  # noqa: N818 - not an error: a request to end
 
 def serve(
     packages: Annotated[
-        list[Path], typer.Argument(metavar="PACKAGE", help="Directories of packages.")
-    ],
+        list[Path] | None, typer.Argument(metavar="PACKAGE", help="Directories of packages.")
+    ] = None,
+    repository: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Serve the packages in this folder instead.")
+    ] = None,
     *,
     http: Annotated[
         str, typer.Option(help="HOST:PORT for HTTP; port 0 picks one.")
@@ -69,6 +74,12 @@ def serve(
     worker_restart_wait_ms: given.WorkerRestartWaitMs = 50,
     worker_restart_wait_limit_ms: given.WorkerRestartWaitLimitMs = 10_000,
     worker_environment: given.Environment = given.WorkerEnvironment.current,
+    admin: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Where an operator may load and unload.")
+    ] = None,
+    admin_token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The token that an operator must send.")
+    ] = None,
 ) -> None:
     """Serve packages over HTTP and gRPC until SIGTERM or SIGINT; what was accepted is answered."""
     chosen = {name: value for name, value in locals().items() if name not in NO_OPTIONS}
@@ -80,12 +91,32 @@ def serve(
         reported(),
         _ending_on_signals() as hand_over,
         room.start(
-            packages, http=http, grpc=grpc, allow_code=allow_code, options=options
+            _chosen(packages or [], repository),
+            http=http,
+            grpc=grpc,
+            allow_code=allow_code,
+            options=options,
         ) as server,
     ):
+        for name, version, reason in server.not_served:
+            typer.echo(f"not served: {name} {version}: {reason}", err=True)
         ready = {"event": "ready", "http": server.http, "grpc": server.grpc}
+        if server.admin is not None:
+            ready["admin"] = server.admin
         typer.echo(json.dumps(ready, separators=(",", ":")))
         server.serve_until_signal(caught=hand_over)
+
+
+def _chosen(packages: list[Path], repository: Path | None) -> list[Path] | Repository:
+    from shoal.errors import InvalidRequestError
+    from shoal.serve import Repository
+
+    if repository is None:
+        return packages
+    if packages:
+        message = f"both packages and the repository {repository} were given; give one of them"
+        raise InvalidRequestError(message)
+    return Repository(repository)
 
 
 @contextmanager

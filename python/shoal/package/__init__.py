@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shoal.package._package import Package, open
-from shoal.package._read import Attestation
+from shoal.package._package import Package, identify, open
+from shoal.package._read import Attestation, Identity
 
 if TYPE_CHECKING:
     from shoal.package._build import Settings, build
@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Attestation",
+    "Identity",
     "Inspection",
     "Package",
     "Settings",
     "Verification",
     "build",
+    "identify",
     "inspect",
     "open",
     "verify",

@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING
 from shoal import runtime
 from shoal.errors import CorruptPackageError, InvalidRequestError, StorageError
 from shoal.package import _manifest, _names
-from shoal.package._read import Attestation, Layout, copy_file, read_file, read_layout
+from shoal.package._read import (
+    Attestation,
+    Identity,
+    Layout,
+    copy_file,
+    read_file,
+    read_identity,
+    read_layout,
+)
 from shoal.package._write import add_attestation
 
 if TYPE_CHECKING:
@@ -187,6 +195,15 @@ class _Contents:
 
     def copy(self, name: str, target: Path) -> None:
         self._package.copy(name, target)
+
+
+def identify(path: str | PathLike[str]) -> Identity:
+    """Which package a directory says that it holds: name, version and digest, not verified.
+
+    Raises:
+        CorruptPackageError: the directory is not a package of Shoal.
+    """
+    return read_identity(Path(path))
 
 
 def open(path: str | PathLike[str]) -> Package:

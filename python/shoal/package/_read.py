@@ -65,6 +65,14 @@ class Layout:
     """Each attestation with the text of its manifest."""
 
 
+class Identity(msgspec.Struct, frozen=True):
+    """Which package a directory says that it holds; nothing but these words is verified."""
+
+    name: str
+    version: str
+    digest: str
+
+
 class _Descriptor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mediaType: str  # noqa: N815 - the field's name in OCI
     digest: str
@@ -104,6 +112,27 @@ def read_layout(root: Path) -> Layout:
     except OSError as error:
         message = f"{root} cannot be read as a package: {error.strerror or error}"
         raise CorruptPackageError(message) from error
+
+
+def read_identity(root: Path) -> Identity:
+    """What a directory says it holds, without reading what it holds.
+
+    Raises:
+        CorruptPackageError: the directory is not a package of Shoal.
+    """
+    try:
+        index_text = _small(root / "index.json", DOCUMENT_LIMIT_BYTES)
+        index = _decoded(index_text, _Index, "index.json")
+        if not index.manifests:
+            _refuse("index.json lists no manifest")
+        image = index.manifests[0]
+        manifest = _decoded(_document(root, image, DOCUMENT_LIMIT_BYTES), _Manifest, "the manifest")
+    except OSError as error:
+        message = f"{root} cannot be read as a package: {error.strerror or error}"
+        raise CorruptPackageError(message) from error
+    _directory(manifest.annotations)
+    name, version = (manifest.annotations[f"io.shoal.{each}"] for each in ("name", "version"))
+    return Identity(name, version, image.digest)
 
 
 def read_file(root: Path, description: Description, layer: Layer) -> bytes:

@@ -10,6 +10,7 @@ imports no pyarrow, pandas, numpy or onnxruntime module, and no code of a packag
 
 from shoal.serve._keys import Key, new_key
 from shoal.serve._options import Options
+from shoal.serve._repository import Repository
 from shoal.serve._server import Server, start
 
-__all__ = ["Key", "Options", "Server", "new_key", "start"]
+__all__ = ["Key", "Options", "Repository", "Server", "new_key", "start"]

@@ -56,6 +56,10 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             any.
         log_level: What is told on stderr.
         log_format: Lines for people, or one JSON object on each.
+        admin: Where to listen for the calls of an operator (load, unload, weights), as "HOST:PORT";
+            None listens nowhere.
+        admin_token_file: The file of the token that these calls need; an `admin` without it is
+            refused.
     """
 
     body_limit_bytes: int = 64 * 2**20
@@ -83,6 +87,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     allow_origin: tuple[str, ...] = ()
     log_level: Literal["off", "error", "warning", "info", "debug"] = "warning"
     log_format: Literal["text", "json"] = "text"
+    admin: str | None = None
+    admin_token_file: Path | None = None
 
 
 def in_json(options: Options, *, http: str, grpc: str) -> str:

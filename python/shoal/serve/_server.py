@@ -6,6 +6,7 @@ import atexit
 from contextlib import ExitStack
 from functools import partial
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeAlias
 from weakref import ref
 
@@ -13,12 +14,14 @@ from shoal import _native, package
 from shoal.errors import InvalidRequestError
 from shoal.runtime import Launch, library, native
 from shoal.serve._options import Options, in_json
+from shoal.serve._repository import Keeper, Repository
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from shoal.package import Package
+    from shoal.runtime import Payload
 
     Servable: TypeAlias = Package | str | PathLike[str]
 
@@ -46,6 +49,16 @@ class Server:
     def grpc(self) -> str:
         """The address bound for gRPC, as "HOST:PORT"; stays after closing."""
         return self._native.grpc
+
+    @property
+    def admin(self) -> str | None:
+        """The address bound for the calls of an operator, or None; stays after closing."""
+        return self._native.admin
+
+    @property
+    def not_served(self) -> list[tuple[str, str, str]]:
+        """What the repository held at the start and is not served: (name, version, reason)."""
+        return self._native.problems
 
     def close(self) -> None:
         """Stop listening, answer everything accepted, and end; more calls do nothing."""
@@ -83,7 +96,7 @@ def _close_if_alive(server: ref[Server]) -> None:
 
 
 def start(
-    packages: Servable | Sequence[Servable],
+    packages: Servable | Sequence[Servable] | Repository,
     *,
     http: str = "127.0.0.1:0",
     grpc: str = "127.0.0.1:0",
@@ -92,8 +105,11 @@ def start(
 ) -> Server:
     """Serve one package or several; the server listens when this returns.
 
+    A package of a repository that cannot be served is left out (`Server.not_served` says why), as
+    long as another can be; of several versions the highest answers requests that name none.
+
     Args:
-        packages: an open package, the path of one, or a list of these.
+        packages: an open package, the path of one, a list of these, or a repository.
         http: where to listen for HTTP, as "HOST:PORT"; port 0 picks a free one, which
         `Server.http` tells.
         grpc: the same for gRPC.
@@ -101,7 +117,9 @@ def start(
         options: everything else that may be chosen; None takes every default.
 
     Raises:
-        InvalidRequestError: there is no package in the list, or the same model twice.
+        InvalidRequestError: there is no package in the list, the same model twice, or an admin
+            address without a token.
+        PackageError: nothing in the repository can be served.
         AddressError: an address is in use, or cannot be bound.
         ConfigurationError: a file or number of the options cannot be used.
         PathError: there is no package at a path, or no file that the options name.
@@ -111,13 +129,17 @@ def start(
         ModelError: a python package cannot be opened by its workers; the message has the cause.
         ModelUnavailableError: a worker ended, or took too long, before it could say why.
     """
+    chosen = options or Options()
+    text = in_json(chosen, http=http, grpc=grpc)
+    environment = chosen.worker_environment
+    if isinstance(packages, Repository):
+        place = Path(packages.directory)
+        keeper = Keeper(place, allow_code=allow_code, environment=environment)
+        return Server(_native_server([], text, keeper), [])
     opened = [_open(each) for each in _listed(packages)]
     if not opened:
         raise InvalidRequestError("there is no package to serve; at least one is expected")
     with ExitStack() as payloads:  # a payload may be a file that lives until the server has read it
-        chosen = options or Options()
-        text = in_json(chosen, http=http, grpc=grpc)
-        environment = chosen.worker_environment
         models = [
             (
                 each.description_text,
@@ -127,9 +149,16 @@ def start(
             )
             for each in opened
         ]
-        path = str(library())
-        started = native(lambda: _native.Server(models, options=text, library=path))
-        return Server(started, [payload for _, payload in models if isinstance(payload, Launch)])
+        server = _native_server(models, text, None)
+        return Server(server, [payload for _, payload in models if isinstance(payload, Launch)])
+
+
+def _native_server(
+    models: list[tuple[str, Payload]], options: str, repository: Keeper | None
+) -> _native.Server:
+    path = str(library())
+    make = partial(_native.Server, models, options=options, library=path, repository=repository)
+    return native(make)
 
 
 def _listed(packages: Servable | Sequence[Servable]) -> list[Servable]:

@@ -49,6 +49,7 @@ class Served:
     process: subprocess.Popen[str]
     http: str
     grpc: str
+    admin: str | None = None
     errors: list[str] = field(default_factory=list)  # lines of stderr, as they come
 
     def ask(
@@ -152,7 +153,8 @@ def _ready(process: subprocess.Popen[str], errors: list[str]) -> Served:
     assert line, f"the server ended before it was ready: {''.join(errors)}"
     event = json.loads(line)
     assert event["event"] == "ready"
-    return Served(process, event["http"], event["grpc"], errors)
+    admin = event.get("admin")
+    return Served(process, event["http"], event["grpc"], admin, errors)
 
 
 def poll(is_so: Callable[[], bool], what: str) -> None:

@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # ships no types
 
 from shoal import package
@@ -71,14 +72,34 @@ def tickets(directory: Path) -> Sealed:
     return Sealed(path, asked, model.predict(frame[:ASKED_ROWS]).tolist())
 
 
-def story(name: str, directory: Path, *, pure: bool = True) -> Path:
+def tree(directory: Path, version: str) -> Path:
+    """Another version of `digits`: the same columns, made in a moment."""
+    features, labels = load_digits(return_X_y=True)
+    rows = features.astype(np.float32)
+    model = DecisionTreeClassifier(max_depth=6, random_state=0)
+    model.fit(rows[PROOF_ROWS:], labels[PROOF_ROWS:])
+    path = directory / f"digits-{version}"
+    example = vectors(rows[:PROOF_ROWS])
+    package.build(model, name="digits", version=version, output=path, example=example)
+    return path
+
+
+def story(
+    name: str,
+    directory: Path,
+    *,
+    pure: bool = True,
+    served_as: str | None = None,
+    version: str = "1",
+) -> Path:
     """A python package of the function `answer` in `stories/<name>.py`; one input `value` FP64."""
-    path = directory / (name if pure else f"{name}-not-pure")
+    folder = f"{name}{version}" if served_as else name
+    path = directory / (folder if pure else f"{folder}-not-pure")
     example = pa.record_batch({"value": [0.0, 1.0, 2.0]})
     package.build(
         f"{name}:answer",
-        name=name,
-        version="1",
+        name=served_as or name,
+        version=version,
         output=path,
         example=example,
         settings=package.Settings(source=STORIES, pure=pure),

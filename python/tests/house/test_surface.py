@@ -95,11 +95,13 @@ SURFACE = snapshot(
         ],
         "package": [
             "Attestation",
+            "Identity",
             "Inspection",
             "Package",
             "Settings",
             "Verification",
             "build",
+            "identify",
             "inspect",
             "open",
             "verify",
@@ -134,7 +136,7 @@ SURFACE = snapshot(
             "read_description",
             "write_description",
         ],
-        "serve": ["Key", "Options", "Server", "new_key", "start"],
+        "serve": ["Key", "Options", "Repository", "Server", "new_key", "start"],
         "values": [
             "Column",
             "Dtype",

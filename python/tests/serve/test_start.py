@@ -41,7 +41,7 @@ def predicted(server: serve.Server, row: list[float]) -> object:
 
 
 def test_public_surface_is_exactly_this() -> None:
-    assert serve.__all__ == ["Key", "Options", "Server", "new_key", "start"]
+    assert serve.__all__ == ["Key", "Options", "Repository", "Server", "new_key", "start"]
 
 
 def test_server_answers_from_the_moment_it_is_started(digits: Sealed) -> None:

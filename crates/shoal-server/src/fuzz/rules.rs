@@ -16,6 +16,7 @@ use crate::grpc::decode as decode_message;
 use crate::intake::admit;
 use crate::json::infer::decode;
 use crate::json::predict::{self, Form};
+use crate::json::v1;
 
 pub(super) const DESCRIPTION: &str = r#"{"name":"m","version":"1","runtime":"onnx","signature":{"inputs":[
     {"name":"x","dtype":"FP32","shape":[2]},{"name":"t","dtype":"BYTES"},{"name":"n","dtype":"INT64","shape":[-1]}],"outputs":[]},
@@ -55,6 +56,10 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         r#"{"features":[[1,2],[3,null]]}"#,
         r#"{"features":[{"x":1,"t":2},{"x":null,"t":4}]}"#,
         r#"{"features":[{"X":[1,2]},{"X":null}]}"#,
+        r#"{"instances":[{"x":[1,2.5],"t":{"b64":"AP8B"},"n":[1,2]},{"x":null,"t":"a","n":[3,4]}]}"#,
+        r#"{"inputs":{"x":[[1,2],[3,null]],"t":["a",{"b64":"AA=="}],"n":[[1],[2]]},"signature_name":"serving_default"}"#,
+        r#"{"instances":[[1,2],null]}"#,
+        r#"{"inputs":[[1,2],null]}"#,
         r#"{"inputs":[{"name":"x","shape":[2,2],"datatype":"FP32","data":[null,[1,2]]},{"data":["a","b"],"name":"t","shape":[2,1],"datatype":"BYTES"},{"name":"n","shape":[2,3],"datatype":"INT64","data":[1,2,3,4,5,6]}]}"#,
     ] {
         seeds.push(text.as_bytes().to_vec());
@@ -83,6 +88,9 @@ fn decode_all(body: &[u8], header_length: Option<usize>) {
     for text in [DESCRIPTION, PACKED] {
         let description = Description::from_json(text).unwrap();
         if let Ok(columns) = predict::decode(body, &Form::new(&description)) {
+            drop(admit(&description, columns, body_bytes));
+        }
+        if let Ok((_, columns)) = v1::decode(body, &Form::new(&description)) {
             drop(admit(&description, columns, body_bytes));
         }
     }

@@ -31,6 +31,7 @@ use crate::fault::{Code, Fault, Outcome};
 use crate::http::{count, wishes};
 use crate::intake::admit;
 use crate::json::infer::refuse_unsupported;
+use crate::lineup::Offer;
 use crate::pages::{EXTENSIONS, READY, all_ready, full_shape, platform, state};
 use crate::queue::Wishes;
 use crate::server::until_stopped;
@@ -180,13 +181,21 @@ struct Inference {
 }
 
 impl Inference {
-    fn find(&self, name: &str, version: &str) -> Result<&Arc<Served>, Status> {
-        let version = Some(version).filter(|version| !version.is_empty());
-        self.catalog.find(name, version).map_err(|fault| {
+    fn find(&self, name: &str, version: &str) -> Result<Arc<Offer>, Status> {
+        self.found(self.catalog.find(name, named(version)))
+    }
+
+    fn found(&self, outcome: Outcome<Arc<Offer>>) -> Result<Arc<Offer>, Status> {
+        outcome.map_err(|fault| {
             self.catalog.metrics.reject(fault.code.name());
             status(&fault)
         })
     }
+}
+
+/// The version of a message, if it names one.
+fn named(version: &str) -> Option<&str> {
+    Some(version).filter(|version| !version.is_empty())
 }
 
 #[tonic::async_trait]
@@ -217,7 +226,7 @@ impl GrpcInferenceService for Inference {
         Ok(Response::new(ModelMetadataResponse {
             name: description.name.clone(),
             versions: self.catalog.versions(&description.name),
-            platform: platform(served),
+            platform: platform(&served),
             inputs: description.signature.inputs.iter().map(metadata).collect(),
             outputs: description.signature.outputs.iter().map(metadata).collect(),
         }))
@@ -228,14 +237,15 @@ impl GrpcInferenceService for Inference {
         let patience = patience(&request);
         let client = client_of(request.remote_addr());
         let request = request.into_inner();
-        let served = self.find(&request.model_name, &request.model_version)?;
-        let outcome = infer(served, request, (patience, client)).await;
-        count(&self.catalog, served, start.elapsed(), outcome.as_ref().err());
+        let served = self.found(self.catalog.choose(&request.model_name, named(&request.model_version)))?;
+        let outcome = infer(&served, request, (patience, client)).await;
+        count(&self.catalog, &served, start.elapsed(), outcome.as_ref().err());
         outcome.map(Response::new).map_err(|fault| status(&fault))
     }
 
     async fn repository_index(&self, request: Request<RepositoryIndexRequest>) -> Result<Response<RepositoryIndexResponse>, Status> {
-        let entries = self.catalog.all().map(|served| (served.description(), state(&self.catalog, served)));
+        let lineup = self.catalog.lineup();
+        let entries = lineup.all().map(|served| (served.description(), state(&self.catalog, served)));
         let listed = entries.filter(|(_, (state, _))| *state == READY || !request.get_ref().ready);
         let models = listed.map(|(description, (state, reason))| ModelIndex {
             name: description.name.clone(),

@@ -1,5 +1,8 @@
 //! Answers as JSON: written straight from the bytes of the columns.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::description::Column;
 use crate::fault::{Code, Fault, Outcome};
 use crate::flight::Answer;
@@ -27,10 +30,18 @@ pub(crate) fn shape(out: &mut Vec<u8>, rows: usize, record: &[usize]) {
     out.push(b']');
 }
 
+/// How texts are written.
+#[derive(Clone, Copy)]
+pub(crate) enum Texts {
+    Plain,
+    /// `{"b64": text}`, which carries any bytes.
+    Base64,
+}
+
 /// Writes the records of one column as a flat list, row-major.
 pub(crate) fn flat(out: &mut Vec<u8>, column: &Column, answer: &Answer, values: &Values) -> Outcome<()> {
     out.push(b'[');
-    list(out, column, values, answer.start * values.per_row(), answer.rows * values.per_row())?;
+    list(out, column, values, (answer.start * values.per_row(), answer.rows * values.per_row()), Texts::Plain)?;
     out.push(b']');
     Ok(())
 }
@@ -47,7 +58,7 @@ pub(crate) fn prediction(out: &mut Vec<u8>, column: &Column, answer: &Answer) ->
             if row > 0 {
                 out.push(b',');
             }
-            nested(out, column, values, (answer.start + row) * values.per_row(), &values.shape)?;
+            nested(out, column, values, (answer.start + row) * values.per_row(), (&values.shape, Texts::Plain))?;
         }
         out.push(b']');
     }
@@ -55,18 +66,26 @@ pub(crate) fn prediction(out: &mut Vec<u8>, column: &Column, answer: &Answer) ->
     Ok(())
 }
 
-fn nested(out: &mut Vec<u8>, column: &Column, values: &Values, start: usize, shape: &[usize]) -> Outcome<()> {
+/// Writes one record: its value, or its nested list.
+pub(crate) fn record(out: &mut Vec<u8>, column: &Column, values: &Values, row: usize, texts: Texts) -> Outcome<()> {
+    if values.shape.is_empty() {
+        return list(out, column, values, (row, 1), texts);
+    }
+    nested(out, column, values, row * values.per_row(), (&values.shape, texts))
+}
+
+fn nested(out: &mut Vec<u8>, column: &Column, values: &Values, start: usize, (shape, texts): (&[usize], Texts)) -> Outcome<()> {
     let Some((dim, rest)) = shape.split_first() else { return Ok(()) };
     out.push(b'[');
     if rest.is_empty() {
-        list(out, column, values, start, *dim)?;
+        list(out, column, values, (start, *dim), texts)?;
     } else {
         let size: usize = rest.iter().product();
         for index in 0..*dim {
             if index > 0 {
                 out.push(b',');
             }
-            nested(out, column, values, start + index * size, rest)?;
+            nested(out, column, values, start + index * size, (rest, texts))?;
         }
     }
     out.push(b']');
@@ -74,7 +93,7 @@ fn nested(out: &mut Vec<u8>, column: &Column, values: &Values, start: usize, sha
 }
 
 /// Writes values `start..start + count`, separated by commas.
-fn list(out: &mut Vec<u8>, column: &Column, values: &Values, start: usize, count: usize) -> Outcome<()> {
+fn list(out: &mut Vec<u8>, column: &Column, values: &Values, (start, count): (usize, usize), texts: Texts) -> Outcome<()> {
     for index in start..start + count {
         if index > start {
             out.push(b',');
@@ -85,7 +104,10 @@ fn list(out: &mut Vec<u8>, column: &Column, values: &Values, start: usize, count
         }
         match &values.payload {
             Payload::Fixed(buffer) => value(out, column, &buffer.bytes()[index * column.dtype.width()..])?,
-            Payload::Bytes(texts) => text(out, std::str::from_utf8(&texts[index]).map_err(|_| not_text(column))?),
+            Payload::Bytes(items) => match texts {
+                Texts::Plain => text(out, std::str::from_utf8(&items[index]).map_err(|_| not_text(column))?),
+                Texts::Base64 => encoded(out, &items[index]),
+            },
         }
     }
     Ok(())
@@ -117,6 +139,12 @@ fn value(out: &mut Vec<u8>, column: &Column, bytes: &[u8]) -> Outcome<()> {
         }
     }
     Ok(())
+}
+
+fn encoded(out: &mut Vec<u8>, octets: &[u8]) {
+    out.extend_from_slice(b"{\"b64\":\"");
+    out.extend_from_slice(STANDARD.encode(octets).as_bytes());
+    out.extend_from_slice(b"\"}");
 }
 
 const BINARY_HINT: &str = "ask for binary output with the parameter \"binary_data_output\", or use gRPC";

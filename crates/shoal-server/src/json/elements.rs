@@ -1,7 +1,10 @@
 //! Values of one column, flat or nested, read straight into its bytes.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::{Trouble, raise};
@@ -27,12 +30,14 @@ pub(super) struct Sink<'c> {
     /// Nulls before the first value: whether each is a value or a whole record shows with the first value.
     leading_nulls: usize,
     count: usize,
+    /// Whether bytes may come as `{"b64": text}`.
+    pub(super) takes_base64: bool,
 }
 
 impl<'c> Sink<'c> {
     pub(super) fn new(column: &'c Column, values: usize) -> Self {
         let payload = Payload::with_capacity(column.dtype, values);
-        Self { column, payload, missing: Vec::new(), dims: Vec::new(), leaf_depth: None, leading_nulls: 0, count: 0 }
+        Self { column, payload, missing: Vec::new(), dims: Vec::new(), leaf_depth: None, leading_nulls: 0, count: 0, takes_base64: false }
     }
 
     /// How many values were read.
@@ -201,9 +206,26 @@ impl<'c> Sink<'c> {
             let shown: String = text.chars().take(64).collect();
             return Err(self.wrong(format!("the text {shown:?}")));
         }
+        self.octets(text.as_bytes().to_vec(), depth)
+    }
+
+    /// Adds bytes that came as base64 (RFC 4648, with padding).
+    pub(super) fn base64(&mut self, text: &str, depth: usize) -> Result<(), Fault> {
+        let refused = || self.wrong("an object; bytes may be sent as {\"b64\": base64 with padding}");
+        let octets = if self.takes_encoded() { STANDARD.decode(text).ok() } else { None };
+        let octets = octets.ok_or_else(refused)?;
+        self.octets(octets, depth)
+    }
+
+    /// Whether the column holds bytes, which may come as base64.
+    pub(super) fn takes_encoded(&self) -> bool {
+        self.takes_base64 && self.column.dtype == Dtype::Bytes
+    }
+
+    fn octets(&mut self, octets: Vec<u8>, depth: usize) -> Result<(), Fault> {
         self.leaf(depth)?;
         if let Payload::Bytes(list) = &mut self.payload {
-            list.push(text.as_bytes().to_vec());
+            list.push(octets);
         }
         if !self.missing.is_empty() {
             self.missing.push(false);
@@ -270,8 +292,17 @@ impl<'de> Visitor<'de> for Elements<'_, '_> {
         self.sink.null(self.depth).map_err(|fault| raise(self.trouble, fault))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<(), A::Error> {
-        Err(raise(self.trouble, self.sink.wrong("an object")))
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let is_encoded = self.sink.takes_encoded() && map.next_key::<Cow<'de, str>>()?.is_some_and(|key| key == "b64");
+        if !is_encoded {
+            return Err(raise(self.trouble, self.sink.wrong("an object")));
+        }
+        let text: Cow<'de, str> = map.next_value()?;
+        self.sink.base64(&text, self.depth).map_err(|fault| raise(self.trouble, fault))?;
+        match map.next_key::<Cow<'de, str>>()? {
+            None => Ok(()),
+            Some(_) => Err(raise(self.trouble, self.sink.wrong("an object with more than \"b64\""))),
+        }
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {

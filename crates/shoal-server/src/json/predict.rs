@@ -20,7 +20,7 @@ use crate::values::{Buffer, Payload};
 /// How records of a model may be written; made once for each model.
 #[derive(Clone, Debug)]
 pub(crate) struct Form {
-    inputs: Vec<Column>,
+    pub(super) inputs: Vec<Column>,
     /// The columns that an object may name: the inputs, or the features that pack into the only one.
     columns: Vec<Column>,
     packs: bool,
@@ -55,23 +55,36 @@ pub(crate) fn decode(body: &[u8], form: &Form) -> Outcome<Vec<Received>> {
     let Some(first) = form.inputs.first() else {
         return Err(Fault::new(Code::InvalidRequest, "the model has no input columns"));
     };
-    let mut records = Records { form, positional: Sink::new(first, form.values_per_row), named: Vec::new(), rows: 0, is_seen: false };
+    let mut records = Records::new(form, first, false);
     let mut parser = serde_json::Deserializer::from_slice(body);
     let result = Body { records: &mut records, trouble: &trouble }.deserialize(&mut parser);
     settle(result.and_then(|()| parser.end()), &trouble)?;
-    if records.rows == 0 { records.by_position() } else { records.by_name() }
+    records.received()
 }
 
 /// What was read: values by position, or a list of values for each named column.
-struct Records<'f> {
+pub(super) struct Records<'f> {
     form: &'f Form,
-    positional: Sink<'f>,
+    pub(super) positional: Sink<'f>,
     named: Vec<Sink<'f>>,
     rows: usize,
     is_seen: bool,
+    /// Every entry is a record, also where the list is one of values.
+    is_instances: bool,
 }
 
-impl Records<'_> {
+impl<'f> Records<'f> {
+    pub(super) fn new(form: &'f Form, first: &'f Column, is_instances: bool) -> Self {
+        let mut positional = Sink::new(first, form.values_per_row);
+        positional.takes_base64 = is_instances;
+        Self { form, positional, named: Vec::new(), rows: 0, is_seen: false, is_instances }
+    }
+
+    /// What was read, as columns.
+    pub(super) fn received(self) -> Outcome<Vec<Received>> {
+        if self.rows == 0 { self.by_position() } else { self.by_name() }
+    }
+
     fn by_position(mut self) -> Outcome<Vec<Received>> {
         let column = &self.form.inputs[0];
         if self.form.inputs.len() > 1 {
@@ -79,12 +92,13 @@ impl Records<'_> {
         }
         let record = self.positional.record_shape();
         // Nothing but nulls: as many as a record has values are one record, otherwise each is a record.
-        let are_records = self.positional.leading_nulls().is_some_and(|nulls| nulls != record.iter().product::<usize>());
+        let are_records =
+            self.positional.leading_nulls().is_some_and(|nulls| self.is_instances || nulls != record.iter().product::<usize>());
         self.positional.finish((!are_records).then_some(usize::MAX))?;
         let shape = match self.positional.dims.as_slice() {
             [0] => [&[0], record.as_slice()].concat(),
             [records] if are_records => [&[*records], record.as_slice()].concat(),
-            dims if dims.len() == column.shape.len().max(1) => [&[1], dims].concat(),
+            dims if !self.is_instances && dims.len() == column.shape.len().max(1) => [&[1], dims].concat(),
             dims => dims.to_vec(),
         };
         Ok(vec![Received {
@@ -183,10 +197,10 @@ impl<'de> Visitor<'de> for Body<'_, '_> {
 }
 
 /// `features` itself (a list or an object), or one entry of its list.
-struct Features<'b, 'f> {
-    records: &'b mut Records<'f>,
-    trouble: &'b Trouble,
-    is_top: bool,
+pub(super) struct Features<'b, 'f> {
+    pub(super) records: &'b mut Records<'f>,
+    pub(super) trouble: &'b Trouble,
+    pub(super) is_top: bool,
 }
 
 impl<'f> Features<'_, 'f> {
@@ -262,12 +276,20 @@ impl<'de> Visitor<'de> for Features<'_, '_> {
         let Self { records, trouble, is_top } = self;
         let columns = &records.form.columns;
         if records.named.is_empty() {
-            records.named = columns.iter().map(|column| Sink::new(column, 1)).collect();
+            let sink = |column| {
+                let mut sink = Sink::new(column, 1);
+                sink.takes_base64 = records.is_instances;
+                sink
+            };
+            records.named = columns.iter().map(sink).collect();
         }
         let mut seen = vec![false; columns.len()];
         let mut is_packed = false;
         while let Some(field) = map.next_key::<Cow<'de, str>>()? {
             let index = columns.iter().position(|column| column.name == *field);
+            if index.is_none() && field == "b64" && records.takes_bare_bytes() && !is_packed && !seen.contains(&true) {
+                return bare_bytes(records, trouble, map);
+            }
             let Some(index) = index else {
                 if !records.form.packs || field != records.form.inputs[0].name {
                     return Err(raise(trouble, unexpected(columns, &field)));
@@ -283,6 +305,16 @@ impl<'de> Visitor<'de> for Features<'_, '_> {
     }
 }
 
+/// Reads the rest of `{"b64": text}`, a record of the only column.
+fn bare_bytes<'de, A: MapAccess<'de>>(records: &mut Records<'_>, trouble: &Trouble, mut map: A) -> Result<(), A::Error> {
+    let text: Cow<'de, str> = map.next_value()?;
+    records.positional.base64(&text, 1).map_err(|fault| raise(trouble, fault))?;
+    match map.next_key::<Cow<'de, str>>()? {
+        None => Ok(()),
+        Some(field) => Err(raise(trouble, unknown_field(&field, "bytes", "b64"))),
+    }
+}
+
 fn refuse_second(is_second: bool, column: &str) -> Outcome<()> {
     if is_second { Err(Fault::new(Code::DuplicateColumn, format!("column {column:?} was sent twice in one record"))) } else { Ok(()) }
 }
@@ -292,6 +324,11 @@ fn mixed() -> Fault {
 }
 
 impl Records<'_> {
+    /// Whether `{"b64": text}` can be a record.
+    fn takes_bare_bytes(&self) -> bool {
+        self.form.inputs.len() == 1 && self.positional.takes_encoded()
+    }
+
     /// One object was read: either its packed column, or every column by name.
     fn end_object(&mut self, seen: &[bool], is_packed: bool, is_top: bool) -> Outcome<()> {
         if is_packed {
