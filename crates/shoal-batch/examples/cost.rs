@@ -1,11 +1,12 @@
-//! What one request costs the batcher: submit and release, in micro-batches of 64 single rows.
+//! What one request costs: submit and release, in micro-batches of 64 single rows, by the queue alone and by the policy
+//! that learns, with 64 clients that speak again.
 //!
 //! Run with `cargo run --release -p shoal-batch --example cost`. The smallest of many rounds is printed, because
 //! whatever else the machine does can only add to it.
 
 use std::time::{Duration, Instant};
 
-use shoal_batch::{Arrival, Batcher, Bucket, Client, Limits, Moment, Priority, RequestId};
+use shoal_batch::{Arrival, Batcher, Bucket, Client, Limits, Moment, Next, Policy, Priority, RequestId, Scheduler};
 
 const BATCH: u64 = 64;
 const BATCHES_PER_ROUND: u64 = 1000;
@@ -57,6 +58,25 @@ fn round(batcher: &mut Batcher, next: &mut u64, kind: Kind) -> Duration {
     start.elapsed()
 }
 
+/// 64 clients, each of which speaks 20 us after its answer; a call takes 100 us.
+fn policy_round() -> Duration {
+    let mut scheduler = Scheduler::new(LIMITS, Policy::default());
+    let (mut now, mut next) = (Moment::EPOCH, 0);
+    let start = Instant::now();
+    for _ in 0..BATCHES_PER_ROUND {
+        now = now + Duration::from_micros(20);
+        for id in next..next + BATCH {
+            assert!(scheduler.submit(now, arrival(id, KINDS[0].1)).is_ok());
+        }
+        next += BATCH;
+        while let Next::Run(run) = scheduler.next(now) {
+            now = now + Duration::from_micros(100);
+            scheduler.finish(now, run, Some(Duration::from_micros(100)));
+        }
+    }
+    start.elapsed()
+}
+
 fn main() {
     for (name, kind) in KINDS {
         let mut batcher = Batcher::new(LIMITS);
@@ -66,4 +86,6 @@ fn main() {
         let each = nanos as f64 / (BATCHES_PER_ROUND * BATCH) as f64;
         println!("{name}: {each:.0} ns per request");
     }
+    let nanos = (0..ROUNDS).map(|_| policy_round()).min().unwrap_or_default().as_nanos();
+    println!("the policy, one bucket: {:.0} ns per request", nanos as f64 / (BATCHES_PER_ROUND * BATCH) as f64);
 }

@@ -22,6 +22,10 @@ const NEWEST: f64 = 0.1;
 const KEPT: f64 = 0.98;
 /// A batch that takes longer than so many times the usual counts as so many times.
 const OUTLIER: f64 = 2.0;
+/// The first calls of a model are cold. Until a bin has seen so many batches ...
+const WARM: f64 = 8.0;
+/// ... one that is much quicker than the usual counts so much.
+const QUICKER: f64 = 0.8;
 /// Cost per row within this of the best is as good as the best.
 const AS_CHEAP: f64 = 1.05;
 /// A bin that has seen fewer batches says nothing about the best size.
@@ -181,7 +185,8 @@ impl Bin {
         let usual = self.nanos * rows / self.rows.max(1.0);
         let nanos = if self.batches >= ENOUGH { nanos.min(OUTLIER * usual) } else { nanos };
         self.batches += 1.0;
-        let rate = NEWEST.max(1.0 / self.batches);
+        let is_cold = self.batches < WARM && nanos * OUTLIER < usual;
+        let rate = if is_cold { QUICKER } else { NEWEST.max(1.0 / self.batches) };
         self.rows += rate * (rows - self.rows);
         self.nanos += rate * (nanos - self.nanos);
     }
@@ -279,6 +284,14 @@ mod tests {
             model.observe(8, micros(50.0));
         }
         assert!((predicted(&model, 8) - 50.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn a_cold_start_is_soon_forgotten() {
+        let mut model = CostModel::default();
+        model.observe(8, micros(50_000.0));
+        (0..3).for_each(|_| model.observe(8, micros(100.0)));
+        assert!(predicted(&model, 8) < 600.0, "{}", predicted(&model, 8));
     }
 
     #[test]

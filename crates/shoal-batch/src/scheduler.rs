@@ -22,8 +22,10 @@ use crate::{Arrival, Batcher, Bucket, Client, Limits, Measured, MicroBatch, Mome
 
 /// One in so many requests that cannot make it is tried all the same.
 pub const DOUBT: u32 = 32;
-/// A client that stays away for longer than so many micro-batches has not returned soon.
+/// A client that stays away for longer than so many micro-batches has not returned soon ...
 const SOON_BATCHES: u32 = 3;
+/// ... of so many rows.
+const USUAL_ROWS: usize = 8;
 /// Below this a turnaround is soon, however quick the model is.
 const SOON_AT_LEAST: Duration = Duration::from_micros(50);
 /// Costs are known to within so much of themselves; a saving that is smaller is none.
@@ -86,6 +88,8 @@ pub struct Scheduler {
     returns: Returns,
     running: Vec<(u64, Option<Moment>)>,
     next_run: u64,
+    /// Turnarounds up to this count as "soon": kept, because every request asks.
+    horizon: Duration,
     /// Whether an executor was told to wait since the last micro-batch went.
     has_waited: bool,
     doubted: u32,
@@ -102,6 +106,7 @@ impl Scheduler {
             returns: Returns::default(),
             running: Vec::new(),
             next_run: 0,
+            horizon: SOON_AT_LEAST,
             has_waited: false,
             doubted: 0,
         }
@@ -109,7 +114,13 @@ impl Scheduler {
 
     /// Learns a cost that was measured before: when the model was warmed up, or in an earlier life.
     pub fn learn(&mut self, bucket: Bucket, measured: Measured) {
-        self.costs.observe(bucket, measured.rows, measured.took);
+        self.observe(bucket, measured.rows, measured.took);
+    }
+
+    fn observe(&mut self, bucket: Bucket, rows: usize, took: Duration) {
+        self.costs.observe(bucket, rows, took);
+        let usual = self.costs.of(bucket).predict(USUAL_ROWS).unwrap_or_default();
+        self.horizon = (SOON_BATCHES * usual).max(SOON_AT_LEAST);
     }
 
     /// What is known of a bucket's costs.
@@ -120,17 +131,10 @@ impl Scheduler {
 
     /// Accepts a request into the queue, or says why not and when to come again.
     pub fn submit(&mut self, now: Moment, arrival: Arrival) -> Result<(), TurnedAway> {
-        let horizon = self.horizon(arrival.bucket);
-        self.returns.spoke(now, arrival.client, horizon);
+        self.returns.spoke(now, arrival.client, self.horizon);
         self.admit(now, &arrival)?;
         let submitted = self.batcher.submit(now, arrival);
         submitted.map_err(|refusal| self.turned_away(now, &arrival, refusal))
-    }
-
-    /// Turnarounds up to this count as "soon".
-    fn horizon(&self, bucket: Bucket) -> Duration {
-        let batch = self.costs.of(bucket).predict(8).unwrap_or_default();
-        (SOON_BATCHES * batch).max(SOON_AT_LEAST)
     }
 
     fn admit(&mut self, now: Moment, arrival: &Arrival) -> Result<(), TurnedAway> {
@@ -266,7 +270,7 @@ impl Scheduler {
         self.running.retain(|(number, _)| *number != run.number);
         let MicroBatch { slices, bucket, rows, .. } = run.batch;
         if let Some(took) = took {
-            self.costs.observe(bucket, rows, took);
+            self.observe(bucket, rows, took);
         }
         slices.iter().filter(|slice| slice.is_last).for_each(|slice| self.returns.answered(now, slice.client, bucket));
         self.batcher.recycle(slices);
