@@ -179,8 +179,15 @@ fn nest(body: &mut Vec<u8>, range: std::ops::Range<usize>, random: &mut Random) 
 /// Says something else about how much of the body is JSON, or what the body says about a length.
 fn lie(input: &mut Input, random: &mut Random) {
     if let Some(length) = input.header_length {
-        let lies =
-            [0, length.wrapping_sub(1), length + 1, input.body.len(), input.body.len() + 1, usize::MAX / 2, random.below(input.body.len())];
+        let lies = [
+            0,
+            length.wrapping_sub(1),
+            length.wrapping_add(1),
+            input.body.len(),
+            input.body.len() + 1,
+            usize::MAX / 2,
+            random.below(input.body.len()),
+        ];
         input.header_length = Some(lies[random.below(lies.len())]);
     } else {
         replace_number(&mut input.body, random);
