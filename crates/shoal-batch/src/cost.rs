@@ -28,6 +28,9 @@ const WARM: f64 = 8.0;
 const QUICKER: f64 = 0.8;
 /// Cost per row within this of the best is as good as the best.
 const AS_CHEAP: f64 = 1.05;
+/// One call that takes more than so many times what two take is cut: costs that jump do, costs that were measured
+/// badly do not.
+const DEARER: f64 = 1.25;
 /// A bin that has seen fewer batches says nothing about the best size.
 const ENOUGH: f64 = 3.0;
 
@@ -134,10 +137,10 @@ impl CostModel {
         within.min(end_of(untried.last().unwrap_or(bin)))
     }
 
-    /// Whether one call of so many rows costs about as much as two at most, of which the first takes `first`.
+    /// Whether one call of so many rows costs no more than two, of which the first takes `first`, as far as can be told.
     pub(crate) fn is_whole_as_cheap(&self, rows: usize, first: usize) -> bool {
         let seconds = |rows: usize| self.predict(rows).unwrap_or_default().as_secs_f64();
-        seconds(rows) <= AS_CHEAP * (seconds(first) + seconds(rows - first))
+        seconds(rows) <= DEARER * (seconds(first) + seconds(rows - first))
     }
 
     /// The most rows with 2 * S(n) within the target; at least one.

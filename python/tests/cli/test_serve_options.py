@@ -15,7 +15,7 @@ from tests.cli.test_command_line import refused, run
 if TYPE_CHECKING:
     from pathlib import Path
 
-NOT_OF_OPTIONS = {"packages", "http", "grpc", "allow_code"}
+NOT_OF_OPTIONS = {"packages", "repository", "http", "grpc", "allow_code"}
 FEWER_WORDS_IN_PYTHON = {"log_level"}  # the command tells its start and end
 
 
