@@ -6,8 +6,9 @@
 //! 3. **Best size.** Cost per row is not monotone on processors: caches, padding, kernels for certain sizes. So what is
 //!    looked at is the table, not the line: the **knee** is the smallest size whose cost per row is within 5 % of the
 //!    best measured, the **best** is the cheapest.
-//! 4. **Growth.** What was never tried is tried: where the bins above the chosen one were not measured, up to twice its
-//!    size is worth a call.
+//! 4. **Search.** What was never tried is tried: where the bins above the chosen one were not measured, up to twice its
+//!    size is worth a call; where no bin below it was, half of it. A server that was busy from its first request on has
+//!    seen large micro-batches only.
 //!
 //! Source: Crankshaw et al., Clipper (NSDI 2017) learn the largest batch within a latency; Shen et al., Nexus (SOSP
 //! 2019): a request that just missed a batch waits for two, so a target holds while 2 * S(n) is within it.
@@ -28,7 +29,7 @@ const WARM: f64 = 8.0;
 const QUICKER: f64 = 0.8;
 /// Cost per row within this of the best is as good as the best.
 const AS_CHEAP: f64 = 1.05;
-/// One call that takes more than so many times what two take is cut: costs that jump do, costs that were measured
+/// One call that takes more than so many times what several take is cut: costs that jump do, costs that were measured
 /// badly do not.
 const DEARER: f64 = 1.25;
 /// A bin that has seen fewer batches says nothing about the best size.
@@ -133,14 +134,24 @@ impl CostModel {
         let within = target.map_or(limit, |target| self.within(limit, target));
         let tolerance = if is_crowded { 1.0 } else { AS_CHEAP };
         let Some(bin) = self.cheapest(within, tolerance) else { return within };
+        if let Some(half) = self.half_of_the_smallest(within) {
+            return half.min(within);
+        }
         let untried = (bin + 1..BINS).take(2).take_while(|next| self.bins[*next].batches < ENOUGH);
         within.min(end_of(untried.last().unwrap_or(bin)))
     }
 
-    /// Whether one call of so many rows costs no more than two, of which the first takes `first`, as far as can be told.
+    /// Half of the smallest size that was measured, if that is about as cheap as any: what is smaller may be cheaper.
+    fn half_of_the_smallest(&self, limit: usize) -> Option<usize> {
+        let smallest = self.bins.iter().position(|bin| bin.batches >= ENOUGH)?;
+        (smallest >= 2 && self.cheapest(limit, AS_CHEAP) == Some(smallest)).then(|| end_of(smallest - 2))
+    }
+
+    /// Whether one call of so many rows costs no more than several of `first` rows each, as far as can be told.
     pub(crate) fn is_whole_as_cheap(&self, rows: usize, first: usize) -> bool {
         let seconds = |rows: usize| self.predict(rows).unwrap_or_default().as_secs_f64();
-        seconds(rows) <= DEARER * (seconds(first) + seconds(rows - first))
+        let rest = if rows.is_multiple_of(first) { 0.0 } else { seconds(rows % first) };
+        seconds(rows) <= DEARER * ((rows / first) as f64 * seconds(first) + rest)
     }
 
     /// The most rows with 2 * S(n) within the target; at least one.
@@ -334,6 +345,31 @@ mod tests {
         let model = learned(|rows| 50.0 + rows as f64, &[1, 2, 4]);
         assert_eq!(model.worth(1000, None, false), 11);
         assert_eq!(CostModel::default().worth(1000, None, false), 1000, "nothing is known against it");
+    }
+
+    #[test]
+    fn a_model_that_is_busy_from_the_start_finds_that_small_micro_batches_are_cheaper() {
+        let cost = |rows: usize| 1.0 + rows as f64 * if rows <= 8 { 1.0 } else { 10.0 };
+        let mut model = CostModel::default();
+        for _ in 0..20 {
+            let rows = model.worth(64, None, true);
+            model.observe(rows, micros(cost(rows)));
+        }
+        assert_eq!(model.worth(64, None, true), 7);
+    }
+
+    #[test]
+    fn one_call_is_compared_with_all_the_calls_that_would_take_its_place() {
+        let jumps = learned(|rows| if rows <= 8 { 20.0 + rows as f64 } else { 40.0 * rows as f64 }, &SIZES);
+        assert!(!jumps.is_whole_as_cheap(40, 8), "five calls of 28 us are cheaper than one of 1600");
+        let steady = learned(|rows| 20.0 + rows as f64, &SIZES);
+        assert!([9, 16, 40, 64].iter().all(|rows| steady.is_whole_as_cheap(*rows, 8)));
+    }
+
+    #[test]
+    fn a_smaller_size_that_costs_more_ends_the_search() {
+        let model = learned(|rows| 50.0 + rows as f64, &[32, 64]);
+        assert_eq!(model.worth(64, None, true), 64);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A [`Scheduler`] stands on a [`Batcher`], which keeps the queue, and adds what is learned while it serves:
 //!
 //! 1. **Size.** A micro-batch takes no more rows than are worth one call ([`CostModel`]): the knee, and more where one call
-//!    for all is as cheap as two. With a latency target, no more than can be answered within it. Limits bound it all the same.
+//!    for all is as cheap as several. With a latency target, no more than can be answered within it. Limits bound it all the same.
 //! 2. **Waiting.** A free executor waits only for clients that were just answered and usually speak again at once, only
 //!    while that is worth more than it costs those who wait, never beyond `max_wait`, and never while another executor
 //!    is idle: a newcomer would be taken by that one.

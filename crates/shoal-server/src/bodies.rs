@@ -14,7 +14,7 @@ use hyper::body::{Body, Incoming};
 use crate::fault::{Code, Fault, Outcome};
 
 /// When a busy server may be asked again: no body is held for long. Over HTTP this is rounded up to a second.
-const SOON: Duration = Duration::from_millis(100);
+pub(crate) const SOON: Duration = Duration::from_millis(100);
 
 /// Bytes of all bodies, and how many there may be.
 pub(crate) struct Bodies {

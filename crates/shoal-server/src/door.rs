@@ -17,7 +17,8 @@ use crate::fault::Outcome;
 
 /// What a client gets for whom there is no place.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close\r\n\
-    content-length: 77\r\n\r\n{\"error\":\"the server has as many connections as it may\",\"code\":\"server_busy\"}";
+    content-length: 124\r\n\r\n{\"error\":\"the server has as many connections as it may\",\"code\":\"server_busy\",\
+    \"hint\":\"send the request again a little later\"}";
 /// How long such a client may take to read that, and how much it may still send.
 const FAREWELL: Duration = Duration::from_secs(1);
 const FAREWELL_BYTES: u64 = 64 << 10;

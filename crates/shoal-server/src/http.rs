@@ -84,7 +84,7 @@ async fn answer(catalog: &Catalog, call: &mut Call<'_>) -> Outcome<Reply> {
         return Ok(reply);
     }
     let path = call.head.uri.path();
-    catalog.guard.admit(path, &call.head.headers).inspect_err(|fault| catalog.metrics.reject(fault.code.name()))?;
+    catalog.guard.admit(path, &call.head.headers).inspect_err(counted(catalog))?;
     if path == "/predict" { on_predict(catalog, call).await } else { route(catalog, call).await }
 }
 
@@ -137,33 +137,39 @@ async fn route(catalog: &Catalog, call: &mut Call<'_>) -> Outcome<Reply> {
         ["v1", "models", called] if called.ends_with(v1::VERB) => on_v1(catalog, (called, None), call).await,
         ["v1", "models", name, "versions", called] if called.ends_with(v1::VERB) => on_v1(catalog, (name, Some(called)), call).await,
         ["docs"] => {
-            require(call, &Method::GET)?;
+            require(catalog, call, &Method::GET)?;
             Ok(docs::page(catalog, &call.head.headers))
         }
         ["v2", "repository", "index"] => {
-            require(call, &Method::POST)?;
+            require(catalog, call, &Method::POST)?;
             let body = read(catalog, call).await?;
-            pages::index(catalog, &body)
+            pages::index(catalog, &body).inspect_err(counted(catalog))
         }
         other => {
-            let page = pages::find(catalog, other).inspect_err(|fault| catalog.metrics.reject(fault.code.name()))?;
-            require(call, &Method::GET)?;
+            let page = pages::find(catalog, other).inspect_err(counted(catalog))?;
+            require(catalog, call, &Method::GET)?;
             page()
         }
     }
 }
 
-fn require(call: &Call<'_>, method: &Method) -> Outcome<()> {
+/// Counts a refusal for which no model is to blame.
+fn counted(catalog: &Catalog) -> impl FnOnce(&Fault) {
+    |fault| catalog.metrics.reject(fault.code.name())
+}
+
+fn require(catalog: &Catalog, call: &Call<'_>, method: &Method) -> Outcome<()> {
     let (used, path) = (&call.head.method, call.head.uri.path());
     if used == method {
         return Ok(());
     }
-    Err(Fault::new(Code::MethodNotAllowed, format!("{used} {path} is not allowed; use {method}")))
+    let fault = Fault::new(Code::MethodNotAllowed, format!("{used} {path} is not allowed; use {method}"));
+    Err(fault).inspect_err(counted(catalog))
 }
 
 async fn on_predict(catalog: &Catalog, call: &mut Call<'_>) -> Outcome<Reply> {
-    require(call, &Method::POST)?;
-    let served = catalog.choose_only()?;
+    require(catalog, call, &Method::POST)?;
+    let served = catalog.choose_only().inspect_err(counted(catalog))?;
     let body = read(catalog, call).await?;
     let outcome = answer_predict(&served, &body, call.asker.name).await;
     count(catalog, &served, call.start.elapsed(), outcome.as_ref().err());
@@ -181,9 +187,9 @@ async fn answer_predict(served: &Served, body: &[u8], client: Client) -> Outcome
 }
 
 async fn infer(catalog: &Catalog, (name, version): (&str, Option<&str>), call: &mut Call<'_>) -> Outcome<Reply> {
-    let served = catalog.choose(name, version).inspect_err(|fault| catalog.metrics.reject(fault.code.name()))?;
-    require(call, &Method::POST)?;
-    let header_length = header_length(&call.head.headers)?;
+    let served = catalog.choose(name, version).inspect_err(counted(catalog))?;
+    require(catalog, call, &Method::POST)?;
+    let header_length = header_length(&call.head.headers).inspect_err(counted(catalog))?;
     let body = read(catalog, call).await?;
     let outcome = answer_infer(&served, &body, (header_length, call.asker.name)).await;
     count(catalog, &served, call.start.elapsed(), outcome.as_ref().err());
@@ -207,8 +213,8 @@ async fn answer_infer(served: &Served, body: &[u8], (header_length, client): (Op
 async fn on_v1(catalog: &Catalog, (name, version): (&str, Option<&str>), call: &mut Call<'_>) -> Outcome<Reply> {
     let bare = |called| str::strip_suffix(called, v1::VERB).unwrap_or(called);
     let (name, version) = version.map_or((bare(name), None), |version| (name, Some(bare(version))));
-    let served = catalog.choose(name, version).inspect_err(|fault| catalog.metrics.reject(fault.code.name()))?;
-    require(call, &Method::POST)?;
+    let served = catalog.choose(name, version).inspect_err(counted(catalog))?;
+    require(catalog, call, &Method::POST)?;
     let body = read(catalog, call).await?;
     let outcome = v1::answer(&served, &body, call.asker.name).await;
     count(catalog, &served, call.start.elapsed(), outcome.as_ref().err());
@@ -251,7 +257,7 @@ fn header_length(headers: &HeaderMap) -> Outcome<Option<usize>> {
 
 /// Reads the whole body, up to its limit.
 async fn read(catalog: &Catalog, call: &mut Call<'_>) -> Outcome<Bytes> {
-    read_limited(call, catalog.options.body_limit_bytes).await.inspect_err(|fault| catalog.metrics.reject(fault.code.name()))
+    read_limited(call, catalog.options.body_limit_bytes).await.inspect_err(counted(catalog))
 }
 
 async fn read_limited(call: &mut Call<'_>, limit: usize) -> Outcome<Bytes> {

@@ -141,7 +141,8 @@ fn model_page(catalog: &Catalog, served: Arc<Offer>) -> Page<'_> {
 }
 
 fn ready(catalog: &Catalog) -> Outcome<()> {
-    if catalog.is_ready() { Ok(()) } else { Err(Fault::new(Code::ShuttingDown, "the server is shutting down")) }
+    let fault = || Fault::new(Code::ShuttingDown, "the server is shutting down").hint("send requests to another server");
+    if catalog.is_ready() { Ok(()) } else { Err(fault()) }
 }
 
 /// Whether the server and every model can answer.

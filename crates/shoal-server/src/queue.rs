@@ -13,6 +13,7 @@ use shoal_batch::{
 };
 use tokio::sync::oneshot;
 
+use crate::bodies::SOON;
 use crate::fault::{Code, Fault, Outcome};
 use crate::flight::{Answer, Flight, Member, rejoin};
 use crate::values::{Dtype, Table};
@@ -214,10 +215,13 @@ fn refused(TurnedAway { refusal, retry_after }: TurnedAway) -> Fault {
         Refusal::Draining => Code::ShuttingDown,
         Refusal::Empty | Refusal::DuplicateId => Code::Internal,
     };
+    // Before the first micro-batch has ended nobody knows how long it takes.
+    let retry_after = if code == Code::QueueFull { retry_after.or(Some(SOON)) } else { retry_after };
     let fault = Fault { retry_after, ..Fault::new(code, refusal.to_string()) };
     match refusal {
         Refusal::QueueFull { .. } | Refusal::OutOfReach { .. } => fault.hint("try again later"),
         Refusal::TooLarge { .. } => fault.hint("send fewer records in one request"),
+        Refusal::Draining => fault.hint("send the request to another server"),
         _ => fault,
     }
 }
@@ -331,6 +335,7 @@ mod tests {
         let large = queue.submit(Moment::EPOCH, table(&[0; 101]), None, Wishes::default()).unwrap_err();
         assert_eq!((full.code, large.code), (Code::QueueFull, Code::BodyTooLarge));
         assert!(full.hint.is_some() && large.hint.is_some());
+        assert!(full.retry_after.is_some() && large.retry_after.is_none());
     }
 
     #[test]
