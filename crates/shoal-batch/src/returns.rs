@@ -21,10 +21,12 @@ use crate::{Bucket, Client, Moment};
 
 /// How fast the chance follows what a client does.
 const CHANCE_RATE: f64 = 0.2;
-/// How fast mean and deviation follow.
+/// How fast mean and deviation follow ...
 const TURNAROUND_RATE: f64 = 0.1;
 /// A client less likely to return than this is not waited for.
 const LIKELY: f64 = 0.5;
+/// ... and the deviation at first, of which one turnaround says nothing.
+const FIRST_DEVIATION_RATE: f64 = 0.5;
 /// A client is due when it has been away for its mean and so many deviations.
 const DUE_DEVIATIONS: f64 = 3.0;
 /// How fast the share of expected requests follows.
@@ -55,6 +57,7 @@ pub(crate) struct Returns {
 
 #[derive(Debug, Default)]
 struct Habit {
+    returns: f64,
     chance: f64,
     mean: f64,
     deviation: f64,
@@ -229,12 +232,15 @@ impl Habit {
             return;
         }
         let turnaround = turnaround.as_nanos() as f64;
-        if self.mean == 0.0 {
+        if self.returns == 0.0 {
             (self.mean, self.deviation) = (turnaround, turnaround / 2.0);
         }
+        self.returns += 1.0;
+        // The first turnarounds count alike: one of them may have been unusual.
+        let rate = TURNAROUND_RATE.max(1.0 / self.returns);
         let error = turnaround - self.mean;
-        self.mean += TURNAROUND_RATE * error;
-        self.deviation += TURNAROUND_RATE * (error.abs() - self.deviation);
+        self.mean += rate * error;
+        self.deviation += rate.min(FIRST_DEVIATION_RATE) * (error.abs() - self.deviation);
         self.chance += CHANCE_RATE * (1.0 - self.chance);
     }
 }

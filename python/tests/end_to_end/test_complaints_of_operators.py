@@ -89,7 +89,8 @@ def test_complaint_12_tuning_is_guess_work(tmp_path: Path) -> None:
             assert reply.json()["outputs"][0]["data"] == [2.0 * row for row in rows]
             return int(sum(batching(served, "crowded")["batch_rows"].values()) - before)
 
-        micro_batches_of(400)  # it is busy from its first request on, and learns
+        for _ in range(3):
+            micro_batches_of(400)  # it is busy from its first request on, and learns
         assert micro_batches_of(400) >= 400 / (2 * CHEAP_ROWS)
         assert micro_batches_of(40) >= 40 / (2 * CHEAP_ROWS), "though one call could take all"
         assert "best_size" in batching(served, "crowded")["reasons"]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CLIENTS = 8
-TURNS = 40
+TURNS = 100
 INFER = "/v2/models/steady/infer"
 
 
