@@ -121,10 +121,11 @@ impl CostModel {
         Some(Duration::from_nanos(whole(nanos)))
     }
 
-    /// What one more row costs: the line's slope, never less than nothing nor more than a row of this bin.
+    /// What one more row costs: the line's slope, never less than nothing nor more than a row of this bin. While one
+    /// size is all that was seen, half of that: who expects the worst of larger ones never tries them.
     fn slope(&self, bin: &Bin) -> f64 {
         let per_row = bin.nanos / bin.rows;
-        self.line.slope().unwrap_or(per_row).clamp(0.0, per_row)
+        self.line.slope().unwrap_or(per_row / 2.0).clamp(0.0, per_row)
     }
 
     /// The most rows worth one call, at most `limit`: by the latency target if there is one, otherwise the knee, or

@@ -215,7 +215,9 @@ impl Scheduler {
         }
         let predicted = self.costs.of(next_up.bucket).predict(rows.min(next_up.rows));
         self.give_up_hopeless(now, predicted);
-        match self.batcher.release_up_to(now, rows) {
+        // Where all that waits goes along, no size has bounded it.
+        let most = if rows >= next_up.rows { usize::MAX } else { rows };
+        match self.batcher.release_up_to(now, most) {
             Some(batch) => Next::Run(self.depart(now, batch)),
             None => Next::Nothing,
         }

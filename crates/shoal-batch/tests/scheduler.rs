@@ -154,6 +154,30 @@ fn nobody_waits_where_calls_cost_nothing_but_their_rows() {
 }
 
 #[test]
+fn halves_that_take_turns_are_merged_though_no_larger_size_was_ever_seen() {
+    let mut scheduler = Scheduler::new(LIMITS, Policy::default());
+    let (mut now, mut id) = (0, 0);
+    let mut speak = |scheduler: &mut Scheduler, now: u64, clients: std::ops::RangeInclusive<u64>| {
+        for client in clients {
+            id += 1;
+            scheduler.submit(at(now), Arrival { id: RequestId(id), client: Client(client), ..row(0) }).unwrap();
+        }
+    };
+    speak(&mut scheduler, now, 1..=4);
+    let mut largest = 0;
+    for turn in 0..40 {
+        // While one half runs, the other one speaks, 50 us after its answer.
+        let Next::Run(run) = scheduler.next(at(now)) else { break };
+        largest = largest.max(run.batch.rows);
+        let half = if turn % 2 == 0 { 5..=8 } else { 1..=4 };
+        speak(&mut scheduler, now + 50, half);
+        now += 1000;
+        scheduler.finish(at(now), run, Some(micros(1000)));
+    }
+    assert!(matches!(scheduler.next(at(now)), Next::WaitUntil(_)), "at most {largest} rows went together");
+}
+
+#[test]
 fn a_latency_target_bounds_the_rows() {
     let mut scheduler = taught(Policy { latency_target: Some(micros(2400)), ..Policy::default() });
     (1..=64).for_each(|id| scheduler.submit(at(0), row(id)).unwrap());
