@@ -16,6 +16,9 @@ use crate::fault::{Code, Fault, Outcome};
 /// When a busy server may be asked again: no body is held for long. Over HTTP this is rounded up to a second.
 pub(crate) const SOON: Duration = Duration::from_millis(100);
 
+/// So much room is made at once for a body that announces its length.
+const ROOM: usize = 1 << 20;
+
 /// Bytes of all bodies, and how many there may be.
 pub(crate) struct Bodies {
     bytes: AtomicUsize,
@@ -63,7 +66,11 @@ impl<'a> Held<'a> {
         Self { bodies, bytes: 0 }
     }
 
-    fn add(&mut self, bytes: usize) -> Outcome<()> {
+    /// Counts bytes that this request holds from here on.
+    ///
+    /// # Errors
+    /// `ServerBusy`; nothing is counted then.
+    pub(crate) fn add(&mut self, bytes: usize) -> Outcome<()> {
         self.bodies.take(bytes)?;
         self.bytes += bytes;
         Ok(())
@@ -95,7 +102,10 @@ pub(crate) async fn gather(body: &mut Incoming, limit: usize, held: &mut Held<'_
     if first.len() as u64 == announced {
         return Ok(first);
     }
-    let mut whole = BytesMut::from(first);
+    // Room that is not written to takes no memory, but a promise is not believed without end.
+    let mut whole = BytesMut::with_capacity(usize::try_from(announced).map_or(ROOM, |announced| announced.min(ROOM)).max(first.len()));
+    whole.extend_from_slice(&first);
+    drop(first);
     while let Some(more) = next(body, limit, held).await? {
         whole.extend_from_slice(&more);
     }

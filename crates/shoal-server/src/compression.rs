@@ -1,8 +1,8 @@
 //! Bodies that travel compressed: `Content-Encoding` of a request, `Accept-Encoding` for its answer.
 //!
 //! `gzip` and `deflate` (a zlib stream, RFC 9110) are known. What a request becomes counts against the limit of a
-//! body, and is never made larger than that limit, so that a short request cannot stand for a large one. Only little
-//! is done on the event loop; whatever is larger, on a thread of its own, and two at once.
+//! body, and among the bodies in flight, and is never made larger than that limit, so that a short request cannot stand for a
+//! large one. Only little is done on the event loop; whatever is larger, on a thread of its own, and two at once.
 
 use std::io::{Read, Write};
 
@@ -15,6 +15,7 @@ use hyper::body::Body;
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue, VARY};
 use tokio::sync::Semaphore;
 
+use crate::bodies::Held;
 use crate::fault::{Code, Fault, Outcome};
 use crate::http::Reply;
 
@@ -63,38 +64,45 @@ pub(crate) fn of_request(headers: &HeaderMap) -> Outcome<Option<Encoding>> {
     Encoding::named(name).map(Some).ok_or_else(refused)
 }
 
-/// A body as it was before it was compressed: at most `limit` bytes.
+/// A body as it was before it was compressed: at most `limit` bytes, which are held from here on.
 ///
 /// # Errors
-/// `BodyTooLarge` when it would be larger, `InvalidRequest` when it is not compressed as it says.
-pub(crate) async fn expand(encoding: Encoding, body: Bytes, limit: usize) -> Outcome<Bytes> {
-    if let Some(expanded) = expand_within(encoding, &body, limit.min(INLINE))? {
-        return Ok(expanded);
-    }
-    let too_large = || {
+/// `BodyTooLarge` when it would be larger, `ServerBusy` when too much is held already, `InvalidRequest` when it is not
+/// compressed as it says.
+pub(crate) async fn expand(encoding: Encoding, body: Bytes, limit: usize, held: &mut Held<'_>) -> Outcome<Bytes> {
+    // Counted first, so that nothing is made of what is too large, and no more than it takes of what is not.
+    let length = measure(encoding, body.clone(), limit).await?.ok_or_else(|| {
         let message = format!("the body is over the limit of {limit} bytes when it is expanded");
         Fault::new(Code::BodyTooLarge, message).hint("send fewer records in one request")
-    };
-    if limit <= INLINE {
-        return Err(too_large());
+    })?;
+    held.add(length.saturating_sub(body.len()))?;
+    if length <= INLINE {
+        return unpack(encoding, &body, length);
     }
-    let expanded = off_the_loop(move || expand_within(encoding, &body, limit)).await;
-    expanded.ok_or_else(|| Fault::new(Code::Internal, "expanding a body failed"))??.ok_or_else(too_large)
+    off_the_loop(move || unpack(encoding, &body, length)).await?
 }
 
-/// Runs what takes long on a thread of its own, when it is its turn; None when it panics.
-async fn off_the_loop<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let _turn = AT_ONCE.acquire().await.ok()?;
-    tokio::task::spawn_blocking(body).await.ok()
+/// How long a body is when it is expanded; None when that is over the limit.
+async fn measure(encoding: Encoding, body: Bytes, limit: usize) -> Outcome<Option<usize>> {
+    let length = copy(encoding, &body, limit.min(INLINE), &mut std::io::sink())?;
+    if length.is_some() || limit <= INLINE {
+        return Ok(length);
+    }
+    off_the_loop(move || copy(encoding, &body, limit, &mut std::io::sink())).await?
 }
 
-/// The same, here and now; None when it would be over the limit.
-fn expand_within(encoding: Encoding, body: &[u8], limit: usize) -> Outcome<Option<Bytes>> {
-    // Counted first, so that nothing is held of what is too large, and no more than the body takes of what is not.
-    let Some(length) = copy(encoding, body, limit, &mut std::io::sink())? else { return Ok(None) };
+/// Runs what takes long on a thread of its own, when it is its turn.
+async fn off_the_loop<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> Outcome<T> {
+    let failed = |error: &dyn std::fmt::Display| Fault::new(Code::Internal, format!("a compressed body was given up: {error}"));
+    let _turn = AT_ONCE.acquire().await.map_err(|error| failed(&error))?;
+    tokio::task::spawn_blocking(body).await.map_err(|error| failed(&error))
+}
+
+/// A body whose expanded length is known.
+fn unpack(encoding: Encoding, body: &[u8], length: usize) -> Outcome<Bytes> {
     let mut expanded = Vec::with_capacity(length);
-    copy(encoding, body, limit, &mut expanded)?;
-    Ok(Some(expanded.into()))
+    copy(encoding, body, length, &mut expanded)?;
+    Ok(expanded.into())
 }
 
 /// Writes what a body was, and says how long that is; None when it would be over the limit.
@@ -148,7 +156,7 @@ pub(crate) async fn compressed(encoding: Encoding, reply: Reply) -> Reply {
         pack(encoding, &plain)
     } else {
         let copy = plain.clone();
-        off_the_loop(move || pack(encoding, &copy)).await.unwrap_or_else(|| plain.to_vec())
+        off_the_loop(move || pack(encoding, &copy)).await.unwrap_or_else(|_| plain.to_vec())
     };
     head.headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
     if packed.len() >= plain.len() {
@@ -185,7 +193,8 @@ mod tests {
         for encoding in BOTH {
             let packed = pack(encoding, &b"abc".repeat(1000));
             assert!(packed.len() < 100);
-            assert_eq!(expand_within(encoding, &packed, 3000).unwrap().unwrap(), b"abc".repeat(1000));
+            assert_eq!(copy(encoding, &packed, 3000, &mut std::io::sink()).unwrap(), Some(3000));
+            assert_eq!(unpack(encoding, &packed, 3000).unwrap(), b"abc".repeat(1000));
         }
     }
 
@@ -194,7 +203,7 @@ mod tests {
         for encoding in BOTH {
             let bomb = pack(encoding, &vec![0; 10 << 20]);
             assert!(bomb.len() < 100 << 10);
-            assert_eq!(expand_within(encoding, &bomb, 1000).unwrap(), None);
+            assert_eq!(copy(encoding, &bomb, 1000, &mut std::io::sink()).unwrap(), None);
         }
     }
 
@@ -203,7 +212,7 @@ mod tests {
         for encoding in BOTH {
             let packed = pack(encoding, &b"abc".repeat(1000));
             for broken in [&packed[..packed.len() - 1], &packed[1..], b"", &[packed.as_slice(), b"tail"].concat()] {
-                assert_eq!(expand_within(encoding, broken, 4000).unwrap_err().code, Code::InvalidRequest, "{broken:?}");
+                assert_eq!(copy(encoding, broken, 4000, &mut std::io::sink()).unwrap_err().code, Code::InvalidRequest, "{broken:?}");
             }
         }
     }

@@ -267,6 +267,6 @@ async fn read_limited(call: &mut Call<'_>, limit: usize) -> Outcome<Bytes> {
     call.asker.watch.has_body();
     match encoding {
         None => Ok(body),
-        Some(encoding) => compression::expand(encoding, body, limit).await,
+        Some(encoding) => compression::expand(encoding, body, limit, &mut call.held).await,
     }
 }

@@ -37,6 +37,8 @@ pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 /// How often draining looks whether a model has something to do.
 const DRAIN_STEP: Duration = Duration::from_millis(20);
+/// So much of a body is read at once; what is read is held by each connection, beside the body itself.
+const READ_BYTES: usize = 64 << 10;
 /// The stack of the event loop; no input may need more.
 const STACK_BYTES: usize = 2 << 20;
 
@@ -322,6 +324,7 @@ async fn connection(catalog: Arc<Catalog>, stream: TcpStream, tls: Option<TlsAcc
     let mut builder = http1::Builder::new();
     // The patience of this server knows what a client is late with.
     builder.header_read_timeout(None).max_header_size(catalog.options.header_limit_bytes);
+    builder.max_buf_size(catalog.options.header_limit_bytes.max(READ_BYTES));
     let mut connection = pin!(builder.serve_connection(TokioIo::new(wire), service));
     let mut late = pin!(catalog.guard.patience.exhausted(&watch));
     let ended = tokio::select! {

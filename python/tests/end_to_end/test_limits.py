@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -138,6 +139,23 @@ def test_bodies_in_flight_have_one_limit_and_announcing_takes_no_room(digits: Se
             assert grpc_refusal(served, digits) == ("UNAVAILABLE", "server_busy")
         poll(lambda: served.counted("shoal_bodies_bytes") == 0, "it is given back")
         assert served.ask("POST", "/predict", body).status == 200
+
+
+def test_what_a_compressed_body_becomes_counts_among_the_bodies_in_flight(digits: Sealed) -> None:
+    limits = ("--body-limit-bytes", str(MIB), "--bodies-in-flight-limit-bytes", str(MIB))
+    body = gzip.compress(json.dumps({"features": digits.rows[0]}).encode() + b" " * 100_000)
+    assert len(body) < 2_000
+    with serving(digits.path, arguments=limits) as served:
+
+        def asked() -> tuple[int, str]:
+            reply = served.ask("POST", "/predict", body, headers={"Content-Encoding": "gzip"})
+            return reply.status, reply.code if reply.status != 200 else ""
+
+        with upload(served, announced=MIB, sent=MIB - 4_000):
+            poll(lambda: served.counted("shoal_bodies_bytes") == MIB - 4_000, "it is held")
+            assert asked() == (503, "server_busy")
+        poll(lambda: served.counted("shoal_bodies_bytes") == 0, "it is given back")
+        assert asked() == (200, "")
 
 
 def question(rows: list[Any]) -> Any:
