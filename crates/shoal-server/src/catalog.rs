@@ -81,7 +81,8 @@ impl Catalog {
         // They have been answered; nobody reads them again.
         description.golden = None;
         let metrics = self.metrics.of_model(&description.name, &description.version);
-        (Arc::new(Offer(Arc::new(Served::new(description, &mut executors, metrics)))), executors)
+        let crowd = Arc::clone(&self.guard.connections);
+        (Arc::new(Offer(Arc::new(Served::new(description, &mut executors, metrics, crowd)))), executors)
     }
 
     /// Puts a model in the line-up, of which there must be none in the same version.

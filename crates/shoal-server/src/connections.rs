@@ -311,6 +311,18 @@ impl Wire {
     }
 }
 
+/// A head and a short body are sooner copied into one piece of this size than sent as two.
+const PIECE_BYTES: usize = 1024;
+
+/// Copies all slices into one piece, and says how long it is; None when they do not fit.
+fn gather(slices: &[io::IoSlice<'_>], piece: &mut [u8; PIECE_BYTES]) -> Option<usize> {
+    slices.iter().try_fold(0, |start, slice| {
+        let end = start + slice.len();
+        piece.get_mut(start..end)?.copy_from_slice(slice);
+        Some(end)
+    })
+}
+
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = match &mut self.stream {
@@ -322,6 +334,10 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let mut piece = [0; PIECE_BYTES];
+        if let Some(length) = gather(slices, &mut piece) {
+            return self.poll_write(context, &piece[..length]);
+        }
         let written = match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
             Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
@@ -396,6 +412,15 @@ mod tests {
         assert!(seen(HEAD, 9, false).is_same_debt(&seen(HEAD, 1, false)));
         let taking = Seen { written_bytes: 7, ..seen(IDLE, 0, true) };
         assert!(!taking.is_same_debt(&seen(IDLE, 0, true)));
+    }
+
+    #[test]
+    fn short_slices_become_one_piece_and_long_ones_do_not() {
+        let mut piece = [0; PIECE_BYTES];
+        let long = vec![7; PIECE_BYTES - 3];
+        let length = gather(&[io::IoSlice::new(b"abc"), io::IoSlice::new(&long)], &mut piece).unwrap();
+        assert_eq!((length, &piece[..4]), (PIECE_BYTES, &b"abc\x07"[..]));
+        assert_eq!(gather(&[io::IoSlice::new(b"abcd"), io::IoSlice::new(&long)], &mut piece), None);
     }
 
     #[test]

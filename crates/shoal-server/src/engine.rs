@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use shoal_batch::{Client, Limits, Measured, Moment, Policy, RequestId};
 use tokio::sync::Notify;
 
+use crate::connections::Connections;
 use crate::description::Description;
 use crate::executor::{Executor, Health};
 use crate::fault::{Code, Fault, Outcome};
@@ -54,10 +55,16 @@ pub struct Served {
     health: Option<Arc<dyn Health>>,
     epoch: Instant,
     has_variable_shapes: bool,
+    crowd: Arc<Connections>,
 }
 
 impl Served {
-    pub(crate) fn new(description: Description, executors: &mut [Box<dyn Executor>], metrics: ModelMetrics) -> Self {
+    pub(crate) fn new(
+        description: Description,
+        executors: &mut [Box<dyn Executor>],
+        metrics: ModelMetrics,
+        crowd: Arc<Connections>,
+    ) -> Self {
         let policy = description.policy;
         let limits = Limits { max_rows: policy.max_rows, max_bytes: policy.max_bytes, queue_rows: QUEUE_ROWS, queue_bytes: QUEUE_BYTES };
         let has_variable_shapes = description.signature.inputs.iter().any(|column| column.shape.contains(&-1));
@@ -80,6 +87,7 @@ impl Served {
             health: executors.first().and_then(|executor| executor.health()),
             epoch: Instant::now(),
             description,
+            crowd,
         }
     }
 
@@ -201,20 +209,28 @@ impl Served {
         let mut hold = Hold::new(self.description.input_dtypes());
         loop {
             notify.notified().await;
-            loop {
-                // Every socket that is ready is read before the batch closes.
+            if !self.has_everybody() {
                 tokio::task::yield_now().await;
+            }
+            loop {
                 let turn = self.lock().next(self.now());
                 match turn {
                     Turn::Fly(flight) => self.execute(flight, &mut *executor, &mut hold),
                     Turn::WaitUntil(until) => self.pause(until, notify).await,
                     Turn::Nothing => break,
                 }
+                // Every socket that is ready is written to or read before the next batch closes.
+                tokio::task::yield_now().await;
             }
             if self.lock().is_drained() {
                 return;
             }
         }
+    }
+
+    /// Whether all who are connected wait for an answer: there is nothing to read from anybody.
+    fn has_everybody(&self) -> bool {
+        self.owed() >= self.crowd.open()
     }
 
     /// Lets the event loop go on until that moment, or until a request arrives.

@@ -10,7 +10,7 @@ use crate::missing;
 use crate::values::{Dtype, Payload, Table, Values};
 
 /// A column as a request carries it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Received {
     /// The name.
     pub name: String,

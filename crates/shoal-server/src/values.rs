@@ -120,13 +120,18 @@ impl Buffer {
 
     /// Appends.
     pub fn extend(&mut self, bytes: &[u8]) {
-        let end = self.length + bytes.len();
+        self.grow(bytes.len()).copy_from_slice(bytes);
+    }
+
+    /// Appends so many bytes, which are to be written; until then they are anything.
+    pub fn grow(&mut self, bytes: usize) -> &mut [u8] {
+        let (start, end) = (self.length, self.length + bytes);
         let words = end.div_ceil(8);
         if words > self.words.len() {
             self.words.resize(words, 0);
         }
-        bytemuck::cast_slice_mut(&mut self.words)[self.length..end].copy_from_slice(bytes);
         self.length = end;
+        &mut bytemuck::cast_slice_mut(&mut self.words)[start..end]
     }
 
     /// Forgets what was written, keeps the room.

@@ -25,7 +25,7 @@ use crate::worker::fuzz as worker;
 
 mod hunt;
 mod mutation;
-mod rules;
+pub(crate) mod rules;
 
 pub(crate) use mutation::Input;
 use rules::{DESCRIPTION, PACKED, seeds};

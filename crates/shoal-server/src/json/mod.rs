@@ -1,7 +1,7 @@
 //! JSON in and out, typed and in one pass: no tree of values is ever built.
 //!
 //! `elements` reads numbers, texts and nulls straight into the bytes of a column; `infer` reads the request of
-//! the Open Inference Protocol, `predict` the short form of `POST /predict`, `v1` version 1 of `KServe`; `answer` writes both answers.
+//! the Open Inference Protocol, `predict` the short form of `POST /predict` (`plain` its usual body), `v1` version 1 of `KServe`; `answer` writes both answers.
 //! Depth is bounded by the parser, size by the body limit. JSON has no NaN and no infinities: they are neither
 //! read nor written; `null` is a missing value. FP16 has no JSON form.
 
@@ -14,6 +14,7 @@ use crate::fault::{Code, Fault, Outcome};
 pub(crate) mod answer;
 mod elements;
 pub(crate) mod infer;
+mod plain;
 pub(crate) mod predict;
 pub(crate) mod v1;
 

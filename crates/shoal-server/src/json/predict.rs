@@ -11,7 +11,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::elements::{Elements, Sink};
-use super::{Trouble, raise, settle, unknown_field};
+use super::{Trouble, plain, raise, settle, unknown_field};
 use crate::description::{Column, Description};
 use crate::fault::{Code, Fault, Outcome};
 use crate::intake::{Received, absent, unexpected};
@@ -51,10 +51,16 @@ impl Form {
 
 /// Reads the records of a request.
 pub(crate) fn decode(body: &[u8], form: &Form) -> Outcome<Vec<Received>> {
-    let trouble = Trouble::default();
     let Some(first) = form.inputs.first() else {
         return Err(Fault::new(Code::InvalidRequest, "the model has no input columns"));
     };
+    let usual = if form.inputs.len() == 1 { plain::decode(body, first) } else { None };
+    usual.map_or_else(|| parse(body, form, first), |received| Ok(vec![received]))
+}
+
+/// Reads a body of any form.
+pub(super) fn parse(body: &[u8], form: &Form, first: &Column) -> Outcome<Vec<Received>> {
+    let trouble = Trouble::default();
     let mut records = Records::new(form, first, false);
     let mut parser = serde_json::Deserializer::from_slice(body);
     let result = Body { records: &mut records, trouble: &trouble }.deserialize(&mut parser);
