@@ -89,10 +89,9 @@ def test_complaint_12_tuning_is_guess_work(tmp_path: Path) -> None:
             assert reply.json()["outputs"][0]["data"] == [2.0 * row for row in rows]
             return int(sum(batching(served, "crowded")["batch_rows"].values()) - before)
 
-        for _ in range(3):
-            micro_batches_of(400)  # it is busy from its first request on, and learns
-        assert micro_batches_of(400) >= 400 / (2 * CHEAP_ROWS)
-        assert micro_batches_of(40) >= 40 / (2 * CHEAP_ROWS), "though one call could take all"
+        # It learns while it is busy, and noise may teach it wrong for a while.
+        poll(lambda: micro_batches_of(400) >= 400 / (2 * CHEAP_ROWS), "many rows are cut to size")
+        poll(lambda: micro_batches_of(40) >= 40 / (2 * CHEAP_ROWS), "one call could take all")
         assert "best_size" in batching(served, "crowded")["reasons"]
 
 
