@@ -1,7 +1,8 @@
 //! What a micro-batch of n rows costs, learned from those that ran.
 //!
-//! 1. **Table.** Sizes fall into bins, two to each power of two. A bin keeps the typical time and size of the batches it
-//!    has seen; older ones are forgotten exponentially, and one that took far longer than usual counts as twice as long.
+//! 1. **Table.** Sizes fall into bins, two to each power of two, which ends one. A bin keeps the typical time and size
+//!    of the batches it has seen; older ones are forgotten exponentially, and one that took far longer than usual counts
+//!    as twice as long.
 //! 2. **Line.** S(n) = a * n + b by least squares over the same batches, with forgetting, for sizes beyond the table.
 //! 3. **Best size.** Cost per row is not monotone on processors: caches, padding, kernels for certain sizes. So what is
 //!    looked at is the table, not the line: the **knee** is the smallest size whose cost per row is within 5 % of the
@@ -77,19 +78,23 @@ impl Default for CostModel {
     }
 }
 
-/// The bin of a size: 1, 2, 3, 4..5, 6..7, 8..11, 12..15, 16..23 and so on.
+/// The bin of a size: 1, 2, 3, 4, 5..6, 7..8, 9..12, 13..16, 17..24 and so on: powers of two, which kernels like, end theirs.
 fn bin_of(rows: usize) -> usize {
-    let rows = rows.max(1);
-    let power = rows.ilog2() as usize;
-    let upper_half = power > 0 && rows & (1 << (power - 1)) != 0;
-    (2 * power + usize::from(upper_half)).min(BINS - 1)
+    let below = rows.max(1) - 1;
+    if below == 0 {
+        return 0;
+    }
+    let power = below.ilog2() as usize;
+    let upper_half = power > 0 && below & (1 << (power - 1)) != 0;
+    (1 + 2 * power + usize::from(upper_half)).min(BINS - 1)
 }
 
-/// The largest size in a bin. Bin 1 is empty: one row is no half of a power of two.
+/// The largest size in a bin. Bin 2 is empty: there is no size between two and three.
 fn end_of(bin: usize) -> usize {
-    let (power, upper_half) = (bin / 2, bin % 2);
+    let Some(below) = bin.checked_sub(1) else { return 1 };
+    let (power, upper_half) = (below / 2, below % 2);
     let half = (1_usize << power) / 2;
-    ((1 << power) + if upper_half == 1 { 2 * half } else { half.max(1) } - 1).max(1)
+    (1 << power) + if upper_half == 1 { 2 * half } else { half.max(1) }
 }
 
 impl CostModel {
@@ -145,7 +150,7 @@ impl CostModel {
     /// Half of the smallest size that was measured, if that is about as cheap as any: what is smaller may be cheaper.
     fn half_of_the_smallest(&self, limit: usize) -> Option<usize> {
         let smallest = self.bins.iter().position(|bin| bin.batches >= ENOUGH)?;
-        (smallest >= 2 && self.cheapest(limit, AS_CHEAP) == Some(smallest)).then(|| end_of(smallest - 2))
+        (smallest >= 1 && self.cheapest(limit, AS_CHEAP) == Some(smallest)).then(|| end_of(smallest.saturating_sub(2)))
     }
 
     /// Whether one call of so many rows costs no more than several of `first` rows each, as far as can be told.
@@ -270,9 +275,10 @@ mod tests {
         for rows in 1..5000 {
             let bin = bin_of(rows);
             assert!(rows <= end_of(bin), "{rows}");
-            assert!(bin == 0 || bin == 2 || rows > end_of(bin - 1), "{rows}");
+            assert!(bin == 0 || rows > end_of(bin - 1), "{rows}");
         }
-        assert_eq!([1, 2, 3, 4, 5, 6, 8, 12, 16].map(bin_of), [0, 2, 3, 4, 4, 5, 6, 7, 8]);
+        assert_eq!([1, 2, 3, 4, 5, 6, 8, 12, 16].map(bin_of), [0, 1, 3, 4, 5, 5, 6, 7, 8]);
+        assert!((0..12).all(|power| end_of(bin_of(1 << power)) == 1 << power));
     }
 
     #[test]
@@ -320,16 +326,17 @@ mod tests {
     fn the_knee_is_the_smallest_size_about_as_cheap_as_the_cheapest() {
         let cost = |rows: usize| 10.0 + rows as f64;
         let model = learned(cost, &SIZES);
-        assert_eq!(model.worth(512, None, false), 255);
+        assert_eq!(model.worth(512, None, false), 192);
         assert_eq!(model.worth(512, None, true), 512);
-        assert_eq!(model.worth(64, None, false), 63);
+        assert_eq!(model.worth(64, None, false), 48);
+        assert_eq!(model.worth(64, None, true), 64);
     }
 
     #[test]
     fn a_cost_per_row_that_rises_again_stops_the_growth() {
         let cost = |rows: usize| if rows <= 8 { 20.0 + rows as f64 } else { 40.0 * rows as f64 };
         let model = learned(cost, &SIZES);
-        assert_eq!(model.worth(64, None, true), 11);
+        assert_eq!(model.worth(64, None, true), 8);
     }
 
     #[test]
@@ -337,14 +344,14 @@ mod tests {
         let model = learned(|rows| 100.0 + 10.0 * rows as f64, &[1, 8, 64]);
         let most = model.within(64, micros(1000.0));
         assert!((38..=41).contains(&most), "{most}");
-        assert_eq!(model.worth(64, Some(micros(1000.0)), false), 23, "12 to 23 rows were never tried");
+        assert_eq!(model.worth(64, Some(micros(1000.0)), false), 16, "17 rows and more were never tried");
         assert_eq!(model.worth(64, Some(micros(1.0)), false), 1);
     }
 
     #[test]
     fn sizes_never_tried_are_tried_by_doubling() {
         let model = learned(|rows| 50.0 + rows as f64, &[1, 2, 4]);
-        assert_eq!(model.worth(1000, None, false), 11);
+        assert_eq!(model.worth(1000, None, false), 8);
         assert_eq!(CostModel::default().worth(1000, None, false), 1000, "nothing is known against it");
     }
 
@@ -356,7 +363,7 @@ mod tests {
             let rows = model.worth(64, None, true);
             model.observe(rows, micros(cost(rows)));
         }
-        assert_eq!(model.worth(64, None, true), 7);
+        assert_eq!(model.worth(64, None, true), 8);
     }
 
     #[test]

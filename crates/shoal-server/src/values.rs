@@ -102,8 +102,12 @@ impl Buffer {
     /// A copy of `bytes`.
     #[must_use]
     pub fn copy_of(bytes: &[u8]) -> Self {
-        let mut buffer = Self::with_capacity(bytes.len());
-        buffer.extend(bytes);
+        // Word by word: room that is cleared first would be written twice.
+        let (whole, rest) = bytes.as_chunks::<8>();
+        let mut words = Vec::with_capacity(bytes.len().div_ceil(8));
+        words.extend(whole.iter().map(|word| u64::from_ne_bytes(*word)));
+        let mut buffer = Self { words, length: whole.len() * 8 };
+        buffer.extend(rest);
         buffer
     }
 
