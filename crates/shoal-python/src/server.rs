@@ -123,8 +123,8 @@ pub(crate) fn open(text: &str, runs: Runs, library: &str, (options, is_wanted): 
     match runs {
         Runs::File(payload) => {
             let description = Description::from_json(text)?;
-            let executor = open_to_serve(&description, &payload.into(), library)?;
-            Ok((description, vec![executor]))
+            let executors = open_to_serve(&description, &payload.into(), library, options.threads)?;
+            Ok((description, executors))
         }
         Runs::Workers(Workers { command, directory }) => worker::open(text, Launch { command, directory }, options, is_wanted),
     }

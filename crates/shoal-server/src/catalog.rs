@@ -6,13 +6,14 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use shoal_batch::Client;
 
 use crate::canary::Weights;
+use crate::connections::Crowd;
 use crate::crew::Crew;
 use crate::engine::Served;
 use crate::executor::Executor;
@@ -23,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::repository::Store;
 use crate::server::Model;
+use crate::threads::Threads;
 
 /// How long a model that was taken away waits for requests that have found it and still arrive.
 const HOLD_LIMIT: Duration = Duration::from_secs(30);
@@ -39,6 +41,7 @@ pub(crate) struct Catalog {
     pub(crate) metrics: Metrics,
     pub(crate) options: Options,
     pub(crate) guard: Guard,
+    threads: OnceLock<Threads>,
     draining: AtomicBool,
     clients: AtomicU64,
 }
@@ -70,9 +73,36 @@ impl Catalog {
             metrics: Metrics::new(),
             options,
             guard,
+            threads: OnceLock::new(),
             draining: AtomicBool::new(false),
             clients: AtomicU64::new(1),
         }
+    }
+
+    /// Says which threads there are; once, before anything runs.
+    pub(crate) fn run_on(&self, threads: Threads) {
+        drop(self.threads.set(threads));
+    }
+
+    /// The threads of this server.
+    ///
+    /// # Errors
+    /// `Internal` before there are any.
+    pub(crate) fn threads(&self) -> Outcome<&Threads> {
+        self.threads.get().ok_or_else(|| Fault::new(Code::Internal, "the server does not run yet"))
+    }
+
+    /// Starts the executors of a model, those of a lane on its thread.
+    ///
+    /// # Errors
+    /// `ShuttingDown`, `Internal`.
+    pub(crate) fn start(&self, offer: &Offer, mut executors: Vec<Box<dyn Executor>>) -> Outcome<()> {
+        let (threads, in_a_lane) = (self.threads()?, executors.len() / offer.lanes().len());
+        for (number, lane) in offer.lanes().iter().enumerate() {
+            let _there = threads.enter(number);
+            self.crew.start(lane, executors.drain(..in_a_lane).collect())?;
+        }
+        Ok(())
     }
 
     /// Warms a model up.
@@ -80,9 +110,13 @@ impl Catalog {
         description.policy.prefer(&self.options);
         // They have been answered; nobody reads them again.
         description.golden = None;
-        let metrics = self.metrics.of_model(&description.name, &description.version);
-        let crowd = Arc::clone(&self.guard.connections);
-        (Arc::new(Offer(Arc::new(Served::new(description, &mut executors, metrics, crowd)))), executors)
+        let metrics = Arc::new(self.metrics.of_model(&description.name, &description.version));
+        let crowd = Crowd { connections: Arc::clone(&self.guard.connections), threads: self.options.threads };
+        // Sessions are given one for each thread; workers take from one queue.
+        let in_a_lane = if description.runtime == "onnx" { 1 } else { executors.len().max(1) };
+        let lane = |team: &mut [Box<dyn Executor>]| Arc::new(Served::new(description.clone(), team, Arc::clone(&metrics), crowd.clone()));
+        let lanes = executors.chunks_mut(in_a_lane).map(lane).collect();
+        (Arc::new(Offer::new(lanes)), executors)
     }
 
     /// Puts a model in the line-up, of which there must be none in the same version.
@@ -134,7 +168,9 @@ impl Catalog {
         while Arc::strong_count(&offer) > 1 && since.elapsed() < HOLD_LIMIT {
             tokio::time::sleep(HOLD_STEP).await;
         }
-        self.crew.dismiss(&offer.0).await;
+        for lane in offer.lanes() {
+            self.crew.dismiss(lane).await;
+        }
         let description = offer.description();
         if !self.versions(&description.name).contains(&description.version) {
             self.metrics.forget(&description.name, &description.version);

@@ -47,6 +47,20 @@ impl Connections {
     }
 }
 
+/// Those who are connected, as one of so many threads sees them.
+#[derive(Clone)]
+pub(crate) struct Crowd {
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) threads: usize,
+}
+
+impl Crowd {
+    /// Whether so many are all of them who are this thread's, as far as it can tell.
+    pub(crate) fn is_all(&self, asked: usize) -> bool {
+        asked * self.threads >= self.connections.open()
+    }
+}
+
 /// The place of one connection.
 pub(crate) struct Place(Arc<Connections>);
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use shoal_batch::{Client, Limits, Measured, Moment, Policy, RequestId};
 use tokio::sync::Notify;
 
-use crate::connections::Connections;
+use crate::connections::Crowd;
 use crate::description::Description;
 use crate::executor::{Executor, Health};
 use crate::fault::{Code, Fault, Outcome};
@@ -51,20 +51,15 @@ pub struct Served {
     place: Place,
     queue: Mutex<Queue>,
     form: Form,
-    metrics: ModelMetrics,
+    metrics: Arc<ModelMetrics>,
     health: Option<Arc<dyn Health>>,
     epoch: Instant,
     has_variable_shapes: bool,
-    crowd: Arc<Connections>,
+    crowd: Crowd,
 }
 
 impl Served {
-    pub(crate) fn new(
-        description: Description,
-        executors: &mut [Box<dyn Executor>],
-        metrics: ModelMetrics,
-        crowd: Arc<Connections>,
-    ) -> Self {
+    pub(crate) fn new(description: Description, executors: &mut [Box<dyn Executor>], metrics: Arc<ModelMetrics>, crowd: Crowd) -> Self {
         let policy = description.policy;
         let limits = Limits { max_rows: policy.max_rows, max_bytes: policy.max_bytes, queue_rows: QUEUE_ROWS, queue_bytes: QUEUE_BYTES };
         let has_variable_shapes = description.signature.inputs.iter().any(|column| column.shape.contains(&-1));
@@ -189,9 +184,13 @@ impl Served {
         self.lock().owed()
     }
 
-    /// Brings the gauges of the queue and of the workers up to date.
-    pub(crate) fn gauge(&self) {
-        self.metrics.waiting(self.lock().waiting());
+    /// (rows, bytes) that wait.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        self.lock().waiting()
+    }
+
+    /// Brings the gauges of the workers up to date.
+    pub(crate) fn gauge_workers(&self) {
         if let Some(health) = &self.health {
             self.metrics.workers(health.alive(), health.restarts());
         }
@@ -230,7 +229,7 @@ impl Served {
 
     /// Whether all who are connected wait for an answer: there is nothing to read from anybody.
     fn has_everybody(&self) -> bool {
-        self.owed() >= self.crowd.open()
+        self.crowd.is_all(self.owed())
     }
 
     /// Lets the event loop go on until that moment, or until a request arrives.

@@ -44,6 +44,7 @@ pub mod repository;
 mod sample;
 pub mod server;
 pub mod signals;
+mod threads;
 mod tls;
 mod v1;
 pub mod values;

@@ -13,19 +13,49 @@ use std::sync::Arc;
 use crate::canary::{Canary, Weights};
 use crate::engine::Served;
 use crate::fault::{Code, Fault, Outcome};
+use crate::threads;
 
 /// A model that is on offer. As long as somebody holds it, the model takes requests.
-pub(crate) struct Offer(pub(crate) Arc<Served>);
+pub(crate) struct Offer {
+    lanes: Vec<Arc<Served>>,
+}
 
 impl Deref for Offer {
     type Target = Served;
 
+    /// The lane of this thread.
     fn deref(&self) -> &Served {
-        &self.0
+        self.lanes.get(threads::number()).unwrap_or(&self.lanes[0])
     }
 }
 
 impl Offer {
+    /// A model with one lane for each thread, or one for all; there is at least one.
+    pub(crate) const fn new(lanes: Vec<Arc<Served>>) -> Self {
+        Self { lanes }
+    }
+
+    pub(crate) fn lanes(&self) -> &[Arc<Served>] {
+        &self.lanes
+    }
+
+    /// Whether nobody waits for this model.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.is_idle())
+    }
+
+    /// How many requests this model has not answered yet.
+    pub(crate) fn owed(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.owed()).sum()
+    }
+
+    /// Brings the gauges of the queue and of the workers up to date.
+    pub(crate) fn gauge(&self) {
+        let waiting = self.lanes.iter().map(|lane| lane.waiting()).fold((0, 0), |sum, lane| (sum.0 + lane.0, sum.1 + lane.1));
+        self.metrics().waiting(waiting);
+        self.gauge_workers();
+    }
+
     fn version(&self) -> &str {
         &self.description().version
     }

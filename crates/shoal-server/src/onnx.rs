@@ -151,18 +151,22 @@ impl OnnxModel {
     }
 }
 
-/// Opens a model for a server: on one thread if its largest micro-batch is quick, since waking others would
-/// cost more than they give; otherwise on all cores.
+/// Opens a model for a server: if its largest micro-batch is quick, once for each of its `threads` and on that one
+/// alone, since waking others would cost more than they give; otherwise once, on all cores.
 ///
 /// # Errors
 /// Those of [`OnnxModel::open`].
-pub fn open_to_serve(description: &Description, source: &Source, library: &str) -> Outcome<Box<dyn Executor>> {
-    let mut model = Box::new(OnnxModel::open(description.clone(), source, library, 1)?);
+pub fn open_to_serve(description: &Description, source: &Source, library: &str, threads: usize) -> Outcome<Vec<Box<dyn Executor>>> {
+    let open = |cores| OnnxModel::open(description.clone(), source, library, cores).map(|model| -> Box<dyn Executor> { Box::new(model) });
+    let mut first = open(1)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    if cores > 1 && !is_quick(&profile(description, &mut *model), description) {
-        model = Box::new(OnnxModel::open(description.clone(), source, library, cores)?);
+    if cores == 1 && threads == 1 {
+        return Ok(vec![first]);
     }
-    Ok(model)
+    if !is_quick(&profile(description, &mut *first), description) {
+        return Ok(vec![if cores > 1 { open(cores)? } else { first }]);
+    }
+    std::iter::once(Ok(first)).chain((1..threads).map(|_| open(1))).collect()
 }
 
 fn bind_inputs(description: &Description, outlets: &[Outlet]) -> Outcome<Vec<BoundInput>> {

@@ -10,6 +10,8 @@ use serde::Deserialize;
 use crate::fault::{Code, Fault, Outcome};
 use crate::log::{Format, Level};
 
+/// Event loops, at most.
+const THREADS_LIMIT: usize = 256;
 /// Workers of one model, at most.
 const WORKERS_LIMIT: usize = 1024;
 /// A day: no time here is longer.
@@ -27,6 +29,8 @@ pub struct Options {
     pub admin: Option<String>,
     /// The file of the token that they need.
     pub admin_token_file: Option<PathBuf>,
+    /// Event loops, each on a thread of its own: who reads requests, runs quick models and writes answers.
+    pub threads: usize,
     /// A request body or message, at most.
     pub body_limit_bytes: usize,
     /// Instead of what packages say: a request with a free executor waits for company no longer than this.
@@ -98,6 +102,8 @@ impl Default for Options {
             grpc: "127.0.0.1:0".into(),
             admin: None,
             admin_token_file: None,
+            // One answers as many requests as most machines are ever sent; more are the operator's choice.
+            threads: 1,
             body_limit_bytes: 64 << 20,
             max_wait_ms: None,
             latency_target_ms: None,
@@ -137,6 +143,9 @@ impl Options {
     pub fn from_json(text: &str) -> Outcome<Self> {
         let wrong = |why: &dyn std::fmt::Display| Fault::new(Code::InvalidRequest, format!("these are no options of a server: {why}"));
         let options: Self = serde_json::from_str(text).map_err(|error| wrong(&error))?;
+        if !(1..=THREADS_LIMIT).contains(&options.threads) {
+            return Err(wrong(&format!("threads is {}, expected 1 to {THREADS_LIMIT}", options.threads)));
+        }
         if !(1..=WORKERS_LIMIT).contains(&options.workers) {
             return Err(wrong(&format!("workers is {}, expected 1 to {WORKERS_LIMIT}", options.workers)));
         }
@@ -166,7 +175,14 @@ mod tests {
     fn what_is_not_said_is_the_default_and_an_unknown_option_is_refused() {
         let some = Options::from_json(r#"{"body_limit_bytes":5}"#).unwrap();
         assert_eq!(some, Options { body_limit_bytes: 5, ..Options::default() });
-        for wrong in [r#"{"bodies":5}"#, r#"{"workers":0}"#, r#"{"worker_timeout_ms":0}"#, r#"{"worker_environment":"any"}"#] {
+        for wrong in [
+            r#"{"bodies":5}"#,
+            r#"{"workers":0}"#,
+            r#"{"threads":0}"#,
+            r#"{"threads":257}"#,
+            r#"{"worker_timeout_ms":0}"#,
+            r#"{"worker_environment":"any"}"#,
+        ] {
             assert_eq!(Options::from_json(wrong).unwrap_err().code, Code::InvalidRequest, "{wrong}");
         }
     }

@@ -209,7 +209,7 @@ fn load_one(catalog: &Arc<Catalog>, store: &Store, package: &Listed) -> Outcome<
     }
     store.note(package, |note| note.is_loading = true);
     let outcome = store.open(catalog, package).and_then(|(offer, executors)| {
-        catalog.crew.start(&offer.0, executors)?;
+        catalog.start(&offer, executors)?;
         Ok(catalog.put(offer))
     });
     if let Some(replaced) = store.settle(package, outcome)? {

@@ -1,4 +1,4 @@
-//! Listening, serving and draining: one event loop on a thread of its own.
+//! Listening, serving and draining: event loops on threads of their own, the first of which accepts and drains.
 //!
 //! [`Server::start`] binds both addresses before it returns, so that a port in use is an error of the caller.
 //! [`Server::close`] drains: no connection is accepted any more, every request that was accepted is answered,
@@ -28,6 +28,7 @@ use crate::fault::{Code, Fault, Outcome};
 use crate::guard::Guard;
 use crate::options::Options;
 use crate::repository::{Repository, Store};
+use crate::threads::{Dealt, STACK_BYTES, Threads, event_loop};
 use crate::{door, grpc, http, log};
 
 /// A client of the admin address that does not finish its headers in this time is dropped.
@@ -39,8 +40,6 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 const DRAIN_STEP: Duration = Duration::from_millis(20);
 /// So much of a body is read at once; what is read is held by each connection, beside the body itself.
 const READ_BYTES: usize = 64 << 10;
-/// The stack of the event loop; no input may need more.
-const STACK_BYTES: usize = 2 << 20;
 
 /// A model to serve: its description and what runs it, one micro-batch at a time for each executor.
 pub type Model = (Description, Vec<Box<dyn Executor>>);
@@ -235,10 +234,11 @@ fn nothing_to_serve(problems: &[(String, String, String)]) -> Fault {
 
 fn run(catalog: &Arc<Catalog>, prepared: Vec<Prepared>, doors: Doors, stopped: &watch::Receiver<bool>) -> Outcome<()> {
     let internal = |error: std::io::Error| Fault::new(Code::Internal, format!("the event loop cannot run: {error}"));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
-    runtime.block_on(async {
+    event_loop()?.block_on(async {
+        let (threads, _others) = Threads::start(catalog.options.threads)?;
+        catalog.run_on(threads);
         for (offer, executors) in prepared {
-            catalog.crew.start(&offer.0, executors)?;
+            catalog.start(&offer, executors)?;
         }
         let http = tokio::net::TcpListener::from_std(doors.http).map_err(internal)?;
         let grpc = tokio::net::TcpListener::from_std(doors.grpc).map_err(internal)?;
@@ -272,7 +272,7 @@ async fn accept(catalog: &Arc<Catalog>, listener: tokio::net::TcpListener, tls: 
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => drop(connections.spawn(connection(Arc::clone(catalog), stream, tls.clone(), told.clone()))),
+                Ok((stream, _)) => deal(catalog, &mut connections, stream, (tls.clone(), told.clone())),
                 // Out of file descriptors, or the client left: the next one may do better.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             },
@@ -284,6 +284,20 @@ async fn accept(catalog: &Arc<Catalog>, listener: tokio::net::TcpListener, tls: 
     info!("the server drains: what was accepted is answered");
     catalog.drain();
     while connections.join_next().await.is_some() {}
+}
+
+/// Hands a connection to the thread whose turn it is.
+fn deal(
+    catalog: &Arc<Catalog>,
+    connections: &mut JoinSet<()>,
+    stream: TcpStream,
+    (tls, told): (Option<TlsAcceptor>, watch::Receiver<bool>),
+) {
+    let Ok(threads) = catalog.threads() else { return };
+    // A socket that cannot be handed over is closed; its client may try again.
+    let Ok((number, dealt)) = threads.deal(stream) else { return };
+    let connection = connection(Arc::clone(catalog), dealt, tls, told);
+    drop(connections.spawn_on(connection, threads.event_loop(number)));
 }
 
 /// Ends when the server is told to stop.
@@ -304,7 +318,8 @@ async fn until_nobody_is_owed(catalog: &Catalog, mut stopped: watch::Receiver<bo
     }
 }
 
-async fn connection(catalog: Arc<Catalog>, stream: TcpStream, tls: Option<TlsAcceptor>, mut stopped: watch::Receiver<bool>) {
+async fn connection(catalog: Arc<Catalog>, dealt: Dealt, tls: Option<TlsAcceptor>, mut stopped: watch::Receiver<bool>) {
+    let Ok(stream) = dealt.settle() else { return };
     let Some(place) = door::place(&catalog) else {
         return if tls.is_none() {
             door::turn_away(catalog, stream).await;

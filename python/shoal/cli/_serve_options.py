@@ -43,6 +43,9 @@ def _file(words: str) -> typer.models.OptionInfo:
     return option
 
 
+Threads: TypeAlias = Annotated[
+    int, _number("Event loops: who reads requests, runs quick models and writes answers.")
+]
 BodyLimitBytes: TypeAlias = Annotated[int, _number("A request body, at most.")]
 MaxWaitMs: TypeAlias = Annotated[
     float | None, typer.Option(min=0, help="Waiting for company, at most.")

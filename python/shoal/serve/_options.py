@@ -20,6 +20,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """The choices of one server; every default is safe on a network.
 
     Args:
+        threads: Event loops, each on a thread of its own: who reads requests, runs quick models and
+            writes answers.
         body_limit_bytes: A request body or message, at most; a larger one is refused with
             `body_too_large`.
         max_wait_ms: Instead of what packages say: a request with a free executor waits for company
@@ -62,6 +64,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             refused.
     """
 
+    threads: int = 1
     body_limit_bytes: int = 64 * 2**20
     max_wait_ms: float | None = None
     latency_target_ms: float | None = None

@@ -13,8 +13,8 @@ use prost::Message;
 use shoal_batch::Client;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Server;
@@ -61,21 +61,34 @@ const SHOAL_CODE: &str = "shoal-code";
 /// What a refusal needs to be there in time. At the timeout itself tonic ends the call as cancelled, without code.
 const TRAVEL: Duration = Duration::from_millis(2);
 
-/// Serves gRPC until told to stop, then finishes what was accepted.
+/// Serves gRPC on every thread until told to stop, then finishes what was accepted.
 pub(crate) async fn serve(catalog: Arc<Catalog>, listener: tokio::net::TcpListener, stopped: watch::Receiver<bool>) -> Outcome<()> {
+    let (threads, tls) = (catalog.threads()?, door::acceptor(&catalog, "h2")?);
+    let (mut doors, mut servers) = (Vec::new(), JoinSet::new());
+    for number in 0..threads.count() {
+        let (door, speakers) = mpsc::channel(1);
+        doors.push(door);
+        drop(servers.spawn_on(speak(Arc::clone(&catalog), speakers, stopped.clone()), threads.event_loop(number)));
+    }
+    accept(&catalog, listener, Ushers { doors, tls, stopped }).await;
+    let ended = servers.join_all().await;
+    ended.into_iter().collect()
+}
+
+/// Speaks gRPC with those who have begun to speak.
+async fn speak(catalog: Arc<Catalog>, speakers: mpsc::Receiver<std::io::Result<Wire>>, stopped: watch::Receiver<bool>) -> Outcome<()> {
     let (health, health_service) = tonic_health::server::health_reporter();
     let limit = catalog.options.body_limit_bytes;
     let inference = GrpcInferenceServiceServer::new(Inference { catalog: Arc::clone(&catalog) })
         .max_decoding_message_size(limit)
         .max_encoding_message_size(usize::MAX);
     health.set_serving::<GrpcInferenceServiceServer<Inference>>().await;
-    let mut told = stopped.clone();
+    let mut told = stopped;
     let stop = async move {
         until_stopped(&mut told).await;
         health.set_not_serving::<GrpcInferenceServiceServer<Inference>>().await;
     };
     let patience = catalog.guard.patience;
-    let tls = door::acceptor(&catalog, "h2")?;
     Server::builder()
         .layer(Gates(Arc::clone(&catalog)))
         .max_concurrent_streams(catalog.options.max_streams)
@@ -85,52 +98,50 @@ pub(crate) async fn serve(catalog: Arc<Catalog>, listener: tokio::net::TcpListen
         .http2_keepalive_timeout(Some(patience.write))
         .add_service(health_service)
         .add_service(inference)
-        .serve_with_incoming_shutdown(speakers(catalog, listener, tls, stopped.clone()), stop)
+        .serve_with_incoming_shutdown(ReceiverStream::new(speakers), stop)
         .await
         .map_err(|error| Fault::new(Code::Internal, format!("gRPC ended: {error}")))
 }
 
-/// Connections that have begun to speak. One that is silent is dropped after a while, and at once when the server
-/// stops: it is owed nothing.
-fn speakers(
-    catalog: Arc<Catalog>,
-    listener: tokio::net::TcpListener,
+/// What brings connections to those who speak gRPC, one on each thread.
+struct Ushers {
+    doors: Vec<mpsc::Sender<std::io::Result<Wire>>>,
     tls: Option<TlsAcceptor>,
-    mut stopped: watch::Receiver<bool>,
-) -> impl Stream<Item = std::io::Result<Wire>> {
-    let (sender, receiver) = mpsc::channel(1);
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => welcome(&catalog, stream, tls.clone(), Usher { sender: sender.clone(), stopped: stopped.clone() }),
-                    // Out of file descriptors, or the client left: the next one may do better.
-                    Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-                },
-                () = until_stopped(&mut stopped) => return,
-            }
-        }
-    });
-    ReceiverStream::new(receiver)
-}
-
-/// Brings a connection to tonic, unless the server stops before.
-struct Usher {
-    sender: mpsc::Sender<std::io::Result<Wire>>,
     stopped: watch::Receiver<bool>,
 }
 
-fn welcome(catalog: &Arc<Catalog>, stream: TcpStream, tls: Option<TlsAcceptor>, mut usher: Usher) {
-    let Some(place) = door::place(catalog) else { return };
-    let catalog = Arc::clone(catalog);
-    tokio::spawn(async move {
+/// Accepts connections until told to stop. One that is silent is dropped after a while, and at once when the server
+/// stops: it is owed nothing.
+async fn accept(catalog: &Arc<Catalog>, listener: tokio::net::TcpListener, ushers: Ushers) {
+    let mut stopped = ushers.stopped.clone();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => welcome(catalog, stream, &ushers),
+                // Out of file descriptors, or the client left: the next one may do better.
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            },
+            () = until_stopped(&mut stopped) => return,
+        }
+    }
+}
+
+/// Hands a connection to the thread whose turn it is.
+fn welcome(catalog: &Arc<Catalog>, stream: TcpStream, ushers: &Ushers) {
+    let (Some(place), Ok(threads)) = (door::place(catalog), catalog.threads()) else { return };
+    // A socket that cannot be handed over is closed; its client may try again.
+    let Ok((number, dealt)) = threads.deal(stream) else { return };
+    let (catalog, tls, mut stopped) = (Arc::clone(catalog), ushers.tls.clone(), ushers.stopped.clone());
+    let door = ushers.doors[number].clone();
+    threads.event_loop(number).spawn(async move {
+        let Ok(stream) = dealt.settle() else { return };
         let wire = tokio::select! {
             wire = open(&catalog, stream, tls.as_ref(), place) => wire,
-            () = until_stopped(&mut usher.stopped) => None,
+            () = until_stopped(&mut stopped) => None,
         };
         if let Some(wire) = wire {
             // A receiver that is gone means that the server ends.
-            drop(usher.sender.send(Ok(wire)).await);
+            drop(door.send(Ok(wire)).await);
         }
     });
 }
