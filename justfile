@@ -40,7 +40,7 @@ fix:
 prove *arguments:
     python -m tools.prove {{ arguments }}
 
-# Run one benchmark: just bench serve [--suite quick|peers|loads|forms|footprint|full]
+# Run one benchmark: just bench serve [--suite quick|peers|loads|forms|footprint|threads|full]
 bench name *arguments:
     python benchmarks/run.py {{ name }} {{ arguments }}
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from benchmarks.serve._readings import Reading, Seen
 
 Rule = Literal["at least", "at most"]
-Part = Literal["rounds", "loads", "forms", "footprint"]
+Part = Literal["rounds", "loads", "forms", "footprint", "threads"]
 LIMIT_SHARE = "single-row JSON, 64 connections: share of the limit"
 NOT_MEASURED = "not measured: see the failures"
 
@@ -42,8 +42,6 @@ class Line:
     """One for each round."""
     peer: str = ""
     """The peer that it compares with."""
-    lacking: str = ""
-    """Why nothing can be measured today."""
 
 
 class Bound(msgspec.Struct, frozen=True):
@@ -148,6 +146,14 @@ def _goodput(seen: Seen) -> list[float]:
     return _ratios(over, within)
 
 
+def _thread_ratio(seen: Seen) -> list[float]:
+    one, two = (
+        {each.round: each.us_per_request for each in seen.thread_costs if each.threads == count}
+        for count in (1, 2)
+    )
+    return _ratios(two, one)
+
+
 def _footprints(value: Callable[..., float]) -> Callable[[Seen], list[float]]:
     return lambda seen: [value(one) for one in seen.footprints if one.server == "shoal"]
 
@@ -197,9 +203,8 @@ LINES = (
         "at most",
         1.15,
         1.05,
-        "loads",
-        lambda _: (),
-        lacking="not measured: the server has one event loop and offers no second thread",
+        "threads",
+        _thread_ratio,
     ),
     Line(
         "150 % of capacity offered: answers per second, of the most at up to 100 %",
@@ -253,5 +258,5 @@ def bounds(seen: Seen, parts: Sequence[str], servers: Sequence[str]) -> list[Bou
 def _bound(line: Line, seen: Seen) -> Bound:
     values = list(line.values(seen))
     value = spread(values) if values else None
-    remark = "" if values else line.lacking or NOT_MEASURED
+    remark = "" if values else NOT_MEASURED
     return Bound(line.sentence, line.rule, line.floor, line.goal, value, remark)

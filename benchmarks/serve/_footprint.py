@@ -60,7 +60,7 @@ def _footprint(
     plan: Plan, server: Server, material: Material, watch: tuple[int, float]
 ) -> Footprint:
     number, idle_s = watch
-    with serving(server, material, core=plan.cores.server) as ready:
+    with serving(server, material, cores=(plan.cores.server,)) as ready:
         running = ready.running
         fresh = running.memory()
         closed(Target(server, ready, material, plan.cores), plan.seconds)
@@ -88,7 +88,7 @@ def drift(plan: Plan, material: Material, server: Server, requests: int) -> Drif
     Raises:
         BenchmarkError: They take too long.
     """
-    with serving(server, material, core=plan.cores.server) as ready:
+    with serving(server, material, cores=(plan.cores.server,)) as ready:
         target = Target(server, ready, material, plan.cores)
         warm = _send(plan, target, round(requests * WARM_SHARE))
         before = ready.running.memory().resident_bytes

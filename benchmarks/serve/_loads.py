@@ -140,7 +140,7 @@ def _visit(
 
     def cells() -> list[Reading | Failed]:
         own = with_model(server, material)
-        with serving(own, material, core=plan.cores.server) as ready:
+        with serving(own, material, cores=(plan.cores.server,)) as ready:
             target = Target(own, ready, material, plan.cores)
             closed(target, server.warm_up_s)
             return _PARTS[part](_Visit(plan, target, number, part))

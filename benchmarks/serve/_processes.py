@@ -106,11 +106,11 @@ class Running:
 
 
 @contextmanager
-def started(program: Program, *, core: int, log: Path) -> Iterator[Running]:
-    """Runs a program pinned to `core`; what it prints goes to `log`, but for its ready line."""
+def started(program: Program, *, cores: Sequence[int], log: Path) -> Iterator[Running]:
+    """Runs a program pinned to `cores`; what it prints goes to `log`, but for its ready line."""
     with log.open("wb") as file:
         process = subprocess.Popen(
-            ["taskset", "--cpu-list", str(core), *program.command],
+            ["taskset", "--cpu-list", ",".join(map(str, cores)), *program.command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if program.announces else file,
             stderr=file,

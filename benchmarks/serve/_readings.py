@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeGuard
+from typing import Any, Literal, TypeAlias, TypeGuard
 
 import msgspec
 
@@ -81,6 +81,14 @@ class Drift(msgspec.Struct, frozen=True):
         return self.after_bytes / self.before_bytes - 1
 
 
+class ThreadCost(msgspec.Struct, frozen=True):
+    """What a request costs the processor on a server of so many threads, in one round."""
+
+    round: int
+    threads: int
+    us_per_request: float
+
+
 class Failed(msgspec.Struct, frozen=True):
     """A peer that could not be measured somewhere; it is named, and the run goes on."""
 
@@ -88,6 +96,9 @@ class Failed(msgspec.Struct, frozen=True):
     setting: str
     where: str
     reason: str
+
+
+One: TypeAlias = Trial | Turn | Reading | ModelCosts | Footprint | Drift | ThreadCost | Failed
 
 
 class Seen(msgspec.Struct):
@@ -99,9 +110,10 @@ class Seen(msgspec.Struct):
     model_costs: list[ModelCosts] = []
     footprints: list[Footprint] = []
     drifts: list[Drift] = []
+    thread_costs: list[ThreadCost] = []
     failures: list[Failed] = []
 
-    def add(self, one: Trial | Turn | Reading | ModelCosts | Footprint | Drift | Failed) -> None:
+    def add(self, one: One) -> None:
         """Puts a value where it belongs."""
         places: dict[type, list[Any]] = {
             Trial: self.trials,
@@ -110,6 +122,7 @@ class Seen(msgspec.Struct):
             ModelCosts: self.model_costs,
             Footprint: self.footprints,
             Drift: self.drifts,
+            ThreadCost: self.thread_costs,
             Failed: self.failures,
         }
         places[type(one)].append(one)

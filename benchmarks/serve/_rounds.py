@@ -112,7 +112,7 @@ def choose(
 
 
 def _trial(plan: Plan, material: Material, server: Server) -> Trial:
-    with serving(server, material, core=plan.cores.server) as ready:
+    with serving(server, material, cores=(plan.cores.server,)) as ready:
         target = Target(server, ready, material, plan.cores)
         closed(target, server.warm_up_s)
         window = closed(target, TRIAL_S)
@@ -147,7 +147,7 @@ def _turn_or_failure(plan: Plan, material: Material, server: Server, number: int
 
 
 def _turn(plan: Plan, material: Material, server: Server, number: int) -> Turn:
-    with serving(server, material, core=plan.cores.server) as ready:
+    with serving(server, material, cores=(plan.cores.server,)) as ready:
         target = Target(server, ready, material, plan.cores)
         closed(target, server.warm_up_s)
         before = batches(target)

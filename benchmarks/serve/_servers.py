@@ -34,7 +34,7 @@ from benchmarks.serve._protocols import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from benchmarks.serve._material import Material
 
@@ -264,7 +264,7 @@ def with_model(server: Server, material: Material) -> Server:
 
 
 @contextmanager
-def serving(server: Server, material: Material, *, core: int) -> Iterator[Ready]:
+def serving(server: Server, material: Material, *, cores: Sequence[int]) -> Iterator[Ready]:
     """The server, ready; its answers in every form it speaks have been checked.
 
     Raises:
@@ -279,7 +279,7 @@ def serving(server: Server, material: Material, *, core: int) -> Iterator[Ready]
         places = {"TMPDIR": temporary, "PYTRITON_HOME": temporary}
         program = Program(command, SETTLED | places, server.end_signal, server.announces)
         starts_at = time.monotonic()
-        with started(program, core=core, log=log) as running:
+        with started(program, cores=cores, log=log) as running:
             ready = _ready(server, material, running, (ports[0], ports[1]))
             ready = ready._replace(after_s=time.monotonic() - starts_at)
             if server.name != "echo":

@@ -6,6 +6,7 @@
 | `loads` | 1 to 256 connections, then an open loop up to overload |
 | `forms` | three models as JSON, binary tensors and gRPC; the bare loop |
 | `footprint` | time to ready, memory, idle processor time; drift of Shoal's memory |
+| `threads` | what a request costs Shoal on one thread, and on two |
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from benchmarks.serve._material import DIGITS, MODELS
 from benchmarks.serve._readings import Seen
 from benchmarks.serve._rounds import Plan, choose, rounds
 from benchmarks.serve._servers import PEERS, SERVERS, Server
+from benchmarks.serve._threads import thread_costs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,7 +49,8 @@ SUITES = {
     "loads": Suite({"loads": 3}),
     "forms": Suite({"forms": 3}),
     "footprint": Suite({"footprint": 3}),
-    "full": Suite({"rounds": 5, "loads": 3, "forms": 3, "footprint": 3}),
+    "threads": Suite({"threads": 5}, ("shoal",)),
+    "full": Suite({"rounds": 5, "loads": 3, "forms": 3, "footprint": 3, "threads": 5}),
 }
 
 
@@ -97,6 +100,13 @@ def _footprints(plan: Plan, servers: Sequence[Server], lengths: Lengths, seen: S
             seen.add(drift(plan, material, server, lengths.drift_requests))
 
 
+def _threads(plan: Plan, servers: Sequence[Server], _: Lengths, seen: Seen) -> None:
+    for server in servers:
+        if server.name == "shoal":
+            for one in thread_costs(plan, plan.materials[DIGITS], server):
+                seen.add(one)
+
+
 def best_of_each(servers: Sequence[Server]) -> list[Server]:
     """Each server with its best setting, which comes first; echo is no server of models."""
     by_name = groupby(servers, key=lambda server: server.name)
@@ -108,4 +118,5 @@ PARTS: dict[str, Callable[[Plan, Sequence[Server], Lengths, Seen], None]] = {
     "loads": _loads,
     "forms": _forms,
     "footprint": _footprints,
+    "threads": _threads,
 }

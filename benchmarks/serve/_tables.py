@@ -14,7 +14,7 @@ from benchmarks.serve._protocols import BLOCK_ROWS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from benchmarks.serve._readings import Footprint, Reading
+    from benchmarks.serve._readings import Footprint, Reading, ThreadCost
     from benchmarks.serve._report import Result, Row
 
 
@@ -50,6 +50,7 @@ def grids(seen: Result) -> list[Grid]:
         Grid("by load: the model digits", LOADS, loads(readings)),
         Grid("by model and form, 64 connections", FORMS, forms(seen)),
         Grid("when nobody asks", FOOTPRINTS, footprints(seen.seen.footprints)),
+        Grid("by threads of the server", THREADS, threads(seen.seen.thread_costs)),
         Grid("failed", FAILED, failures(seen)),
         Grid("floors and goals", BOUNDS, [_bound(one) for one in seen.bounds]),
     ]
@@ -227,6 +228,18 @@ def footprints(seen: Iterable[Footprint]) -> list[list[str]]:
             _spread(spread(one.idle_cpu_share * 100 for one in its), 3),
         ]
         for (server, setting), its in by.items()
+    ]
+
+
+THREADS = ("threads", "us of processor time per request")
+
+
+def threads(seen: Iterable[ThreadCost]) -> list[list[str]]:
+    """By the number of threads."""
+    by = _by(seen, lambda one: (one.threads,))
+    return [
+        [str(count), _spread(spread(one.us_per_request for one in its), 2)]
+        for (count,), its in by.items()
     ]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.serve._bounds import LIMIT_SHARE, LINES, NOT_MEASURED, Bound, bounds
 from benchmarks.serve._figures import Costs, Spread, Turn
-from benchmarks.serve._readings import Drift, Footprint, ModelCosts, Reading, Seen
+from benchmarks.serve._readings import Drift, Footprint, ModelCosts, Reading, Seen, ThreadCost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,11 +152,16 @@ def test_the_footprint_is_shoals_own() -> None:
 def test_a_line_without_a_value_says_why_and_is_not_reached(seen: Seen) -> None:
     alone = Seen(turns=[turn for turn in seen.turns if turn.server != "mosec"])
     mosec = by_sentence(alone, "rounds")["the same, times mosec"]
-    threads = by_sentence(Seen(), "loads")[
-        "processor time per request with 2 server threads, of that with 1"
-    ]
     assert (mosec.value, mosec.remark, mosec.floor_reached) == (None, NOT_MEASURED, False)
-    assert "one event loop" in threads.remark
+
+
+def test_threads_are_compared_round_by_round() -> None:
+    costs = [(1, 1, 10.0), (1, 2, 11.0), (2, 1, 20.0), (2, 2, 21.0)]
+    seen = Seen(thread_costs=[ThreadCost(*cost) for cost in costs])
+    (bound,) = by_sentence(seen, "threads").values()
+    assert bound.value
+    assert (bound.value.minimum, bound.value.maximum) == pytest.approx((1.05, 1.1))
+    assert bound.floor_reached
 
 
 def test_lines_of_other_parts_and_of_absent_peers_are_left_out(seen: Seen) -> None:

@@ -39,14 +39,14 @@ def is_alive(pid: int) -> bool:
 
 
 def test_a_program_runs_on_its_core_and_is_ended(tmp_path: Path) -> None:
-    with started(python(WAITS), core=CORE, log=tmp_path / "log") as running:
+    with started(python(WAITS), cores=(CORE,), log=tmp_path / "log") as running:
         assert running.first_line(20) == "ready\n"
         assert os.sched_getaffinity(running.process.pid) == {CORE}
     assert running.process.returncode == -signal.SIGTERM
 
 
 def test_children_of_a_program_end_with_it(tmp_path: Path) -> None:
-    with started(python(PARENT), core=CORE, log=tmp_path / "log") as running:
+    with started(python(PARENT), cores=(CORE,), log=tmp_path / "log") as running:
         running.first_line(20)
         tree = running.tree()
     assert len(tree) == 2
@@ -55,7 +55,7 @@ def test_children_of_a_program_end_with_it(tmp_path: Path) -> None:
 
 def test_children_of_a_program_that_is_gone_end_too(tmp_path: Path) -> None:
     leaves = PARENT.replace("signal.pause()", "print(child.pid, flush=True)")
-    with started(python(leaves), core=CORE, log=tmp_path / "log") as running:
+    with started(python(leaves), cores=(CORE,), log=tmp_path / "log") as running:
         running.first_line(20)
         child = int(running.first_line(20))
         running.process.wait(20)
@@ -66,7 +66,7 @@ def test_a_program_that_ignores_the_signal_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_processes, "END_WITHIN_S", 0.2)
-    with started(python(STUBBORN), core=CORE, log=tmp_path / "log") as running:
+    with started(python(STUBBORN), cores=(CORE,), log=tmp_path / "log") as running:
         running.first_line(20)
     assert running.process.returncode == -signal.SIGKILL
 
@@ -74,13 +74,13 @@ def test_a_program_that_ignores_the_signal_is_killed(
 def test_a_program_that_dies_is_quoted(tmp_path: Path) -> None:
     broken = python("import sys; sys.exit('no model there')")
     ready = pytest.raises(BenchmarkError, match="no model there")
-    with started(broken, core=CORE, log=tmp_path / "log") as running, ready:
+    with started(broken, cores=(CORE,), log=tmp_path / "log") as running, ready:
         running.first_line(20)
 
 
 def test_processor_time_of_a_program_grows(tmp_path: Path) -> None:
     burns = "x = sum(range(6_000_000)); " + WAITS
-    with started(python(burns), core=CORE, log=tmp_path / "log") as running:
+    with started(python(burns), cores=(CORE,), log=tmp_path / "log") as running:
         running.first_line(20)
         assert running.cpu_s() > 0.01
 
@@ -120,7 +120,7 @@ def test_of_equally_fast_settings_the_one_with_the_least_wait_is_taken() -> None
 
 
 def test_a_running_program_is_its_own_tree(tmp_path: Path) -> None:
-    with started(python(WAITS), core=CORE, log=tmp_path / "log") as running:
+    with started(python(WAITS), cores=(CORE,), log=tmp_path / "log") as running:
         running.first_line(20)
         assert list(running.tree()) == [running.process.pid]
 
@@ -129,7 +129,7 @@ def test_memory_and_idling_of_a_program_are_seen_to_the_page_and_the_nanosecond(
     tmp_path: Path,
 ) -> None:
     held = "x = bytearray(40_000_000); " + WAITS
-    with started(python(held), core=CORE, log=tmp_path / "log") as running:
+    with started(python(held), cores=(CORE,), log=tmp_path / "log") as running:
         running.first_line(20)
         memory = running.memory()
         assert running.run_s() > 0
