@@ -1,7 +1,8 @@
 //! The admin door: what changes a running server, on an address of its own.
 //!
 //! It is shut unless the operator gives an address and a file with a token, and answers nobody without that token.
-//! Models are named as in the repository; there is no way to name a file.
+//! Models are named as in the repository; there is no way to name a file. Where the server speaks TLS, this door does, too,
+//! with the same certificate; clients are given the same time as at the front doors.
 //!
 //! | method and path | |
 //! |---|---|
@@ -15,29 +16,35 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::header::{AUTHORIZATION, CONNECTION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use subtle::ConstantTimeEq;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use crate::canary::Weights;
 use crate::catalog::Catalog;
+use crate::connections::{Connections, Place, Watch};
+use crate::door;
 use crate::fault::{Code, Fault, Outcome};
 use crate::http::{Reply, json, refuse};
 use crate::repository::{Indexed, index, load, unload};
-use crate::server::{HEADER_TIMEOUT, until_stopped};
+use crate::server::{give_up, settle, until_stopped};
 
 /// The body of a call, at most.
 const BODY_BYTES: usize = 64 << 10;
+/// Connections at once: an operator needs few.
+const CONNECTIONS: usize = 64;
 /// A token is neither guessed nor a whole file.
 const TOKEN_BYTES: std::ops::RangeInclusive<usize> = 16..=4096;
 
@@ -98,8 +105,10 @@ struct CanaryRequest {
 }
 
 /// Answers one call.
-pub(crate) async fn handle(catalog: &Arc<Catalog>, token: &Token, request: Request<Incoming>) -> Reply {
-    let outcome = if token.admits(request.headers()) { route(catalog, request).await } else { Err(unauthorized()) };
+async fn handle(catalog: &Arc<Catalog>, token: &Token, watch: &Watch, request: Request<Incoming>) -> Reply {
+    watch.has_head(!request.body().is_end_stream());
+    let outcome = if token.admits(request.headers()) { answer(catalog, watch, request).await } else { Err(unauthorized()) };
+    watch.is_answered();
     outcome.unwrap_or_else(|fault| {
         let mut reply = refuse(&fault);
         // Perhaps the body was not read; then no other request can follow on this connection.
@@ -116,20 +125,35 @@ fn unauthorized() -> Fault {
         .hint("send the header Authorization: Bearer TOKEN, with the text of the admin token file")
 }
 
-async fn route(catalog: &Arc<Catalog>, request: Request<Incoming>) -> Outcome<Reply> {
-    let path = request.uri().path().to_owned();
+/// Reads the body before anything else: from then on the time is the server's own.
+async fn answer(catalog: &Arc<Catalog>, watch: &Watch, request: Request<Incoming>) -> Outcome<Reply> {
+    let (head, body) = request.into_parts();
+    let too_large = |_| Fault::new(Code::BodyTooLarge, format!("the body is over {BODY_BYTES} bytes, or did not arrive whole"));
+    let body = Limited::new(body, BODY_BYTES).collect().await.map_err(too_large)?.to_bytes();
+    watch.has_body();
+    route(catalog, &Asked { method: head.method, path: head.uri.path(), body }).await
+}
+
+/// One call.
+struct Asked<'a> {
+    method: Method,
+    path: &'a str,
+    body: Bytes,
+}
+
+async fn route(catalog: &Arc<Catalog>, asked: &Asked<'_>) -> Outcome<Reply> {
+    let path = asked.path;
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     match parts.as_slice() {
-        ["v2", "repository", "index"] => on_index(catalog, read(request).await?).await,
-        ["v2", "repository", "models", name, "load"] => on_load(catalog, name, read(request).await?).await,
+        ["v2", "repository", "index"] => on_index(catalog, read(asked)?).await,
+        ["v2", "repository", "models", name, "load"] => on_load(catalog, name, read(asked)?).await,
         ["v2", "repository", "models", name, "unload"] => {
-            let change: Change = read(request).await?;
+            let change: Change = read(asked)?;
             let versions = unload(catalog, name, change.parameters.version.as_deref()).await?;
             page(&BTreeMap::from([("unloaded", versions)]))
         }
         ["v2", "repository", "models", name, "canary"] => {
-            let asked: Needed<CanaryRequest> = read(request).await?;
-            let Needed(Some(CanaryRequest { weights })) = asked else {
+            let Needed(Some(CanaryRequest { weights })) = read(asked)? else {
                 return Err(
                     Fault::new(Code::InvalidRequest, "the request has no weights").hint("send {\"weights\": {\"1\": 95, \"2\": 5}}")
                 );
@@ -177,19 +201,17 @@ impl<T> Default for Needed<T> {
 }
 
 /// The body of a POST; an empty one says nothing.
-async fn read<T: Default + DeserializeOwned>(request: Request<Incoming>) -> Outcome<T> {
-    if request.method() != Method::POST {
-        return Err(Fault::new(Code::MethodNotAllowed, format!("{} is not allowed here; use POST", request.method())));
+fn read<T: Default + DeserializeOwned>(Asked { method, body, .. }: &Asked<'_>) -> Outcome<T> {
+    if method != Method::POST {
+        return Err(Fault::new(Code::MethodNotAllowed, format!("{method} is not allowed here; use POST")));
     }
-    let too_large = |_| Fault::new(Code::BodyTooLarge, format!("the body is over {BODY_BYTES} bytes, or did not arrive whole"));
-    let body = Limited::new(request.into_body(), BODY_BYTES).collect().await.map_err(too_large)?.to_bytes();
     if body.is_empty() {
         return Ok(T::default());
     }
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(Fault::new(Code::InvalidRequest, "the body is no JSON object"));
     }
-    serde_json::from_slice(&body).map_err(|error| {
+    serde_json::from_slice(body).map_err(|error| {
         let code = if error.is_data() { Code::InvalidRequest } else { Code::MalformedJson };
         Fault::new(code, format!("the body cannot be read: {error}"))
     })
@@ -200,15 +222,28 @@ fn page(content: &impl serde::Serialize) -> Outcome<Reply> {
     Ok(json(body))
 }
 
+/// The listening admin door: where, for whom, and how.
+pub(crate) struct Door {
+    pub(crate) listener: tokio::net::TcpListener,
+    pub(crate) token: Token,
+    pub(crate) tls: Option<TlsAcceptor>,
+}
+
 /// Accepts connections until the server is told to stop; calls under way are given up then.
-pub(crate) async fn serve(catalog: Arc<Catalog>, token: Arc<Token>, listener: tokio::net::TcpListener, mut stopped: watch::Receiver<bool>) {
+pub(crate) async fn serve(catalog: Arc<Catalog>, door: Door, mut stopped: watch::Receiver<bool>) {
+    let Door { listener, token, tls } = door;
+    let (token, places) = (Arc::new(token), Arc::new(Connections::new(CONNECTIONS)));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => drop(connections.spawn(connection(Arc::clone(&catalog), Arc::clone(&token), stream))),
+            accepted = listener.accept() => match (accepted, places.enter()) {
+                (Ok((stream, _)), Some(place)) => {
+                    let visitor = Visitor { stream, tls: tls.clone(), place };
+                    drop(connections.spawn(connection(Arc::clone(&catalog), Arc::clone(&token), visitor)));
+                }
+                (Ok(_), None) => catalog.metrics.drop_connection("limit"),
                 // Out of file descriptors, or the client left: the next one may do better.
-                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+                (Err(_), _) => tokio::time::sleep(Duration::from_millis(10)).await,
             },
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             () = until_stopped(&mut stopped) => return,
@@ -216,15 +251,28 @@ pub(crate) async fn serve(catalog: Arc<Catalog>, token: Arc<Token>, listener: to
     }
 }
 
-async fn connection(catalog: Arc<Catalog>, token: Arc<Token>, stream: TcpStream) {
+/// A connection that has not spoken yet.
+struct Visitor {
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    place: Place,
+}
+
+async fn connection(catalog: Arc<Catalog>, token: Arc<Token>, visitor: Visitor) {
+    let Some(wire) = door::open(&catalog, visitor.stream, visitor.tls.as_ref(), visitor.place).await else { return };
+    let watch = wire.watch();
     let service = service_fn(|request| {
-        let (catalog, token) = (&catalog, &token);
-        async move { Ok::<_, std::convert::Infallible>(handle(catalog, token, request).await) }
+        let (catalog, token, watch) = (&catalog, &token, &watch);
+        async move { Ok::<_, std::convert::Infallible>(handle(catalog, token, watch, request).await) }
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    // The client left or spoke no HTTP; a load that it began goes on.
-    drop(builder.serve_connection(TokioIo::new(stream), service).await);
+    // The patience of this server knows what a client is late with.
+    builder.header_read_timeout(None).max_header_size(catalog.options.header_limit_bytes);
+    // When the client leaves, a load that it began goes on.
+    tokio::select! {
+        ended = builder.serve_connection(TokioIo::new(wire), service) => settle(&catalog, ended),
+        late = catalog.guard.patience.exhausted(&watch) => give_up(&catalog, late),
+    }
 }
 
 #[cfg(test)]

@@ -1,25 +1,21 @@
 //! Connections: how many there may be, what each is waiting for, and when its client has been too slow.
 //!
 //! - Both doors count in one place ([`Connections`]); a connection holds its [`Place`] until it is closed.
-//! - A [`Wire`] is the connection itself, plain or TLS. It notes in its [`Watch`] what passes; a note is a store, no
-//!   clock is read and no timer is set for a request.
+//! - A [`Wire`](crate::wire::Wire), the connection itself, notes in its [`Watch`] what passes; a note is a store, no clock is
+//!   read and no timer is set for a request.
 //! - [`Patience::exhausted`] looks at the watch now and then, and says when the client owes something for too long:
 //!   the head of a request, its body (which may take longer the more of it has arrived), the next request, or the
 //!   reading of an answer. The server's own time is never counted. So a client is given up between its timeout and
 //!   a quarter more than that.
+//! - Over gRPC HTTP/2 stands between the wire and the answers: there [`crate::untaken`] knows what a client has not taken.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep};
-use tokio_rustls::server::TlsStream;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tokio::time::Instant;
 
 use crate::options::Options;
 
@@ -112,7 +108,7 @@ impl Watch {
         self.turn.store(self.turn.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
-    fn has_read(&self, bytes: usize) {
+    pub(crate) fn has_read(&self, bytes: usize) {
         let before = self.read_bytes.load(Ordering::Relaxed);
         self.read_bytes.store(before + bytes as u64, Ordering::Relaxed);
         if bytes > 0 && self.phase.load(Ordering::Relaxed) == IDLE {
@@ -121,11 +117,16 @@ impl Watch {
         }
     }
 
-    fn has_written(&self, written: &Poll<io::Result<usize>>) {
+    pub(crate) fn has_written(&self, written: &Poll<io::Result<usize>>) {
         if let Poll::Ready(Ok(bytes)) = written {
             self.written_bytes.store(self.written_bytes.load(Ordering::Relaxed) + *bytes as u64, Ordering::Relaxed);
         }
-        self.is_stalled.store(written.is_pending(), Ordering::Relaxed);
+        self.set_stalled(written.is_pending());
+    }
+
+    /// Whether the client takes nothing at this moment.
+    pub(crate) fn set_stalled(&self, is_stalled: bool) {
+        self.is_stalled.store(is_stalled, Ordering::Relaxed);
     }
 
     fn seen(&self) -> Seen {
@@ -241,151 +242,6 @@ impl Patience {
     }
 }
 
-/// The bytes of a connection, as they come or through TLS.
-enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-/// What a gRPC client sends before anything else: the preface and the head of its settings (RFC 9113, 3.4 and 4.1).
-const OPENING_BYTES: usize = 24 + 9;
-
-/// The opening of a gRPC connection, and until when it may take. Afterwards pings tell whether the client is there.
-struct Opening {
-    until: Pin<Box<Sleep>>,
-    missing_bytes: usize,
-}
-
-/// One connection.
-pub(crate) struct Wire {
-    stream: Stream,
-    watch: Arc<Watch>,
-    opening: Option<Opening>,
-    _place: Place,
-}
-
-impl Wire {
-    pub(crate) fn plain(stream: TcpStream, place: Place) -> Self {
-        Self { stream: Stream::Plain(stream), watch: Arc::default(), opening: None, _place: place }
-    }
-
-    pub(crate) fn tls(stream: TlsStream<TcpStream>, place: Place) -> Self {
-        Self { stream: Stream::Tls(Box::new(stream)), watch: Arc::default(), opening: None, _place: place }
-    }
-
-    /// The same connection, closed when the client has not opened it as gRPC does in this time.
-    pub(crate) fn opened_within(mut self, time: Duration) -> Self {
-        self.opening = Some(Opening { until: Box::pin(tokio::time::sleep(time)), missing_bytes: OPENING_BYTES });
-        self
-    }
-
-    /// What passes here.
-    pub(crate) fn watch(&self) -> Arc<Watch> {
-        Arc::clone(&self.watch)
-    }
-}
-
-impl Connected for Wire {
-    type ConnectInfo = TcpConnectInfo;
-
-    /// The addresses, by which gRPC tells its clients apart.
-    fn connect_info(&self) -> TcpConnectInfo {
-        match &self.stream {
-            Stream::Plain(stream) => stream.connect_info(),
-            Stream::Tls(stream) => stream.get_ref().0.connect_info(),
-        }
-    }
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = match &mut self.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
-        };
-        let bytes = buffer.filled().len() - before;
-        self.watch.has_read(bytes);
-        if self.opening.is_some() && self.is_late(context, bytes) {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
-        read
-    }
-}
-
-impl Wire {
-    fn is_late(&mut self, context: &mut Context<'_>, bytes: usize) -> bool {
-        let Some(opening) = &mut self.opening else { return false };
-        opening.missing_bytes = opening.missing_bytes.saturating_sub(bytes);
-        if opening.missing_bytes == 0 {
-            self.opening = None;
-            return false;
-        }
-        opening.until.as_mut().poll(context).is_ready()
-    }
-}
-
-/// A head and a short body are sooner copied into one piece of this size than sent as two.
-const PIECE_BYTES: usize = 1024;
-
-/// Copies all slices into one piece, and says how long it is; None when they do not fit.
-fn gather(slices: &[io::IoSlice<'_>], piece: &mut [u8; PIECE_BYTES]) -> Option<usize> {
-    slices.iter().try_fold(0, |start, slice| {
-        let end = start + slice.len();
-        piece.get_mut(start..end)?.copy_from_slice(slice);
-        Some(end)
-    })
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = match &mut self.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
-        };
-        self.watch.has_written(&written);
-        written
-    }
-
-    fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let mut piece = [0; PIECE_BYTES];
-        if let Some(length) = gather(slices, &mut piece) {
-            return self.poll_write(context, &piece[..length]);
-        }
-        let written = match &mut self.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-        };
-        self.watch.has_written(&written);
-        written
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match &self.stream {
-            Stream::Plain(stream) => stream.is_write_vectored(),
-            Stream::Tls(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = match &mut self.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
-        };
-        if let Stream::Tls(_) = self.stream {
-            self.watch.is_stalled.store(flushed.is_pending(), Ordering::Relaxed);
-        }
-        flushed
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -426,15 +282,6 @@ mod tests {
         assert!(seen(HEAD, 9, false).is_same_debt(&seen(HEAD, 1, false)));
         let taking = Seen { written_bytes: 7, ..seen(IDLE, 0, true) };
         assert!(!taking.is_same_debt(&seen(IDLE, 0, true)));
-    }
-
-    #[test]
-    fn short_slices_become_one_piece_and_long_ones_do_not() {
-        let mut piece = [0; PIECE_BYTES];
-        let long = vec![7; PIECE_BYTES - 3];
-        let length = gather(&[io::IoSlice::new(b"abc"), io::IoSlice::new(&long)], &mut piece).unwrap();
-        assert_eq!((length, &piece[..4]), (PIECE_BYTES, &b"abc\x07"[..]));
-        assert_eq!(gather(&[io::IoSlice::new(b"abcd"), io::IoSlice::new(&long)], &mut piece), None);
     }
 
     #[test]

@@ -12,8 +12,9 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 use crate::catalog::Catalog;
-use crate::connections::{Place, Wire};
+use crate::connections::Place;
 use crate::fault::Outcome;
+use crate::wire::Wire;
 
 /// What a client gets for whom there is no place.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close\r\n\

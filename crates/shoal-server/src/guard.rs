@@ -68,11 +68,17 @@ impl Guard {
         }
     }
 
-    /// Tells the operator what is risky: keys that anybody on the way can read.
-    pub(crate) fn warn(&self, addresses: (SocketAddr, SocketAddr)) {
+    /// Tells the operator what is risky: keys and tokens that anybody on the way can read.
+    pub(crate) fn warn(&self, addresses: (SocketAddr, SocketAddr), admin: Option<SocketAddr>) {
+        if self.identity.is_some() {
+            return;
+        }
         let is_local = addresses.0.ip().is_loopback() && addresses.1.ip().is_loopback();
-        if self.keys.is_some() && self.identity.is_none() && !is_local {
+        if self.keys.is_some() && !is_local {
             warn!("API keys travel in plain text beyond this machine; serve with TLS, or behind a proxy that does");
+        }
+        if admin.is_some_and(|address| !address.ip().is_loopback()) {
+            warn!("the admin token travels in plain text beyond this machine; serve with TLS, or keep the admin address local");
         }
     }
 
@@ -122,7 +128,7 @@ fn stamps<'a>(files: impl Iterator<Item = &'a Path>) -> Vec<Stamp> {
 }
 
 /// Health is for whoever watches over the server, and says nothing about models.
-fn is_open(path: &str) -> bool {
+pub(crate) fn is_open(path: &str) -> bool {
     matches!(
         path.trim_end_matches('/'),
         "/v2/health/live"

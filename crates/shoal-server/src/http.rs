@@ -88,8 +88,8 @@ async fn answer(catalog: &Catalog, call: &mut Call<'_>) -> Outcome<Reply> {
     if path == "/predict" { on_predict(catalog, call).await } else { route(catalog, call).await }
 }
 
-/// A fault as a reply.
-pub(crate) fn refuse(fault: &Fault) -> Reply {
+/// A fault as the body of a reply.
+pub(crate) fn error_body(fault: &Fault) -> Vec<u8> {
     let mut body = b"{\"error\":".to_vec();
     write::text(&mut body, &fault.message);
     body.extend_from_slice(b",\"code\":");
@@ -99,7 +99,12 @@ pub(crate) fn refuse(fault: &Fault) -> Reply {
         write::text(&mut body, hint);
     }
     body.push(b'}');
-    let mut reply = json(body);
+    body
+}
+
+/// A fault as a reply.
+pub(crate) fn refuse(fault: &Fault) -> Reply {
+    let mut reply = json(error_body(fault));
     *reply.status_mut() = StatusCode::from_u16(fault.code.http()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if let Some(after) = fault.retry_after {
         // RFC 9110, section 10.2.3: whole seconds.

@@ -40,14 +40,17 @@ mod openapi;
 pub mod options;
 mod pages;
 pub mod queue;
+mod refusal;
 pub mod repository;
 mod sample;
 pub mod server;
 pub mod signals;
 mod threads;
 mod tls;
+mod untaken;
 mod v1;
 pub mod values;
 #[cfg(test)]
 mod vectors;
+mod wire;
 pub mod worker;

@@ -70,7 +70,7 @@ pub struct Options {
     pub idle_timeout_ms: u64,
     /// How long a client may take none of its answer.
     pub write_timeout_ms: u64,
-    /// The certificates of this server in PEM, its own first; with `tls_key`, both doors speak TLS.
+    /// The certificates of this server in PEM, its own first; with `tls_key`, all doors speak TLS.
     pub tls_certificate: Option<PathBuf>,
     /// The private key of the certificate in PEM.
     pub tls_key: Option<PathBuf>,

@@ -31,8 +31,6 @@ use crate::repository::{Repository, Store};
 use crate::threads::{Dealt, STACK_BYTES, Threads, event_loop};
 use crate::{door, grpc, http, log};
 
-/// A client of the admin address that does not finish its headers in this time is dropped.
-pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long draining waits for clients that are slow to send their requests or to read their answers, once no
 /// model has anything to do.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
@@ -77,7 +75,7 @@ impl Server {
         let body = move || {
             let _alive = alive;
             let _log = tracing::dispatcher::set_default(&of_thread);
-            announce(&catalog, (http, grpc));
+            announce(&catalog, (http, grpc), admin);
             let ended = run(&catalog, prepared, doors, &stopped);
             info!(%http, "the server has ended");
             ended
@@ -152,11 +150,11 @@ impl Drop for Server {
     }
 }
 
-fn announce(catalog: &Catalog, addresses: (SocketAddr, SocketAddr)) {
+fn announce(catalog: &Catalog, addresses: (SocketAddr, SocketAddr), admin: Option<SocketAddr>) {
     let models = catalog.lineup().names().collect::<Vec<_>>().join(" ");
     let (tls, keys) = (catalog.guard.identity.is_some(), catalog.guard.keys.is_some());
     info!(http = %addresses.0, grpc = %addresses.1, models, tls, keys, "the server listens");
-    catalog.guard.warn(addresses);
+    catalog.guard.warn(addresses, admin);
 }
 
 fn bind(address: &str) -> Outcome<TcpListener> {
@@ -244,7 +242,8 @@ fn run(catalog: &Arc<Catalog>, prepared: Vec<Prepared>, doors: Doors, stopped: &
         let grpc = tokio::net::TcpListener::from_std(doors.grpc).map_err(internal)?;
         if let Some((listener, token)) = doors.admin {
             let listener = tokio::net::TcpListener::from_std(listener).map_err(internal)?;
-            tokio::spawn(admin::serve(Arc::clone(catalog), Arc::new(token), listener, stopped.clone()));
+            let door = admin::Door { listener, token, tls: door::acceptor(catalog, "http/1.1")? };
+            tokio::spawn(admin::serve(Arc::clone(catalog), door, stopped.clone()));
         }
         let tls = door::acceptor(catalog, "http/1.1")?;
         let impatient = until_nobody_is_owed(catalog, stopped.clone());
@@ -357,13 +356,13 @@ async fn connection(catalog: Arc<Catalog>, dealt: Dealt, tls: Option<TlsAcceptor
     }
 }
 
-fn give_up(catalog: &Catalog, late: Late) {
+pub(crate) fn give_up(catalog: &Catalog, late: Late) {
     catalog.metrics.drop_connection(late.name());
     debug!(reason = late.name(), "a connection was given up");
 }
 
 /// Counts what hyper refused before there was a request. Every other end is the client's own: it left.
-fn settle(catalog: &Catalog, ended: hyper::Result<()>) {
+pub(crate) fn settle(catalog: &Catalog, ended: hyper::Result<()>) {
     let Err(error) = ended else { return };
     if error.is_parse() {
         let code = if error.is_parse_too_large() { Code::HeadersTooLarge } else { Code::InvalidRequest };

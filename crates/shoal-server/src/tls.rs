@@ -1,4 +1,4 @@
-//! TLS for both doors: one certificate, read anew when its files change.
+//! TLS for all doors: one certificate, read anew when its files change.
 //!
 //! rustls with ring speaks TLS 1.2 and 1.3; nothing about it can be chosen, so nothing can be chosen wrongly. Connections
 //! that are open keep the certificate with which they began. New files that do not fit together leave the old

@@ -55,6 +55,23 @@ def resident_bytes(served: Served) -> int:
     return int(line.split()[1]) * 1024
 
 
+def refusal(heard: bytes) -> tuple[str, Any]:
+    """The status line and the error of one whole answer."""
+    head, _, body = heard.partition(b"\r\n\r\n")
+    status, *lines = head.decode().lower().split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines)
+    assert headers["content-type"] == "application/json"
+    assert headers["connection"] == "close"
+    assert int(headers["content-length"]) == len(body)
+    error = json.loads(body)
+    assert set(error) == {"error", "code", "hint"}
+    return status, error["code"]
+
+
+TOO_LARGE = ("http/1.1 431 request header fields too large", "headers_too_large")
+MALFORMED = ("http/1.1 400 bad request", "invalid_request")
+
+
 def test_a_head_over_the_limit_is_refused_with_431(digits: Sealed) -> None:
     with serving(digits.path, arguments=("--header-limit-bytes", "2000")) as served:
         begin = b"GET /v2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
@@ -63,16 +80,51 @@ def test_a_head_over_the_limit_is_refused_with_431(digits: Sealed) -> None:
         )
         large = begin + b"X-Large: " + b"x" * 3000 + b"\r\n\r\n"
         many = begin + b"".join(b"X-%d: 1\r\n" % number for number in range(101)) + b"\r\n"
-        assert spoken(served, large).startswith(b"HTTP/1.1 431")
-        assert spoken(served, many).startswith(b"HTTP/1.1 431")
+        assert refusal(spoken(served, large)) == TOO_LARGE
+        assert refusal(spoken(served, many)) == TOO_LARGE
         poll(lambda: rejected(served, "headers_too_large") == 2, "both are counted")
 
 
-def test_what_is_no_http_is_counted_and_harms_nobody(one: Served) -> None:
+def test_a_client_hears_its_refusal_though_it_sends_far_more_than_is_read(one: Served) -> None:
+    for _ in range(10):  # a reset would take the answer away, now and then
+        heard = spoken(one, b"GET /v2 HTTP/1.1\r\nX-Large: " + b"x" * 700_000)
+        assert refusal(heard) == TOO_LARGE
+
+
+def test_a_path_that_is_too_long_is_a_head_that_is_too_large(digits: Sealed) -> None:
+    with serving(digits.path, arguments=("--header-limit-bytes", "200000")) as served:
+        heard = spoken(served, b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert refusal(heard) == TOO_LARGE
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"\x16\x03\x01 this is not HTTP\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET /v2 HTTP/9.9\r\n\r\n",
+        b"GET /v2 HTTP/1.1\r\nno colon\r\n\r\n",
+        b"POST /predict HTTP/1.1\r\nContent-Length: some\r\n\r\n",
+        b"POST /predict HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"POST /predict HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_refused_by_name_and_harms_nobody(one: Served, words: bytes) -> None:
     before = rejected(one, "invalid_request")
-    spoken(one, b"\x16\x03\x01 this is not HTTP\r\n\r\n")
+    assert refusal(spoken(one, words)) == MALFORMED
     poll(lambda: rejected(one, "invalid_request") == before + 1, "it is counted")
     assert one.ask("GET", "/v2").status == 200
+
+
+def test_what_is_no_http_behind_a_request_is_refused_after_its_answer(one: Served) -> None:
+    with connected(one.http) as client:
+        client.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.recv(1000).startswith(b"HTTP/1.1 200")
+        client.sendall(b"and now for something else\r\n\r\n")
+        heard = b""
+        while more := client.recv(1000):
+            heard += more
+    assert refusal(heard) == MALFORMED
 
 
 def test_one_connection_too_many_is_told_so_and_the_next_finds_room(digits: Sealed) -> None:

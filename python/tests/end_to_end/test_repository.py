@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 ROW = [0.0] * 64
 NOT_LOADED = ("UNAVAILABLE", "not loaded")
 READY = ("READY", "")
+LOADING = ("LOADING", "")
 
 
 @pytest.fixture(scope="session")
@@ -122,6 +123,42 @@ def test_loading_does_not_hold_up_those_who_are_served(
         changes.result()
     p99_s = sorted(busy)[int(len(busy) * 0.99)]
     assert p99_s < 2 * quiet[int(len(quiet) * 0.99)] + 0.05
+
+
+def test_version_that_takes_long_to_load_is_loading_while_the_old_one_answers(
+    tmp_path: Path,
+) -> None:
+    old = models.story("fragile", tmp_path, served_as="gated", version="1")
+    slow = models.story("gated", tmp_path, served_as="gated", version="2")
+    gate = tmp_path / "gate"
+    gate.mkdir()
+    arguments = ("--allow-code",)
+    with (
+        keeping(tmp_path, old, arguments=arguments, SHOAL_GATE=str(gate)) as kept,
+        ThreadPoolExecutor(1) as pool,
+    ):
+
+        def ask_once() -> object:
+            column = {"name": "value", "shape": [1], "datatype": "FP64", "data": [21.0]}
+            answer = kept.served.ask("POST", "/v2/models/gated/infer", {"inputs": [column]}).json()
+            return answer["model_version"], answer["outputs"][0]["data"]
+
+        with asked_meanwhile(ask_once, ("1", [42.0])):
+            kept.put(slow)
+            loading = pool.submit(kept.load, "gated")
+            poll((gate / "reached").exists, "its golden rows are being asked")
+            assert kept.states() == {("gated", "1"): READY, ("gated", "2"): LOADING}
+            ready = kept.call("index", {"ready": True}).json()
+            assert [line["version"] for line in ready] == ["1"]
+            assert kept.served.ask("GET", "/v2/models/gated").json()["versions"] == ["1"]
+            assert kept.served.ask("GET", "/v2/health/ready").status == 200
+            named = kept.served.ask("POST", "/v2/models/gated/versions/2/infer", {})
+            assert named.code == "unknown_version"
+            assert not loading.done()
+        (gate / "open").touch()
+        assert loading.result(DEADLINE_S).json() == {"serving": ["1", "2"]}
+        assert kept.states()["gated", "2"] == READY
+        assert ask_once() == ("2", [42.0])
 
 
 def test_version_that_fails_its_golden_rows_leaves_the_old_one_serving(

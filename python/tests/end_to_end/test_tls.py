@@ -133,6 +133,36 @@ def test_plain_text_is_dropped_and_harms_nobody(
     assert secure.process.poll() is None
 
 
+def test_one_connection_too_many_is_closed_under_tls_and_the_next_finds_room(
+    digits: Sealed, certified: Certified
+) -> None:
+    arguments = (*certified.arguments, "--max-connections", "2")
+    context = certified.context()
+    with serving(digits.path, arguments=arguments) as served:
+        with ExitStack() as stack:
+            held = [HTTPSConnection(served.http, timeout=DEADLINE_S, context=context) for _ in "ab"]
+            for connection in held:
+                stack.callback(connection.close)
+                connection.connect()
+            for address in (served.http, served.grpc):  # one count for both doors
+                assert spoken(address, b"") == b""
+                with pytest.raises(OSError):  # noqa: PT011 - a reset, an end, or an error of TLS
+                    predict(address, context, digits.rows[:1])
+            for connection in held:
+                connection.request("GET", "/metrics")
+                text = connection.getresponse().read().decode()
+        assert 'shoal_connections_dropped_total{reason="limit"} 4' in text
+        poll(lambda: finds_room(served, context), "there is room again")
+        assert predict(served.http, context, digits.rows) == digits.labels
+
+
+def finds_room(served: Served, context: ssl.SSLContext) -> bool:
+    try:
+        return bool(predict(served.http, context, [[0.0] * 64]))
+    except OSError:
+        return False
+
+
 def test_a_client_that_never_begins_tls_does_not_hold_the_end_up(
     digits: Sealed, certified: Certified
 ) -> None:

@@ -2,6 +2,7 @@
 //!
 //! - Calls are let in as over HTTP, and what they hold counts in the same place.
 //! - A message that does not arrive in its time is given up; the time grows with what has arrived.
+//! - An answer counts among those that its client has not taken, until it has: see [`crate::untaken`].
 //! - What tonic refuses by itself (a message over the limit, one that is no message, a method that does not exist) gets
 //!   the status and the `shoal-code` that the catalogue has for it, and is counted.
 
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use hyper::body::{Frame, SizeHint};
+use hyper::body::{Body as _, Frame, SizeHint};
 use hyper::header::{HeaderMap, HeaderValue};
 use hyper::http::{Request, Response};
 use tokio::time::{Instant, Sleep};
@@ -24,6 +25,7 @@ use crate::catalog::Catalog;
 use crate::connections::Late;
 use crate::fault::{Code, Fault};
 use crate::guard::Turn;
+use crate::wire::Peer;
 
 const GRPC_STATUS: &str = "grpc-status";
 
@@ -70,6 +72,7 @@ where
         }
         let held = Arc::new(Share { catalog: Arc::clone(&catalog), bytes: AtomicUsize::new(0) });
         let of_body = Arc::clone(&held);
+        let untaken = request.extensions().get().and_then(|peer: &Peer| peer.untaken.clone());
         let answer = self.inner.call(request.map(|inner| Body::new(Metered { inner, share: of_body, start: Instant::now(), late: None })));
         Box::pin(async move {
             let mut turn = Turn::new(|| catalog.metrics.abandon());
@@ -79,7 +82,10 @@ where
                 name_refusal(&catalog, response.headers_mut());
             }
             drop(held);
-            response
+            match untaken {
+                Some(untaken) => response.map(|answer| answer.map(|body| if body.is_end_stream() { body } else { untaken.count(body) })),
+                None => response,
+            }
         })
     }
 }

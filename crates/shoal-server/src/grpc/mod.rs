@@ -23,7 +23,7 @@ use tracing::debug;
 
 use crate::answer::chosen;
 use crate::catalog::Catalog;
-use crate::connections::{Late, Place, Wire};
+use crate::connections::{Late, Place};
 use crate::description::Column;
 use crate::door;
 use crate::engine::Served;
@@ -35,6 +35,7 @@ use crate::lineup::Offer;
 use crate::pages::{EXTENSIONS, READY, all_ready, full_shape, platform, state};
 use crate::queue::Wishes;
 use crate::server::until_stopped;
+use crate::wire::{Peer, Wire};
 
 mod gate;
 mod tensors;
@@ -146,14 +147,19 @@ fn welcome(catalog: &Arc<Catalog>, stream: TcpStream, ushers: &Ushers) {
     });
 }
 
-async fn open(catalog: &Catalog, stream: TcpStream, tls: Option<&TlsAcceptor>, place: Place) -> Option<Wire> {
+async fn open(catalog: &Arc<Catalog>, stream: TcpStream, tls: Option<&TlsAcceptor>, place: Place) -> Option<Wire> {
     let limit = catalog.guard.patience.head;
     let mut first = [0];
     if !matches!(tokio::time::timeout(limit, stream.peek(&mut first)).await, Ok(Ok(1))) {
         catalog.metrics.drop_connection(Late::Head.name());
         return None;
     }
-    door::open(catalog, stream, tls, place).await.map(|wire| wire.opened_within(limit))
+    let wire = door::open(catalog, stream, tls, place).await?.opened_within(limit);
+    let counting = Arc::clone(catalog);
+    Some(wire.taken_within(catalog.guard.patience.write, move || {
+        counting.metrics.drop_connection(Late::Write.name());
+        debug!(reason = Late::Write.name(), "a connection was given up");
+    }))
 }
 
 /// A fault as a status.
@@ -246,7 +252,7 @@ impl GrpcInferenceService for Inference {
     async fn model_infer(&self, request: Request<ModelInferRequest>) -> Result<Response<ModelInferResponse>, Status> {
         let start = Instant::now();
         let patience = patience(&request);
-        let client = client_of(request.remote_addr());
+        let client = client_of(request.extensions().get().and_then(|peer: &Peer| peer.address));
         let request = request.into_inner();
         let served = self.found(self.catalog.choose(&request.model_name, named(&request.model_version)))?;
         let outcome = infer(&served, request, (patience, client)).await;
