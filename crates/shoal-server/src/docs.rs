@@ -47,22 +47,29 @@ pub(crate) fn page(catalog: &Catalog, headers: &HeaderMap) -> Reply {
     let lineup = catalog.lineup();
     let mut out = String::with_capacity(16 << 10);
     // Writing to a String does not fail.
-    let _ = write_page(&mut out, &lineup, &address(headers));
+    let way = Way { address: address(headers, catalog.guard.identity.is_some()), needs_keys: catalog.guard.keys.is_some() };
+    let _ = write_page(&mut out, &lineup, &way);
     let mut reply = Reply::new(Full::new(Bytes::from(out)));
     reply.headers_mut().insert(CONTENT_TYPE, HTML);
     reply.headers_mut().insert(CONTENT_SECURITY_POLICY, POLICY);
     reply
 }
 
+/// How the caller reaches this server.
+struct Way {
+    address: String,
+    needs_keys: bool,
+}
+
 /// The `Host` of the request, if it is a host and nothing else.
-fn address(headers: &HeaderMap) -> String {
+fn address(headers: &HeaderMap, is_tls: bool) -> String {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || ".-:[]_".contains(letter);
     let is_host = !host.is_empty() && host.len() <= 255 && host.chars().all(is_plain);
-    format!("http://{}", if is_host { host } else { "127.0.0.1:8000" })
+    format!("{}://{}", if is_tls { "https" } else { "http" }, if is_host { host } else { "127.0.0.1:8000" })
 }
 
-fn write_page(out: &mut String, lineup: &Lineup, address: &str) -> fmt::Result {
+fn write_page(out: &mut String, lineup: &Lineup, way: &Way) -> fmt::Result {
     let names: Vec<&str> = lineup.names().collect();
     write!(
         out,
@@ -74,14 +81,14 @@ fn write_page(out: &mut String, lineup: &Lineup, address: &str) -> fmt::Result {
          <a href=\"#endpoints\">All endpoints</a></nav>\n</div></header>\n<main>\n<h2>Models</h2>\n",
         counted(names.len()),
         counted(names.len()),
-        Shown(address),
+        Shown(&way.address),
     )?;
     if names.is_empty() {
         out.write_str("<p>Nothing is loaded at the moment.</p>\n")?;
     }
     for name in &names {
         if let Ok(offer) = lineup.find(name, None) {
-            let model = Model { description: offer.description(), platform: platform(&offer), address, is_only: names.len() == 1 };
+            let model = Model { description: offer.description(), platform: platform(&offer), way, is_only: names.len() == 1 };
             model.write(out, &lineup.version_names(name))?;
         }
     }
@@ -97,7 +104,7 @@ fn counted(models: usize) -> String {
 struct Model<'a> {
     description: &'a Description,
     platform: String,
-    address: &'a str,
+    way: &'a Way,
     is_only: bool,
 }
 
@@ -147,7 +154,11 @@ impl Model<'_> {
             );
         }
         let name = &self.description.name;
-        out.write_str("<p class=\"soft\">These records are made up; put in values of your own.</p>\n")?;
+        out.write_str("<p class=\"soft\">These records are made up; put in values of your own.")?;
+        if self.way.needs_keys {
+            out.write_str(" The commands take your API key from the variable <code>KEY</code>.")?;
+        }
+        out.write_str("</p>\n")?;
         if self.is_only {
             self.command(out, "In short", "/predict", &sample::predict(self.description))?;
         }
@@ -157,7 +168,8 @@ impl Model<'_> {
     }
 
     fn command(&self, out: &mut String, title: &str, path: &str, body: &str) -> fmt::Result {
-        let command = format!("curl -s {} -d {}", word(&format!("{}{path}", self.address)), word(body));
+        let key = if self.way.needs_keys { " -H \"X-API-Key: $KEY\"" } else { "" };
+        let command = format!("curl -s{key} {} -d {}", word(&format!("{}{path}", self.way.address)), word(body));
         writeln!(out, "<p class=\"caption\">{title}</p>\n<pre><code>{}</code></pre>", Shown(&command))
     }
 }
@@ -214,8 +226,9 @@ mod tests {
             if let Ok(value) = wrong.parse() {
                 headers.insert(HOST, value);
             }
-            assert_eq!(address(&headers), "http://127.0.0.1:8000", "{wrong}");
+            assert_eq!(address(&headers, false), "http://127.0.0.1:8000", "{wrong}");
         }
-        assert_eq!(address(&HeaderMap::from_iter([(HOST, HeaderValue::from_static("[::1]:80"))])), "http://[::1]:80");
+        let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("[::1]:80"))]);
+        assert_eq!((address(&headers, false), address(&headers, true)), ("http://[::1]:80".into(), "https://[::1]:80".into()));
     }
 }

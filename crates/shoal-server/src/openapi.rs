@@ -7,12 +7,13 @@ use serde_json::{Map, Value, json};
 
 use crate::description::{Column, Description};
 use crate::fault::Code;
+use crate::guard::is_open;
 use crate::lineup::Lineup;
 use crate::sample;
 use crate::values::Dtype;
 
-/// The document.
-pub(crate) fn document(lineup: &Lineup) -> Value {
+/// The document; `needs_keys` says so of everything but health.
+pub(crate) fn document(lineup: &Lineup, needs_keys: bool) -> Value {
     let mut paths = server_paths();
     let mut schemas = Map::from_iter([("Error".to_owned(), error()), ("Models".to_owned(), models())]);
     let names: Vec<&str> = lineup.names().collect();
@@ -27,7 +28,7 @@ pub(crate) fn document(lineup: &Lineup) -> Value {
     {
         paths.insert("/predict".into(), json!({"post": on_predict(name, offer.description())}));
     }
-    json!({
+    let document = json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Shoal",
@@ -40,7 +41,23 @@ pub(crate) fn document(lineup: &Lineup) -> Value {
         "tags": tags(&names),
         "paths": paths,
         "components": {"schemas": schemas, "responses": {"Error": response("an error, by its code", &of("Error"))}},
-    })
+    });
+    if needs_keys { with_keys(document) } else { document }
+}
+
+/// The same document, in which every call needs an API key, in one header or the other; health needs none.
+fn with_keys(mut document: Value) -> Value {
+    document["components"]["securitySchemes"] = json!({
+        "bearer": {"type": "http", "scheme": "bearer", "description": "An API key of this server"},
+        "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key, in a header of its own"},
+    });
+    document["security"] = json!([{"bearer": []}, {"api_key": []}]);
+    for (path, item) in document["paths"].as_object_mut().into_iter().flatten() {
+        if is_open(path) {
+            item["get"]["security"] = json!([]);
+        }
+    }
+    document
 }
 
 fn tags(names: &[&str]) -> Vec<Value> {

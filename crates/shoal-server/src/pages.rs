@@ -51,7 +51,7 @@ pub(crate) fn find<'a>(catalog: &'a Catalog, parts: &[&str]) -> Outcome<Page<'a>
         ["v2", "models", name, "versions", version, "ready"] => model_ready(catalog, model(name, Some(version))?),
         ["v2", "models", name, "batching"] => batching(model(name, None)?),
         ["v2", "models", name, "versions", version, "batching"] => batching(model(name, Some(version))?),
-        ["openapi.json"] => Box::new(|| page(&openapi::document(&catalog.lineup()))),
+        ["openapi.json"] => Box::new(|| page(&openapi::document(&catalog.lineup(), catalog.guard.keys.is_some()))),
         ["metrics"] => Box::new(|| Ok(metrics(catalog))),
         _ => {
             let shown: String = parts.join("/").chars().take(128).collect();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -16,8 +17,9 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from shoal import package
+from shoal import package, serve
 from tests.end_to_end import models
+from tests.end_to_end.certificates import certify
 from tests.end_to_end.driver import serving
 
 if TYPE_CHECKING:
@@ -128,6 +130,77 @@ def test_commands_of_the_page_work_when_pasted(
         )
         assert '"error"' not in ended.stdout, ended.stdout
         assert "prediction" in ended.stdout or "outputs" in ended.stdout
+
+
+SECRET = serve.new_key("ann")
+OPEN = {"/v2/health/live", "/v2/health/ready"}
+
+
+@pytest.fixture(scope="module")
+def guarded(digits: Sealed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server that asks for keys."""
+    keys = tmp_path_factory.mktemp("keys") / "keys"
+    keys.write_text(SECRET.line, encoding="ascii")
+    with serving(digits.path, arguments=("--api-keys", str(keys))) as served:
+        yield served
+
+
+def sent_as(scheme: Any) -> dict[str, str]:
+    """The header by which a scheme of the document carries a key."""
+    if scheme["type"] == "http":
+        return {"Authorization": f"{scheme['scheme'].title()} {SECRET.secret}"}
+    assert (scheme["type"], scheme["in"]) == ("apiKey", "header")
+    return {scheme["name"]: SECRET.secret}
+
+
+def test_document_says_which_calls_need_a_key_and_how_it_is_sent(guarded: Served) -> None:
+    ann = {"X-API-Key": SECRET.secret}
+    document = guarded.ask("GET", "/openapi.json", headers=ann).json()
+    OpenAPIV31SpecValidator(document).validate()
+    schemes = document["components"]["securitySchemes"]
+    needed = [name for choice in document["security"] for name in choice]
+    assert sorted(needed) == sorted(schemes)
+    for method, path, operation in calls(document):
+        is_open = operation.get("security") == []
+        assert is_open == (path in OPEN)
+        assert (guarded.ask(method, path).status == 401) == (not is_open), path
+    for name in needed:
+        reply = guarded.ask("GET", "/v2/models", headers=sent_as(schemes[name]))
+        assert reply.status == 200, name
+
+
+def test_document_of_a_server_without_keys_names_none(document: Any) -> None:
+    assert "security" not in document
+    assert "securitySchemes" not in document["components"]
+
+
+def test_commands_of_the_page_speak_tls_and_bring_a_key_where_that_is_needed(
+    digits: Sealed, tmp_path: Path, program: Callable[[str], str]
+) -> None:
+    certified = certify(tmp_path)
+    keys = tmp_path / "keys"
+    keys.write_text(SECRET.line, encoding="ascii")
+    curl = f"{program('curl')} --cacert {certified.authority}"
+    arguments = (*certified.arguments, "--api-keys", str(keys))
+    with serving(digits.path, arguments=arguments) as served:
+
+        def shell(command: str) -> str:
+            ended = subprocess.run(
+                ["/bin/sh", "-c", unescape(command).replace("curl", curl, 1)],
+                capture_output=True,
+                text=True,
+                check=True,
+                env=os.environ | {"KEY": SECRET.secret},
+            )
+            return ended.stdout
+
+        page = shell(f'curl -s -H "X-API-Key: $KEY" https://{served.http}/docs')
+        found = COMMAND.findall(page)
+        assert len(found) == 3
+        for command in found:
+            assert f"https://{served.http}" in command
+            answer = shell(command)
+            assert "prediction" in answer or "outputs" in answer, answer
 
 
 class Page(HTMLParser):
