@@ -7,6 +7,16 @@ of this program, with its traceback. Rooms are imported inside the commands, so 
 of them.
 """
 
-from shoal.cli._main import main
+import signal
+
+
+def main() -> None:
+    """Run the command line of this process, and end it with the exit code of the command."""
+    heard = signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing has begun: no traceback is owed
+    from shoal.cli._main import app
+
+    signal.signal(signal.SIGINT, heard)
+    app(prog_name="shoal")
+
 
 __all__ = ["main"]

@@ -39,8 +39,3 @@ def _options(
     ] = False,
 ) -> None:
     """Options before the command."""
-
-
-def main() -> None:
-    """Run the command line of this process, and end it with the exit code of the command."""
-    app(prog_name="shoal")

@@ -7,29 +7,20 @@ stdout carries one line, when the server answers:
 from __future__ import annotations
 
 import json
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from shoal.cli import _ending
 from shoal.cli import _serve_options as given
 from shoal.cli._failure import reported
 
 if TYPE_CHECKING:
-    from types import FrameType
-
-    from shoal.serve import Repository
+    from shoal.serve import Repository, Server
 
 
 NO_OPTIONS = {"packages", "repository", "http", "grpc", "allow_code"}
-
-
-class _Stopped(Exception):  # noqa: N818 - not an error: a request to end
-    """SIGTERM or SIGINT arrived."""
 
 
 def serve(
@@ -84,28 +75,32 @@ def serve(
 ) -> None:
     """Serve packages over HTTP and gRPC until SIGTERM or SIGINT; what was accepted is answered."""
     chosen = {name: value for name, value in locals().items() if name not in NO_OPTIONS}
-    from shoal import serve as room
-
     chosen["allow_origin"] = tuple(allow_origin or ())
-    options = room.Options(**chosen)
-    with (
-        reported(),
-        _ending_on_signals() as hand_over,
-        room.start(
-            _chosen(packages or [], repository),
-            http=http,
-            grpc=grpc,
-            allow_code=allow_code,
-            options=options,
-        ) as server,
-    ):
-        for name, version, reason in server.not_served:
-            typer.echo(f"not served: {name} {version}: {reason}", err=True)
-        ready = {"event": "ready", "http": server.http, "grpc": server.grpc}
-        if server.admin is not None:
-            ready["admin"] = server.admin
-        typer.echo(json.dumps(ready, separators=(",", ":")))
-        server.serve_until_signal(caught=hand_over)
+
+    def serve_until_ended(ending: _ending.Ending) -> None:
+        from shoal import serve as room
+
+        options = room.Options(**chosen)
+        what = _chosen(packages or [], repository)
+        with room.start(
+            what, http=http, grpc=grpc, allow_code=allow_code, options=options
+        ) as server:
+            ending.stand()
+            server.serve_until_signal(caught=lambda: _tell(server, ending))
+
+    with reported():
+        _ending.run(serve_until_ended)
+
+
+def _tell(server: Server, ending: _ending.Ending) -> None:
+    """Say what is served where, and what is not; whoever reads it may send a signal at once."""
+    ending.hand_over()
+    for name, version, reason in server.not_served:
+        typer.echo(f"not served: {name} {version}: {reason}", err=True)
+    ready = {"event": "ready", "http": server.http, "grpc": server.grpc}
+    if server.admin is not None:
+        ready["admin"] = server.admin
+    typer.echo(json.dumps(ready, separators=(",", ":")))
 
 
 def _chosen(packages: list[Path], repository: Path | None) -> list[Path] | Repository:
@@ -118,27 +113,3 @@ def _chosen(packages: list[Path], repository: Path | None) -> list[Path] | Repos
         message = f"both packages and the repository {repository} were given; give one of them"
         raise InvalidRequestError(message)
     return Repository(repository)
-
-
-@contextmanager
-def _ending_on_signals() -> Iterator[Callable[[], None]]:
-    """Cover the moments in which the native server does not handle signals yet, or no more.
-
-    Whoever reads the ready line may send SIGTERM at once, before `serve_until_signal` has begun;
-    Python's own default would kill the process with requests under way. The native handler also
-    passes every signal on to Python's, which must do nothing more then: what is yielded is to be
-    called when the native one has taken over.
-    """
-    is_native = Event()
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        if is_native.is_set():
-            return
-        for each in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(each, signal.SIG_IGN)  # the drain is under way: once is enough
-        raise _Stopped
-
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, stop)
-    with suppress(_Stopped):
-        yield is_native.set
