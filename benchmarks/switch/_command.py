@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 WIDTH = 3000
 """Neurons in each of two layers of the large model: about 35 MiB of weights."""
+CHANGES = (
+    ("load", "large", "1"),
+    ("load", "small", "2"),  # from here on it answers the client, as the highest version
+    ("unload", "small", "2"),
+    ("unload", "large", "1"),
+)
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -39,6 +45,8 @@ class Window(msgspec.Struct, frozen=True):
     p99_us: float
     p999_us: float
     max_us: float
+    of_version: dict[str, int]
+    """Requests that each version answered."""
 
 
 class Round(msgspec.Struct, frozen=True):
@@ -47,6 +55,7 @@ class Round(msgspec.Struct, frozen=True):
     quiet: Window
     meanwhile: Window
     changes: int
+    """How often all of `CHANGES` were made."""
 
     @property
     def spike(self) -> float:
@@ -96,7 +105,7 @@ def _print(result: Result, path: Path) -> None:
         quiet, busy = each.quiet, each.meanwhile
         print(
             f"p50 {quiet.p50_us:.0f} -> {busy.p50_us:.0f} us, p99 {quiet.p99_us:.0f} -> "
-            f"{busy.p99_us:.0f} us ({each.spike:.2f}x), {each.changes} loads and unloads"
+            f"{busy.p99_us:.0f} us ({each.spike:.2f}x), {each.changes} loads and switches"
         )
     busy_share = result.neighbours.busy_share
     print(f"spike of p99: {result.spike:.2f}x; others used {busy_share:.0%} of the machine; {path}")
@@ -109,17 +118,18 @@ def _commit() -> str:
 
 @contextmanager
 def _serving(directory: str) -> Iterator[serve.Server]:
-    """A server of the small model; the large one is in its repository, and not loaded."""
+    """A server of the small model; its next version and the large one wait in the repository."""
     repository = Path(directory, "repository")
     _seal("small", 8, repository / "small")
     Path(directory, "token").write_text(secrets.token_hex(32))
     options = serve.Options(admin="127.0.0.1:0", admin_token_file=str(Path(directory, "token")))
     with serve.start(serve.Repository(repository), options=options) as server:
+        _seal("small", 8, repository / "small-2", version="2")
         _seal("large", WIDTH, repository / "large")
         yield server
 
 
-def _seal(name: str, width: int, output: Path) -> None:
+def _seal(name: str, width: int, output: Path, *, version: str = "1") -> None:
     from sklearn.neural_network import MLPClassifier
 
     random = np.random.default_rng(0)
@@ -130,17 +140,21 @@ def _seal(name: str, width: int, output: Path) -> None:
         model.fit(rows, np.arange(300) % 10)
     column = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), 64)
     example = pa.record_batch({"X": column})
-    package.build(model, name=name, version="1", output=output, example=example)
+    package.build(model, name=name, version=version, output=output, example=example)
 
 
 def _round(server: serve.Server, token: str, seconds: float) -> Round:
     quiet = _window(_client(server, seconds))
     client, changes = _client(server, seconds), 0
     while client.poll() is None:
-        for change in ("load", "unload"):
-            _call(server, token, change)
+        for change, model, version in CHANGES:
+            _call(server, token, f"{model}/{change}", version)
         changes += 1
-    return Round(quiet, _window(client), changes)
+    meanwhile = _window(client)
+    if set(quiet.of_version) != {"1"} or set(meanwhile.of_version) != {"1", "2"}:
+        message = f"the versions did not switch: {quiet.of_version}, {meanwhile.of_version}"
+        raise RuntimeError(message)
+    return Round(quiet, meanwhile, changes)
 
 
 def _client(server: serve.Server, seconds: float) -> subprocess.Popen[str]:
@@ -155,14 +169,15 @@ def _window(client: subprocess.Popen[str]) -> Window:
     return msgspec.json.decode(output, type=Window)
 
 
-def _call(server: serve.Server, token: str, change: str) -> Any:
+def _call(server: serve.Server, token: str, change: str, version: str) -> Any:
     connection = HTTPConnection(server.admin or "")
     headers = {"Authorization": f"Bearer {token}"}
-    connection.request("POST", f"/v2/repository/models/large/{change}", "", headers)
+    wanted = text.dumps({"parameters": {"version": version}})
+    connection.request("POST", f"/v2/repository/models/{change}", wanted, headers)
     with connection.getresponse() as answer:
         body = text.load(answer)
     connection.close()
     if answer.status != 200:  # noqa: PLR2004 - the status of success
-        message = f"the large model was not {change}ed: {body}"
+        message = f"{change} of version {version} failed: {body}"
         raise RuntimeError(message)
     return body

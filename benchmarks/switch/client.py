@@ -19,6 +19,7 @@ def main(address: str, seconds: float) -> None:
     request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
     host, _, port = address.rpartition(":")
     taken_us = []
+    of_version = dict.fromkeys(VERSIONS, 0)
     with socket.create_connection((host, int(port))) as connection:
         ends_at = time.perf_counter() + seconds
         while time.perf_counter() < ends_at:
@@ -28,11 +29,16 @@ def main(address: str, seconds: float) -> None:
             taken_us.append((time.perf_counter() - start) * 1e6)
             if not answer.startswith(b"HTTP/1.1 200 ") or not answer.endswith(b"}"):
                 sys.exit(f"a request failed: {answer[:200]!r}")
+            [version] = [name for name, field in VERSIONS.items() if field in answer]
+            of_version[version] += 1
     taken_us.sort()
     at = {name: taken_us[int(len(taken_us) * share)] for name, share in SHARES.items()}
-    print(json.dumps({"requests": len(taken_us), **at, "max_us": taken_us[-1]}))
+    answered = {name: count for name, count in of_version.items() if count}
+    figures = {"requests": len(taken_us), **at, "max_us": taken_us[-1], "of_version": answered}
+    print(json.dumps(figures))
 
 
+VERSIONS = {"1": b'"model_version":"1"', "2": b'"model_version":"2"'}
 SHARES = {"p50_us": 0.5, "p99_us": 0.99, "p999_us": 0.999}
 
 if __name__ == "__main__":

@@ -97,7 +97,11 @@ fn write_page(out: &mut String, lineup: &Lineup, way: &Way) -> fmt::Result {
 }
 
 fn counted(models: usize) -> String {
-    if models == 1 { "1 model".to_owned() } else { format!("{models} models") }
+    match models {
+        0 => "No model".to_owned(),
+        1 => "1 model".to_owned(),
+        more => format!("{more} models"),
+    }
 }
 
 /// One model on the page.

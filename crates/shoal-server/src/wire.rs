@@ -14,7 +14,7 @@ use tokio::time::Sleep;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
-use crate::connections::{Place, Watch};
+use crate::connections::{Late, Place, Watch};
 use crate::refusal::{Refusal, is_bare};
 use crate::untaken::Untaken;
 
@@ -42,8 +42,11 @@ struct Opening {
     missing_bytes: usize,
 }
 
-/// Ends when the client is given up, and has counted it by then.
-type Tending = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// When the client of a gRPC connection is given up, and whom to tell.
+struct Tending {
+    late: Pin<Box<dyn Future<Output = ()> + Send>>,
+    count: Box<dyn FnOnce(Late) + Send>,
+}
 
 /// One connection.
 pub(crate) struct Wire {
@@ -69,14 +72,12 @@ impl Wire {
         Self::new(Stream::Tls(Box::new(stream)), place)
     }
 
-    /// The same connection, closed when its client does not take an answer in this time; `count` is called then.
-    pub(crate) fn taken_within(mut self, time: Duration, count: impl FnOnce() + Send + 'static) -> Self {
+    /// The same connection, closed when its client does not take an answer in this time; `count` is told why, also
+    /// when it is closed because it was not opened in time.
+    pub(crate) fn taken_within(mut self, time: Duration, count: impl FnOnce(Late) + Send + 'static) -> Self {
         let untaken = Arc::<Untaken>::default();
         self.untaken = Some(Arc::clone(&untaken));
-        self.tending = Some(Box::pin(async move {
-            untaken.until_late(time).await;
-            count();
-        }));
+        self.tending = Some(Tending { late: Box::pin(async move { untaken.until_late(time).await }), count: Box::new(count) });
         self
     }
 
@@ -118,19 +119,25 @@ impl AsyncRead for Wire {
         let bytes = buffer.filled().len() - before;
         self.watch.has_read(bytes);
         if self.opening.is_some() && self.is_late(context, bytes) {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            return Poll::Ready(Err(self.give_up(Late::Head)));
         }
         if read.is_pending() { self.poll_given_up(context).map(Err) } else { read }
     }
 }
 
 impl Wire {
+    fn give_up(&mut self, late: Late) -> io::Error {
+        if let Some(tending) = self.tending.take() {
+            (tending.count)(late);
+        }
+        io::ErrorKind::TimedOut.into()
+    }
+
     /// Ready when the client is given up: then the connection ends with this error.
     fn poll_given_up(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         let Some(tending) = &mut self.tending else { return Poll::Pending };
-        ready!(tending.as_mut().poll(context));
-        self.tending = None;
-        Poll::Ready(io::ErrorKind::TimedOut.into())
+        ready!(tending.late.as_mut().poll(context));
+        Poll::Ready(self.give_up(Late::Write))
     }
 
     fn poll_plainly(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {

@@ -67,7 +67,7 @@ SlowestBodyBytesPerS: TypeAlias = Annotated[int, _number("The slowest rate of a 
 IdleTimeoutMs: TypeAlias = Annotated[int, _number("For the next request of an open connection.")]
 WriteTimeoutMs: TypeAlias = Annotated[int, _number("For a client that takes none of its answer.")]
 TlsCertificate: TypeAlias = Annotated[
-    Path | None, _file("Certificates in PEM: both doors speak TLS.")
+    Path | None, _file("Certificates in PEM: all doors speak TLS.")
 ]
 TlsKey: TypeAlias = Annotated[Path | None, _file("The private key of the certificate in PEM.")]
 ApiKeys: TypeAlias = Annotated[

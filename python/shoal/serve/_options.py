@@ -51,7 +51,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             silent for so long is asked for a sign of life.
         write_timeout_ms: For a client that takes none of its answer, or gives no sign of life.
         tls_certificate: The certificates of this server in PEM, its own first; with `tls_key`,
-            both doors speak TLS and nothing else. Both files are read anew when they change.
+            all doors speak TLS and nothing else. Both files are read anew when they change.
         tls_key: The private key of the certificate in PEM, without password.
         api_keys: The file of API keys; without it nobody needs one. Read anew when it changes.
         allow_origin: Origins whose pages may read answers, such as "https://example.org"; "*" is

@@ -166,6 +166,7 @@ def test_grpc_drops_a_client_that_does_not_begin(hurried: Served, words: bytes) 
     with connected(hurried.grpc) as client:
         client.sendall(words)
         assert is_dropped(client)
+    assert dropped(hurried, "header") == 1
 
 
 def test_grpc_drops_a_client_that_gives_no_sign_of_life(hurried: Served) -> None:

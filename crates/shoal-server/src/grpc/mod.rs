@@ -34,7 +34,7 @@ use crate::json::infer::refuse_unsupported;
 use crate::lineup::Offer;
 use crate::pages::{EXTENSIONS, READY, all_ready, full_shape, platform, state};
 use crate::queue::Wishes;
-use crate::server::until_stopped;
+use crate::server::{give_up, until_stopped};
 use crate::wire::{Peer, Wire};
 
 mod gate;
@@ -156,10 +156,7 @@ async fn open(catalog: &Arc<Catalog>, stream: TcpStream, tls: Option<&TlsAccepto
     }
     let wire = door::open(catalog, stream, tls, place).await?.opened_within(limit);
     let counting = Arc::clone(catalog);
-    Some(wire.taken_within(catalog.guard.patience.write, move || {
-        counting.metrics.drop_connection(Late::Write.name());
-        debug!(reason = Late::Write.name(), "a connection was given up");
-    }))
+    Some(wire.taken_within(catalog.guard.patience.write, move |late| give_up(&counting, late)))
 }
 
 /// A fault as a status.
