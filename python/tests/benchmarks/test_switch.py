@@ -19,6 +19,6 @@ def test_a_short_run_writes_its_windows_and_the_spike(tmp_path: Path) -> None:
     [taken] = result["rounds"]
     assert taken["changes"] > 0
     assert taken["quiet"]["of_version"] == {"1": taken["quiet"]["requests"]}
-    assert set(taken["meanwhile"]["of_version"]) == {"1", "2"}
+    assert taken["meanwhile"]["of_version"]["2"] > 0
     assert result["spike"] == taken["meanwhile"]["p99_us"] / taken["quiet"]["p99_us"]
     assert {"date", "commit", "machine", "neighbours"} <= set(result)
