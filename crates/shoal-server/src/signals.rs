@@ -36,6 +36,8 @@ impl Signals {
             either(terminate, interrupt).await;
             server.stop();
             tokio::select! {
+                // A second signal that comes when all is answered abandons nothing.
+                biased;
                 // Nothing is ever sent: the sender goes when the event loop ends.
                 _ = ended.changed() => true,
                 () = either(terminate, interrupt) => false,

@@ -129,6 +129,7 @@ def test_signals_after_everything_was_answered_change_nothing(digits: Sealed) ->
     with starting(str(digits.path)) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith('{"event":"ready"')
+        poll(lambda: has_thread("shoal-server")(process), "the server has its thread")
         process.send_signal(signal.SIGTERM)
         poll(lambda: not has_thread("shoal-server")(process), "the server has ended")
         while process.poll() is None:  # to the last moment of the interpreter
