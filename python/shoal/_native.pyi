@@ -29,7 +29,7 @@ def inspect_onnx(model: bytes | str, library: str) -> str: ...
 class Server:
     def __init__(
         self,
-        models: list[tuple[str, bytes | str | Launch]],
+        models: list[tuple[str, str, bytes | str | Launch]],
         *,
         options: str,
         library: str,

@@ -21,6 +21,10 @@ impl Costs {
         self.known.get(&bucket).map_or(&self.overall, |(_, cost)| cost)
     }
 
+    pub(crate) fn overall(&self) -> &CostModel {
+        &self.overall
+    }
+
     pub(crate) fn observe(&mut self, bucket: Bucket, rows: usize, took: Duration) {
         self.observed += 1;
         self.overall.observe(rows, took);

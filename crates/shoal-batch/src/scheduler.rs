@@ -129,6 +129,12 @@ impl Scheduler {
         self.costs.of(bucket)
     }
 
+    /// What is known of the costs of all buckets together.
+    #[must_use]
+    pub fn overall_cost(&self) -> &CostModel {
+        self.costs.overall()
+    }
+
     /// Accepts a request into the queue, or says why not and when to come again.
     pub fn submit(&mut self, now: Moment, arrival: Arrival) -> Result<(), TurnedAway> {
         self.returns.spoke(now, arrival.client, self.horizon);

@@ -34,6 +34,10 @@ impl Executor for Kept {
         self.executor.run(inputs)
     }
 
+    fn threads(&self) -> usize {
+        self.executor.threads()
+    }
+
     fn health(&self) -> Option<Arc<dyn Health>> {
         self.executor.health()
     }

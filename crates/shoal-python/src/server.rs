@@ -49,12 +49,21 @@ impl Drop for Server {
 impl Server {
     #[new]
     #[pyo3(signature = (models, *, options, library, repository=None))]
-    fn new(py: Python<'_>, models: Vec<(String, Runs)>, options: &str, library: &str, repository: Option<Py<PyAny>>) -> PyResult<Self> {
+    fn new(
+        py: Python<'_>,
+        models: Vec<(String, String, Runs)>,
+        options: &str,
+        library: &str,
+        repository: Option<Py<PyAny>>,
+    ) -> PyResult<Self> {
         let interrupt = Mutex::new(None);
         let is_wanted = || Python::attach(|py| py.check_signals().map_err(|error| keep(&interrupt, error)).is_ok());
         let server = py.detach(|| {
             let options = Options::from_json(options)?;
-            let opened = models.into_iter().map(|(text, runs)| open(&text, runs, library, (&options, &is_wanted)));
+            let opened = models.into_iter().map(|(text, digest, runs)| {
+                let (description, executors) = open(&text, runs, library, (&options, &is_wanted))?;
+                Ok((Description { digest, ..description }, executors))
+            });
             let models: Vec<Model> = opened.collect::<Outcome<_>>()?;
             let repository = repository.map(|object| -> Box<dyn Repository> {
                 Box::new(PythonRepository { object, library: library.into(), options: options.clone() })

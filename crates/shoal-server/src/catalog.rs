@@ -15,7 +15,7 @@ use shoal_batch::Client;
 use crate::canary::Weights;
 use crate::connections::Crowd;
 use crate::crew::Crew;
-use crate::engine::Served;
+use crate::engine::{Archive, Served};
 use crate::executor::Executor;
 use crate::fault::{Code, Fault, Outcome};
 use crate::guard::Guard;
@@ -42,6 +42,7 @@ pub(crate) struct Catalog {
     pub(crate) options: Options,
     pub(crate) guard: Guard,
     threads: OnceLock<Threads>,
+    pub(crate) archive: Archive,
     draining: AtomicBool,
     clients: AtomicU64,
 }
@@ -64,16 +65,18 @@ impl Drop for Connected {
 pub(crate) type Prepared = (Arc<Offer>, Vec<Box<dyn Executor>>);
 
 impl Catalog {
-    pub(crate) fn new(options: Options, guard: Guard, store: Option<Store>) -> Self {
+    pub(crate) fn new(options: Options, guard: Guard, store: Option<Store>, archive: Archive) -> Self {
+        let lost = archive.trace.as_ref().map(|trace| trace.lost.clone());
         Self {
             lineup: ArcSwap::default(),
             changing: Mutex::default(),
             crew: Crew::default(),
             store,
-            metrics: Metrics::new(),
+            metrics: Metrics::new(lost),
             options,
             guard,
             threads: OnceLock::new(),
+            archive,
             draining: AtomicBool::new(false),
             clients: AtomicU64::new(1),
         }
@@ -114,7 +117,9 @@ impl Catalog {
         let crowd = Crowd { connections: Arc::clone(&self.guard.connections), threads: self.options.threads };
         // Sessions are given one for each thread; workers take from one queue.
         let in_a_lane = if description.runtime == "onnx" { 1 } else { executors.len().max(1) };
-        let lane = |team: &mut [Box<dyn Executor>]| Arc::new(Served::new(description.clone(), team, Arc::clone(&metrics), crowd.clone()));
+        let lane = |team: &mut [Box<dyn Executor>]| {
+            Arc::new(Served::new(description.clone(), team, Arc::clone(&metrics), crowd.clone(), self.archive.clone()))
+        };
         let lanes = executors.chunks_mut(in_a_lane).map(lane).collect();
         (Arc::new(Offer::new(lanes)), executors)
     }

@@ -73,11 +73,14 @@ impl Crew {
 }
 
 async fn finish(teams: impl Iterator<Item = Team>) {
-    for running in teams.flat_map(|team| team.running) {
-        match running {
-            // An executor that panicked has answered its callers; there is nothing left to do for it.
-            Running::Task(task) => drop(task.await),
-            Running::Thread(thread) => drop(tokio::task::spawn_blocking(|| thread.join()).await),
+    for Team { served, running } in teams {
+        for each in running {
+            match each {
+                // An executor that panicked has answered its callers; there is nothing left to do for it.
+                Running::Task(task) => drop(task.await),
+                Running::Thread(thread) => drop(tokio::task::spawn_blocking(|| thread.join()).await),
+            }
         }
+        drop(tokio::task::spawn_blocking(move || served.keep_costs()).await);
     }
 }

@@ -33,6 +33,9 @@ pub struct Description {
     /// A few records and their answers, as they stand in the text.
     #[serde(default)]
     pub golden: Option<Box<RawValue>>,
+    /// The digest of the package, which stands beside the text; empty where it is not known.
+    #[serde(skip)]
+    pub digest: String,
 }
 
 /// Named, typed input and output columns.

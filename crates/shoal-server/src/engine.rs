@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use shoal_batch::{Client, Limits, Measured, Moment, Policy, RequestId};
+use shoal_batch::{Client, CostModel, Limits, Measured, Moment, Policy, RequestId};
 use tokio::sync::Notify;
 
 use crate::connections::Crowd;
@@ -21,7 +21,9 @@ use crate::fault::{Code, Fault, Outcome};
 use crate::flight::{Answer, Flight, Hold, run};
 use crate::json::predict::Form;
 use crate::metrics::ModelMetrics;
+use crate::profiles::{Kept, Profiles, is_plausible, lessons};
 use crate::queue::{Queue, Turn, Wishes, deadline_passed};
+use crate::trace::{Ledger, Model, Trace};
 use crate::values::{Payload, Table, Values};
 
 /// Rows that may wait for one model.
@@ -56,22 +58,39 @@ pub struct Served {
     epoch: Instant,
     has_variable_shapes: bool,
     crowd: Crowd,
+    /// Where what is learned of costs is kept, if it is.
+    kept: Option<Kept>,
+}
+
+/// What outlives a model: the trace of its requests, and its costs; each where the operator wants it.
+#[derive(Clone, Default)]
+pub(crate) struct Archive {
+    pub(crate) trace: Option<Arc<Trace>>,
+    pub(crate) profiles: Option<Arc<Profiles>>,
 }
 
 impl Served {
-    pub(crate) fn new(description: Description, executors: &mut [Box<dyn Executor>], metrics: Arc<ModelMetrics>, crowd: Crowd) -> Self {
+    pub(crate) fn new(
+        description: Description,
+        executors: &mut [Box<dyn Executor>],
+        metrics: Arc<ModelMetrics>,
+        crowd: Crowd,
+        archive: Archive,
+    ) -> Self {
         let policy = description.policy;
         let limits = Limits { max_rows: policy.max_rows, max_bytes: policy.max_bytes, queue_rows: QUEUE_ROWS, queue_bytes: QUEUE_BYTES };
-        let has_variable_shapes = description.signature.inputs.iter().any(|column| column.shape.contains(&-1));
-        // How long a record of variable shape takes is not known before it is there.
-        let profile = match executors {
-            [first, ..] if description.runtime == "onnx" && !has_variable_shapes => profile(&description, &mut **first),
-            _ => Vec::new(),
-        };
-        let inline = executors.len() == 1 && is_quick(&profile, &description);
-        let mut queue = Queue::new(limits, bounds(policy, executors.len()), description.output_dtypes());
-        for measured in profile {
-            queue.learn(measured);
+        let has_variable_shapes = has_variable_shapes(&description);
+        let kept = Kept::of(archive.profiles, &description, executors);
+        let (learned, is_quick) = school(&description, executors, kept.as_ref());
+        let inline = executors.len() == 1 && is_quick;
+        let bounds = bounds(policy, executors.len());
+        let mut queue = Queue::new(limits, bounds, description.output_dtypes());
+        for measured in &learned {
+            queue.learn(*measured);
+        }
+        let epoch = Instant::now();
+        if let Some(trace) = archive.trace {
+            queue.trace(Ledger::new(trace, Model::new(&description, bounds, (inline, &learned)), epoch));
         }
         Self {
             place: if inline { Place::Inline(Notify::new()) } else { Place::Thread(Condvar::new()) },
@@ -80,7 +99,8 @@ impl Served {
             form: Form::new(&description),
             metrics,
             health: executors.first().and_then(|executor| executor.health()),
-            epoch: Instant::now(),
+            epoch,
+            kept,
             description,
             crowd,
         }
@@ -179,6 +199,18 @@ impl Served {
         self.lock().is_idle()
     }
 
+    /// What was learned of costs, of all shapes together.
+    pub(crate) fn costs(&self) -> CostModel {
+        self.lock().costs().clone()
+    }
+
+    /// Keeps what was learned for the next life of this model. Writes a file, so not on the event loop.
+    pub(crate) fn keep_costs(&self) {
+        if let Some(kept) = &self.kept {
+            kept.write(&self.costs());
+        }
+    }
+
     /// How many requests this model has not answered yet.
     pub(crate) fn owed(&self) -> usize {
         self.lock().owed()
@@ -272,7 +304,8 @@ struct Claim<'s> {
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         if self.is_open {
-            self.served.lock().forget(self.id);
+            let now = self.served.now();
+            self.served.lock().forget(now, self.id);
             self.served.wake();
         }
     }
@@ -322,13 +355,41 @@ fn bounds(policy: crate::description::Policy, executors: usize) -> Policy {
     }
 }
 
+/// What the policy of a model is taught before the first request, and whether the model is known to be quick. What was
+/// kept from an earlier life takes the place of most of the warm-up, unless the rest of it says something else.
+fn school(description: &Description, executors: &mut [Box<dyn Executor>], kept: Option<&Kept>) -> (Vec<Measured>, bool) {
+    let recalled = kept.map(|kept| kept.read(description.policy.max_rows)).unwrap_or_default();
+    // How long a record of variable shape takes is not known before it is there.
+    let executor = match executors {
+        [first, ..] if description.runtime == "onnx" && !has_variable_shapes(description) => &mut **first,
+        _ => return (lessons(&recalled), false),
+    };
+    if let Some(kept) = kept.filter(|_| !recalled.is_empty()) {
+        let ends = measure(description, executor, [1, most_rows(description)].into_iter());
+        if is_plausible(&recalled, &ends) {
+            return (lessons(&recalled), is_quick(&ends, description));
+        }
+        kept.contradicted();
+    }
+    let measured = profile(description, executor);
+    let is_quick = is_quick(&measured, description);
+    (measured, is_quick)
+}
+
+fn has_variable_shapes(description: &Description) -> bool {
+    description.signature.inputs.iter().any(|column| column.shape.contains(&-1))
+}
+
 /// Runs micro-batches of zeros, from one row to as many as there may be: warms the session up and says what they cost.
 /// Larger ones are left out when time is up, and all of them when the model cannot run zeros.
 pub(crate) fn profile(description: &Description, executor: &mut dyn Executor) -> Vec<Measured> {
+    measure(description, executor, sizes(most_rows(description)))
+}
+
+fn measure(description: &Description, executor: &mut dyn Executor, sizes: impl Iterator<Item = usize>) -> Vec<Measured> {
     let start = Instant::now();
-    let most = most_rows(description);
     let mut measured = Vec::new();
-    for rows in sizes(most) {
+    for rows in sizes {
         let table = zeros(description, rows);
         for _ in 0..WARM_UPS {
             let began = Instant::now();

@@ -18,6 +18,11 @@ pub trait Executor: Send {
     /// `ModelFailed` when the model raises; the whole micro-batch fails then.
     fn run(&mut self, inputs: &Table) -> Outcome<Table>;
 
+    /// Threads that one call uses.
+    fn threads(&self) -> usize {
+        1
+    }
+
     /// The processes behind the model, where there are any.
     fn health(&self) -> Option<Arc<dyn Health>> {
         None

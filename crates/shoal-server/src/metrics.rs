@@ -87,7 +87,8 @@ fn rows() -> Histogram {
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
+    /// With the count of lost lines, where requests are traced.
+    pub(crate) fn new(trace_lost: Option<Counter>) -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("shoal"),
             requests: Family::default(),
@@ -107,6 +108,9 @@ impl Metrics {
             canary_weight: Family::default(),
         };
         metrics.register();
+        if let Some(lost) = trace_lost {
+            metrics.registry.register("trace_lost", "Lines of the trace that could not be written", lost);
+        }
         // What never happened is there as well, as zero.
         for reason in REASONS {
             drop(metrics.dropped.get_or_create(&OfCode { reason: reason.into() }));

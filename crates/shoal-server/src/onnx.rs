@@ -127,6 +127,7 @@ pub struct OnnxModel {
     inputs: Vec<BoundInput>,
     /// For each output column, the name of its tensor.
     outputs: Vec<String>,
+    threads: usize,
 }
 
 impl OnnxModel {
@@ -141,7 +142,7 @@ impl OnnxModel {
         let session = open(source, library, threads)?;
         let inputs = bind_inputs(&description, session.inputs())?;
         let outputs = bind_outputs(&description, session.outputs())?;
-        Ok(Self { session, description, inputs, outputs })
+        Ok(Self { session, description, inputs, outputs, threads })
     }
 
     /// The description it was opened with.
@@ -206,6 +207,10 @@ fn unbound(message: &str) -> Fault {
 }
 
 impl Executor for OnnxModel {
+    fn threads(&self) -> usize {
+        self.threads
+    }
+
     fn run(&mut self, inputs: &Table) -> Outcome<Table> {
         let mut feed: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::with_capacity(self.inputs.len());
         for bound in &self.inputs {

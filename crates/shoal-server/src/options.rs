@@ -82,6 +82,10 @@ pub struct Options {
     pub log_level: Level,
     /// The form of a line of the log: "text" or "json".
     pub log_format: Format,
+    /// Where each request to a model is told in a line of its own; nowhere by default.
+    pub trace_file: Option<PathBuf>,
+    /// The folder of what was learned of costs; nothing said is the user's cache, "off" is none.
+    pub profile_cache: Option<PathBuf>,
 }
 
 /// What the workers of a python package may import. Whoever starts the server prepares it.
@@ -131,6 +135,8 @@ impl Default for Options {
             allow_origin: Vec::new(),
             log_level: Level::Warning,
             log_format: Format::Text,
+            trace_file: None,
+            profile_cache: None,
         }
     }
 }

@@ -7,6 +7,7 @@ use http_body_util::Full;
 use hyper::Response;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use serde::{Deserialize, Serialize};
+use shoal_batch::CostModel;
 
 use crate::catalog::Catalog;
 use crate::description::Column;
@@ -16,6 +17,7 @@ use crate::http::{Reply, json};
 use crate::lineup::Offer;
 use crate::metrics::History;
 use crate::openapi;
+use crate::trace::Learned;
 use crate::v1;
 
 /// What the server can do beyond the protocol's core.
@@ -164,8 +166,29 @@ struct Batching<'a> {
     model: &'a str,
     version: &'a str,
     limits: Limits,
+    costs: Costs,
     #[serde(flatten)]
     history: History,
+}
+
+/// What micro-batches cost, as far as it was learned: typical times by size, and the line through them.
+#[derive(Serialize)]
+struct Costs {
+    table: Vec<Learned>,
+    line: Option<Line>,
+}
+
+#[derive(Serialize)]
+struct Line {
+    per_row_us: f64,
+    per_call_us: f64,
+}
+
+impl From<&CostModel> for Costs {
+    fn from(costs: &CostModel) -> Self {
+        let line = costs.line().map(|(row_ns, call_ns)| Line { per_row_us: row_ns / 1e3, per_call_us: call_ns / 1e3 });
+        Self { table: costs.profile().map(Learned::from).collect(), line }
+    }
 }
 
 #[derive(Serialize)]
@@ -178,7 +201,8 @@ fn batching<'a>(served: Arc<Offer>) -> Page<'a> {
     Box::new(move || {
         let description = served.description();
         let limits = Limits { max_rows: description.policy.max_rows, max_bytes: description.policy.max_bytes };
-        page(&Batching { model: &description.name, version: &description.version, limits, history: served.metrics().history() })
+        let (costs, history) = (Costs::from(&served.costs()), served.metrics().history());
+        page(&Batching { model: &description.name, version: &description.version, limits, costs, history })
     })
 }
 

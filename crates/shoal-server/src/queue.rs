@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shoal_batch::{
-    Arrival, Bucket, Client, Limits, Measured, Moment, Next, Policy, Priority, Refusal, RequestId, Run, Scheduler, TurnedAway,
+    Arrival, Bucket, Client, CostModel, Limits, Measured, Moment, Next, Policy, Priority, Refusal, RequestId, Run, Scheduler, TurnedAway,
 };
 use tokio::sync::oneshot;
 
 use crate::bodies::SOON;
 use crate::fault::{Code, Fault, Outcome};
 use crate::flight::{Answer, Flight, Member, rejoin};
+use crate::trace::Ledger;
 use crate::values::{Dtype, Table};
 
 /// What a caller may say about a request.
@@ -58,11 +59,24 @@ pub(crate) struct Queue {
     buckets: Buckets,
     next_id: u64,
     output_dtypes: Vec<Dtype>,
+    /// There while requests are traced.
+    ledger: Option<Box<Ledger>>,
 }
 
 impl Queue {
     pub(crate) fn new(limits: Limits, policy: Policy, output_dtypes: Vec<Dtype>) -> Self {
-        Self { scheduler: Scheduler::new(limits, policy), pending: HashMap::new(), buckets: Buckets::default(), next_id: 0, output_dtypes }
+        let scheduler = Scheduler::new(limits, policy);
+        Self { scheduler, pending: HashMap::new(), buckets: Buckets::default(), next_id: 0, output_dtypes, ledger: None }
+    }
+
+    /// Tells of every request from here on.
+    pub(crate) fn trace(&mut self, ledger: Ledger) {
+        self.ledger = Some(Box::new(ledger));
+    }
+
+    /// What is known of costs, of all shapes together.
+    pub(crate) fn costs(&self) -> &CostModel {
+        self.scheduler.overall_cost()
     }
 
     /// Accepts a request. `shapes` are those of its variable columns, if there are any.
@@ -80,7 +94,14 @@ impl Queue {
         };
         if let Err(away) = self.scheduler.submit(now, arrival) {
             self.buckets.leave(shapes.as_ref());
-            return Err(refused(away));
+            let fault = refused(away);
+            if let Some(ledger) = &self.ledger {
+                ledger.refused(now, &arrival, fault.code);
+            }
+            return Err(fault);
+        }
+        if let Some(ledger) = &mut self.ledger {
+            ledger.arrived(now, &arrival);
         }
         self.next_id += 1;
         let (reply, receiver) = oneshot::channel();
@@ -120,7 +141,7 @@ impl Queue {
         let mut expired = Vec::new();
         self.scheduler.expire(now, &mut expired);
         for id in expired {
-            self.end(id, Err(deadline_passed()));
+            self.end(now, id, Err(deadline_passed()));
         }
     }
 
@@ -128,21 +149,27 @@ impl Queue {
     pub(crate) fn finish(&mut self, now: Moment, flight: Flight, outcomes: Vec<Outcome<Answer>>, took: Duration) {
         let Flight { run, members } = flight;
         // A failed call, and those that look for who failed it, say nothing about the next one.
-        let took = outcomes.iter().all(Result::is_ok).then_some(took);
+        let is_whole = outcomes.iter().all(Result::is_ok);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.flew(now, took, run.batch.rows);
+        }
         for (member, outcome) in members.iter().zip(outcomes) {
             match outcome {
-                Ok(answer) if answer.rows == member.table.rows => self.end(member.id, Ok(answer)),
-                Ok(answer) => self.add_part(member, answer),
+                Ok(answer) if answer.rows == member.table.rows => self.end(now, member.id, Ok(answer)),
+                Ok(answer) => self.add_part(now, member, answer),
                 Err(fault) => {
                     self.scheduler.cancel(member.id);
-                    self.end(member.id, Err(fault));
+                    self.end(now, member.id, Err(fault));
                 }
             }
         }
-        self.scheduler.finish(now, run, took);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.landed();
+        }
+        self.scheduler.finish(now, run, is_whole.then_some(took));
     }
 
-    fn add_part(&mut self, member: &Member, answer: Answer) {
+    fn add_part(&mut self, now: Moment, member: &Member, answer: Answer) {
         let Some(pending) = self.pending.get_mut(&member.id.0) else { return };
         pending.rows_left -= answer.rows;
         pending.parts.push((member.start, answer));
@@ -150,12 +177,15 @@ impl Queue {
             pending.parts.sort_by_key(|(start, _)| *start);
             let parts: Vec<Answer> = pending.parts.drain(..).map(|(_, answer)| answer).collect();
             let answer = rejoin(&parts, &self.output_dtypes);
-            self.end(member.id, answer);
+            self.end(now, member.id, answer);
         }
     }
 
-    fn end(&mut self, id: RequestId, outcome: Outcome<Answer>) {
+    fn end(&mut self, now: Moment, id: RequestId, outcome: Outcome<Answer>) {
         if let Some(pending) = self.pending.remove(&id.0) {
+            if let Some(ledger) = &mut self.ledger {
+                ledger.ended(now, id, outcome.as_ref().err().map(|fault| fault.code));
+            }
             self.buckets.leave(pending.shapes.as_ref());
             // The caller may have gone meanwhile; then nobody wants the answer.
             drop(pending.reply.send(outcome));
@@ -163,10 +193,13 @@ impl Queue {
     }
 
     /// Gives up a request: what waits of it is not run, what is being run is thrown away.
-    pub(crate) fn forget(&mut self, id: RequestId) {
+    pub(crate) fn forget(&mut self, now: Moment, id: RequestId) {
         self.scheduler.cancel(id);
         if let Some(pending) = self.pending.remove(&id.0) {
             self.buckets.leave(pending.shapes.as_ref());
+            if let Some(ledger) = &mut self.ledger {
+                ledger.abandoned(now, id);
+            }
         }
     }
 
@@ -309,7 +342,7 @@ mod tests {
         let mut queue = queue(8);
         let (gone, mut reply) = queue.submit(Moment::EPOCH, table(&[1]), None, Wishes::default()).unwrap();
         let flight = fly(&mut queue).unwrap();
-        queue.forget(gone);
+        queue.forget(Moment::EPOCH, gone);
         let (_, mut other) = queue.submit(Moment::EPOCH, table(&[2]), None, Wishes::default()).unwrap();
         echo(&mut queue, flight);
         assert!(reply.try_recv().is_err() && other.try_recv().is_err());

@@ -101,12 +101,13 @@ impl Store {
         if let Some(problem) = &package.problem {
             return Err(problem.clone());
         }
-        let (description, mut executors) = self.repository.open(&package.place)?;
+        let (mut description, mut executors) = self.repository.open(&package.place)?;
         if (&description.name, &description.version) != (&package.name, &package.version) {
             let message = format!("the package at {:?} changed while it was opened", package.place);
             return Err(Fault::new(Code::CorruptPackage, message));
         }
         golden::check(&description, &mut executors)?;
+        description.digest.clone_from(&package.digest);
         Ok(catalog.prepare((description, executors)))
     }
 

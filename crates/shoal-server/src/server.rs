@@ -23,12 +23,15 @@ use crate::admin::{self, Token};
 use crate::catalog::{Catalog, Prepared};
 use crate::connections::Late;
 use crate::description::Description;
+use crate::engine::Archive;
 use crate::executor::Executor;
 use crate::fault::{Code, Fault, Outcome};
 use crate::guard::Guard;
 use crate::options::Options;
+use crate::profiles::Profiles;
 use crate::repository::{Repository, Store};
 use crate::threads::{Dealt, STACK_BYTES, Threads, event_loop};
+use crate::trace::Trace;
 use crate::{door, grpc, http, log};
 
 /// How long draining waits for clients that are slow to send their requests or to read their answers, once no
@@ -67,7 +70,7 @@ impl Server {
         let (http, grpc) = (address(&doors.http)?, address(&doors.grpc)?);
         let admin = doors.admin.as_ref().map(|(listener, _)| address(listener)).transpose()?;
         let log = log::open(options.log_level, options.log_format);
-        let (catalog, prepared) = furnish(models, repository, options)?;
+        let (catalog, prepared) = tracing::dispatcher::with_default(&log, || furnish(models, repository, options))?;
         let problems = catalog.store.as_ref().map(Store::problems).unwrap_or_default();
         let (stop, stopped) = watch::channel(false);
         let (alive, ended) = watch::channel(());
@@ -206,7 +209,8 @@ fn half_an_admin(message: &str, missing: &str) -> Fault {
 fn furnish(models: Vec<Model>, repository: Option<Box<dyn Repository>>, options: Options) -> Outcome<(Arc<Catalog>, Vec<Prepared>)> {
     let may_be_empty = options.admin.is_some();
     let guard = Guard::new(&options)?;
-    let catalog = Catalog::new(options, guard, repository.map(Store::new));
+    let archive = archive(&options)?;
+    let catalog = Catalog::new(options, guard, repository.map(Store::new), archive);
     let mut prepared = Vec::new();
     for model in models {
         let (offer, executors) = catalog.prepare(model);
@@ -220,6 +224,11 @@ fn furnish(models: Vec<Model>, repository: Option<Box<dyn Repository>>, options:
         }
     }
     Ok((Arc::new(catalog), prepared))
+}
+
+fn archive(options: &Options) -> Outcome<Archive> {
+    let trace = options.trace_file.as_deref().map(Trace::open).transpose()?.map(Arc::new);
+    Ok(Archive { trace, profiles: Profiles::new(options.profile_cache.as_deref()).map(Arc::new) })
 }
 
 fn nothing_to_serve(problems: &[(String, String, String)]) -> Fault {
@@ -260,6 +269,7 @@ fn run(catalog: &Arc<Catalog>, prepared: Vec<Prepared>, doors: Doors, stopped: &
             () = follow => Ok(()),
         };
         catalog.crew.close().await;
+        catalog.archive.trace.iter().for_each(|trace| trace.close());
         served
     })
 }

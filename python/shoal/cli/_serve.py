@@ -59,6 +59,8 @@ def serve(
     allow_origin: given.AllowOrigin = None,
     log_level: given.Level = given.LogLevel.info,
     log_format: given.Format = given.LogFormat.text,
+    trace_file: given.TraceFile = None,
+    profile_cache: given.ProfileCache = None,
     workers: given.Workers = 1,
     worker_memory_limit_bytes: given.WorkerMemoryLimitBytes = None,
     worker_timeout_ms: given.WorkerTimeoutMs = 60_000,

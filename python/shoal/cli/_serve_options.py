@@ -78,6 +78,10 @@ AllowOrigin: TypeAlias = Annotated[
 ]
 Level: TypeAlias = Annotated[LogLevel, typer.Option(help="What is logged on stderr.")]
 Format: TypeAlias = Annotated[LogFormat, typer.Option(help="The form of a line of the log.")]
+TraceFile: TypeAlias = Annotated[Path | None, _file("Each request to a model, one a line.")]
+ProfileCache: TypeAlias = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Where learned costs are kept; or off.")
+]
 Workers: TypeAlias = Annotated[int, _number("Processes for each python package.")]
 WorkerMemoryLimitBytes: TypeAlias = Annotated[
     int | None, _number("Memory that one of them may allocate.")

@@ -58,6 +58,10 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             any.
         log_level: What is told on stderr.
         log_format: Lines for people, or one JSON object on each.
+        trace_file: The file to which each request to a model is told, one JSON object a line: when
+            it came and was answered, its rows and a number of its connection; None traces nothing.
+        profile_cache: The folder in which the learned costs of models are kept for their next
+            start; None is `$XDG_CACHE_HOME/shoal/profiles`, "off" keeps and reads nothing.
         admin: Where to listen for the calls of an operator (load, unload, weights), as "HOST:PORT";
             None listens nowhere.
         admin_token_file: The file of the token that these calls need; an `admin` without it is
@@ -90,6 +94,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     allow_origin: tuple[str, ...] = ()
     log_level: Literal["off", "error", "warning", "info", "debug"] = "warning"
     log_format: Literal["text", "json"] = "text"
+    trace_file: Path | None = None
+    profile_cache: Path | None = None
     admin: str | None = None
     admin_token_file: Path | None = None
 

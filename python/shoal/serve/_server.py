@@ -143,6 +143,7 @@ def start(
         models = [
             (
                 each.description_text,
+                each.digest,
                 payloads.enter_context(
                     each.payload(allow_code=allow_code, environment=environment)
                 ),
@@ -150,11 +151,11 @@ def start(
             for each in opened
         ]
         server = _native_server(models, text, None)
-        return Server(server, [payload for _, payload in models if isinstance(payload, Launch)])
+        return Server(server, [payload for _, _, payload in models if isinstance(payload, Launch)])
 
 
 def _native_server(
-    models: list[tuple[str, Payload]], options: str, repository: Keeper | None
+    models: list[tuple[str, str, Payload]], options: str, repository: Keeper | None
 ) -> _native.Server:
     path = str(library())
     make = partial(_native.Server, models, options=options, library=path, repository=repository)
