@@ -1,6 +1,6 @@
 //! Those who send: when each of them speaks, and what it does when it is answered.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use rand::Rng;
@@ -8,7 +8,7 @@ use rand::rngs::SmallRng;
 use shoal_batch::Moment;
 
 use crate::request::Request;
-use crate::workload::{Source, Timing, gap, turnaround};
+use crate::workload::{Pace, Source, Spoken, Timing, gap, turnaround};
 
 /// Clients of different sources are different.
 const CLIENTS_PER_SOURCE: u64 = 1 << 32;
@@ -22,30 +22,35 @@ pub(crate) struct Speaker {
     pub(crate) client: u64,
 }
 
-/// What a client sends next: after its last request came, or after it was answered.
+/// A recorded request, and those that follow from it: so many milliseconds later, at these places of the recording.
 #[derive(Clone, Copy, Debug)]
-enum Cue {
-    AfterArrival(f64),
-    AfterAnswer(f64),
+struct Scripted {
+    spoken: Spoken,
+    after_arrival: Option<(f64, usize)>,
+    after_answer: Option<(f64, usize)>,
 }
 
 /// Everybody who sends.
 pub(crate) struct Clients {
     sources: Vec<Source>,
     span_ms: f64,
-    /// What recorded clients have still to send: the cue, and rows.
-    scripts: HashMap<Speaker, VecDeque<(Cue, usize)>>,
+    /// Recorded sources, whose speakers are places in them.
+    scripts: HashMap<usize, Vec<Scripted>>,
+    /// The places of recorded requests that are under way.
+    places: HashMap<u64, usize>,
     requests: u64,
 }
 
 impl Clients {
     pub(crate) fn new(sources: &[Source], span_ms: f64) -> Self {
-        Self { sources: sources.to_vec(), span_ms, scripts: HashMap::new(), requests: 0 }
+        Self { sources: sources.to_vec(), span_ms, scripts: HashMap::new(), places: HashMap::new(), requests: 0 }
     }
 
     /// Who speaks first, and when, in milliseconds.
     pub(crate) fn start(&mut self, chance: &mut SmallRng) -> Vec<(f64, Speaker)> {
         let sources = self.sources.clone();
+        // A recording is in the scripts from here on.
+        self.sources.iter_mut().for_each(|source| source.timing.forget_recording());
         sources.iter().enumerate().flat_map(|(source, each)| self.start_source(source, &each.timing, chance)).collect()
     }
 
@@ -58,74 +63,87 @@ impl Clients {
             Timing::Open { per_ms, .. } => {
                 vec![(gap(per_ms.first().copied().unwrap_or(0.0), chance), Speaker { source, client: 0 })]
             }
-            Timing::Recorded { requests } => self.start_recorded(source, requests),
+            Timing::Recorded { requests, .. } => self.start_recorded(source, requests),
         }
     }
 
-    fn start_recorded(&mut self, source: usize, requests: &[(f64, u64, usize, f64)]) -> Vec<(f64, Speaker)> {
-        let mut last: HashMap<u64, (f64, f64)> = HashMap::new();
-        let mut first = Vec::new();
-        for (at, client, rows, answered) in requests {
-            let speaker = Speaker { source, client: *client };
-            let cue = match last.insert(*client, (*at, *answered)) {
-                None => {
-                    first.push((*at, speaker));
-                    Cue::AfterArrival(0.0)
-                }
-                Some((_, before)) if before <= *at => Cue::AfterAnswer(at - before),
-                Some((came, _)) => Cue::AfterArrival(at - came),
-            };
-            self.scripts.entry(speaker).or_default().push_back((cue, *rows));
-        }
-        first
+    fn start_recorded(&mut self, source: usize, requests: &[Spoken]) -> Vec<(f64, Speaker)> {
+        let (script, first) = scripted(requests);
+        self.scripts.insert(source, script);
+        first.into_iter().map(|place| (requests[place].at_ms, Speaker { source, client: place as u64 })).collect()
     }
 
-    /// A client speaks: its request, and who speaks after it whatever is answered.
-    pub(crate) fn speak(&mut self, now: Moment, speaker: Speaker, chance: &mut SmallRng) -> (Request, Option<(f64, Speaker)>) {
+    /// What a speaker of a recording says.
+    fn script(&self, speaker: Speaker) -> Option<(usize, Scripted)> {
+        let place = usize::try_from(speaker.client).ok()?;
+        Some((place, *self.scripts.get(&speaker.source)?.get(place)?))
+    }
+
+    /// The request of a client that speaks.
+    pub(crate) fn speak(&mut self, now: Moment, speaker: Speaker, chance: &mut SmallRng) -> Request {
         let source = self.sources[speaker.source].clone();
-        let scripted = self.scripts.get_mut(&speaker).and_then(VecDeque::pop_front);
-        let rows = scripted.map_or_else(|| source.request.rows.draw(chance), |(_, rows)| rows);
-        let client = match source.timing {
-            Timing::Open { connections, .. } => chance.random_range(0..connections.max(1)),
+        let number = self.requests + 1;
+        let script = self.script(speaker);
+        let (rows, bucket) = match script {
+            Some((place, Scripted { spoken, .. })) => {
+                self.places.insert(number, place);
+                (spoken.rows, spoken.bucket)
+            }
+            None => (source.request.rows.draw(chance), number % source.request.buckets.max(1)),
+        };
+        let client = match (&source.timing, script) {
+            (Timing::Open { connections, .. }, _) => chance.random_range(0..(*connections).max(1)),
+            (_, Some((_, script))) => script.spoken.client,
             _ => speaker.client,
         };
-        self.requests += 1;
-        let request = Request {
-            id: self.requests,
+        self.requests = number;
+        Request {
+            id: number,
             client: speaker.source as u64 * CLIENTS_PER_SOURCE + client + 1,
-            bucket: self.requests % source.request.buckets.max(1),
+            bucket,
             rows,
             arrived: now,
             deadline: source.request.timeout_ms.map(|timeout| now + milliseconds(timeout)),
             priority: source.request.priority,
             source: speaker.source,
-        };
-        (request, self.follower(now, speaker, &source, chance))
+        }
     }
 
-    fn follower(&self, now: Moment, speaker: Speaker, source: &Source, chance: &mut SmallRng) -> Option<(f64, Speaker)> {
+    /// Who speaks after a client that came now, whatever is answered.
+    pub(crate) fn follower(&self, now: Moment, speaker: Speaker, chance: &mut SmallRng) -> Option<(f64, Speaker)> {
         let at = in_milliseconds(now);
-        match &source.timing {
+        match &self.sources[speaker.source].timing {
             Timing::Open { per_ms, .. } => Some((at + gap(rate(per_ms, at / self.span_ms), chance), speaker)),
-            Timing::Recorded { .. } => match self.scripts.get(&speaker)?.front()? {
-                (Cue::AfterArrival(later), _) => Some((at + later, speaker)),
-                (Cue::AfterAnswer(_), _) => None,
-            },
+            Timing::Recorded { pace, .. } => self.follows(at, (speaker, *pace), |script| script.after_arrival),
             Timing::Closed { .. } => None,
         }
     }
 
     /// When the client of a request that ended speaks again, because it ended.
-    pub(crate) fn after_answer(&self, now: Moment, request: &Request, chance: &mut SmallRng) -> Option<(f64, Speaker)> {
+    pub(crate) fn after_answer(&mut self, now: Moment, request: &Request, chance: &mut SmallRng) -> Option<(f64, Speaker)> {
         let at = in_milliseconds(now);
         let speaker = Speaker { source: request.source, client: (request.client - 1) % CLIENTS_PER_SOURCE };
         match &self.sources[request.source].timing {
             Timing::Closed { turnaround_ms, .. } => Some((at + turnaround(*turnaround_ms, chance), speaker)),
             Timing::Open { .. } => None,
-            Timing::Recorded { .. } => match self.scripts.get(&speaker)?.front()? {
-                (Cue::AfterAnswer(later), _) => Some((at + later, speaker)),
-                (Cue::AfterArrival(_), _) => None,
-            },
+            Timing::Recorded { pace, .. } => {
+                let client = self.places.remove(&request.id)? as u64;
+                self.follows(at, (Speaker { client, ..speaker }, *pace), |script| script.after_answer)
+            }
+        }
+    }
+
+    fn follows(
+        &self,
+        at: f64,
+        (speaker, pace): (Speaker, Pace),
+        next: impl FnOnce(Scripted) -> Option<(f64, usize)>,
+    ) -> Option<(f64, Speaker)> {
+        let (later, place) = next(self.script(speaker)?.1)?;
+        let speaker = Speaker { client: place as u64, ..speaker };
+        match pace {
+            Pace::Turnarounds => Some((at + later, speaker)),
+            Pace::Times => Some((self.script(speaker)?.1.spoken.at_ms.max(at + later), speaker)),
         }
     }
 
@@ -140,6 +158,35 @@ impl Clients {
     pub(crate) fn model(&self, source: usize) -> usize {
         self.sources[source].model
     }
+}
+
+/// What follows from what, and the places of those that follow from nothing. A request follows from the oldest answer on
+/// its connection that nothing has followed from yet; where there is none, from the request before it there.
+fn scripted(requests: &[Spoken]) -> (Vec<Scripted>, Vec<usize>) {
+    let alone = |spoken: &Spoken| Scripted { spoken: *spoken, after_arrival: None, after_answer: None };
+    let mut script: Vec<Scripted> = requests.iter().map(alone).collect();
+    let (mut first, mut under_way) = (Vec::new(), HashMap::<u64, (usize, Vec<usize>)>::new());
+    for (place, spoken) in requests.iter().enumerate() {
+        let Some((before, answers)) = under_way.get_mut(&spoken.client) else {
+            under_way.insert(spoken.client, (place, vec![place]));
+            first.push(place);
+            continue;
+        };
+        let oldest = (0..answers.len()).min_by(|one, other| {
+            let answered = |index: &usize| requests[answers[*index]].answered_ms;
+            answered(one).total_cmp(&answered(other))
+        });
+        match oldest.filter(|index| requests[answers[*index]].answered_ms <= spoken.at_ms) {
+            Some(index) => {
+                let answer = answers.swap_remove(index);
+                script[answer].after_answer = Some((spoken.at_ms - requests[answer].answered_ms, place));
+            }
+            None => script[*before].after_arrival = Some((spoken.at_ms - requests[*before].at_ms, place)),
+        }
+        answers.push(place);
+        *before = place;
+    }
+    (script, first)
 }
 
 /// The rate at a share of the span.

@@ -1,14 +1,18 @@
 //! `shoal-simulator < PLAYS > REPORTS`: one JSON object a line, a play in and its report out.
+//! `shoal-simulator replay TRACE`: one JSON object a line for each model of a trace: measured and predicted latency.
 //!
 //! A play is `{"workload": {...}, "models": [{"policy": {...}, "service": {...}}], "cores": 1}`; see `workload`, `service`
 //! and [`Chosen`]. Plays are independent of each other.
 
-use std::io::{BufRead, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
 use std::time::Duration;
 
 use serde::Deserialize;
 use shoal_batch::{Bucket, Limits, Measured, Policy as Bounds};
-use shoal_simulator::play::{Model, play};
+use shoal_simulator::play::{Model, Place, play};
+use shoal_simulator::recording::Trace;
+use shoal_simulator::replay::replay;
 use shoal_simulator::rivals::{FixedDelay, MlServer, Mosec, Policy, Tei};
 use shoal_simulator::service::Service;
 use shoal_simulator::shoal::Shoal;
@@ -112,16 +116,37 @@ fn warm_up(shoal: &mut Shoal, chosen: &Chosen) {
 
 fn run(line: &str) -> Result<String, serde_json::Error> {
     let Play { workload, models, cores } = serde_json::from_str(line)?;
-    let mut models: Vec<Model> =
-        models.into_iter().map(|chosen| Model { policy: policy(&chosen), executors: chosen.executors, service: chosen.service }).collect();
+    let model = |chosen: Chosen| {
+        let policy = policy(&chosen);
+        Model { policy, executors: chosen.executors, service: chosen.service, place: Place::Anywhere }
+    };
+    let mut models: Vec<Model> = models.into_iter().map(model).collect();
     serde_json::to_string(&play(&workload, &mut models, cores))
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn play_all() -> Result<(), Box<dyn std::error::Error>> {
     let mut output = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
         writeln!(output, "{}", run(&line?)?)?;
         output.flush()?;
     }
     Ok(())
+}
+
+fn replay_all(path: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let trace = Trace::read(BufReader::new(File::open(path)?))?;
+    let mut output = std::io::stdout().lock();
+    for recording in trace.recordings() {
+        writeln!(output, "{}", serde_json::to_string(&replay(recording, trace.lost))?)?;
+    }
+    Ok(())
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => play_all(),
+        ["replay", path] => replay_all(path),
+        _ => Err("usage: shoal-simulator < PLAYS, or shoal-simulator replay TRACE".into()),
+    }
 }

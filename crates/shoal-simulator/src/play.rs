@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
+use serde::Serialize;
 use shoal_batch::Moment;
 
 use crate::clients::{Clients, Speaker, in_milliseconds, milliseconds};
+use crate::event_loop::{Chore, Chores, EventLoop};
 use crate::report::{Outcome, Report, Tally};
 use crate::request::Request;
 use crate::rivals::{Call, Decision, Policy};
@@ -25,6 +27,24 @@ pub struct Model {
     pub service: Service,
     /// How many at once.
     pub executors: usize,
+    /// Where they run.
+    pub place: Place,
+}
+
+/// Where the executors of a model run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// Nowhere in particular: they look at the queue the moment something happens, and sending costs nothing.
+    #[default]
+    Anywhere,
+    /// On threads of their own; one that is idle looks at the queue so long after a request came.
+    Thread {
+        /// In milliseconds.
+        notice_ms: f64,
+    },
+    /// On the event loop, between its chores.
+    EventLoop(Chores),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +52,8 @@ enum Event {
     Speak(Speaker),
     Vanish(u64),
     Wake(usize),
+    /// The event loop of a model has done something.
+    Chore(usize),
 }
 
 struct Running {
@@ -55,12 +77,16 @@ struct World<'w> {
     open: HashMap<u64, Request>,
     running: Vec<Running>,
     wakes: Vec<Option<Moment>>,
+    /// Of those models that run on one.
+    loops: Vec<Option<EventLoop>>,
     tally: Tally,
 }
 
 /// Plays a load against the models of one machine.
 pub fn play(workload: &Workload, models: &mut [Model], cores: usize) -> Report {
     let wakes = models.iter().map(|_| None).collect();
+    let of_place = |place| if let Place::EventLoop(chores) = place { Some(EventLoop::new(chores)) } else { None };
+    let loops = models.iter().map(|model| of_place(model.place)).collect();
     let mut world = World {
         models,
         cores,
@@ -73,6 +99,7 @@ pub fn play(workload: &Workload, models: &mut [Model], cores: usize) -> Report {
         open: HashMap::new(),
         running: Vec::new(),
         wakes,
+        loops,
         tally: Tally::new(workload.sources.len(), workload.span_ms),
     };
     for (at, speaker) in world.clients.start(&mut world.chance) {
@@ -99,12 +126,51 @@ impl World<'_> {
             return false;
         };
         self.pass(at);
-        let model = match (is_done_first, next_done) {
-            (true, Some((_, index))) => self.done(index),
+        match (is_done_first, next_done) {
+            (true, Some((_, index))) => {
+                let model = self.done(index);
+                self.go_on(model);
+            }
             _ => self.happen(),
-        };
-        self.serve(model);
+        }
         true
+    }
+
+    /// Lets a model do what is next: a chore of its event loop, or a micro-batch.
+    fn go_on(&mut self, model: usize) {
+        if self.loops[model].is_none() {
+            return self.serve(model);
+        }
+        // Who was given up meanwhile gets an answer, too.
+        for _ in 0..2 {
+            if self.is_running(model) || self.has_begun_a_chore(model) {
+                return;
+            }
+            self.serve(model);
+        }
+    }
+
+    fn is_running(&self, model: usize) -> bool {
+        self.running.iter().any(|running| running.model == model)
+    }
+
+    /// Whether the event loop of a model has something else to do.
+    fn has_begun_a_chore(&mut self, model: usize) -> bool {
+        let Some(event_loop) = &mut self.loops[model] else { return false };
+        if let Some(takes_ms) = event_loop.begin() {
+            self.schedule(in_milliseconds(self.now) + takes_ms, Event::Chore(model));
+            return true;
+        }
+        event_loop.is_busy()
+    }
+
+    fn end_chore(&mut self, model: usize) {
+        match self.loops[model].as_mut().and_then(EventLoop::end) {
+            Some(Chore::Read(speaker)) => drop(self.speak(speaker)),
+            Some(Chore::Write(request)) => self.answer(&request),
+            None => {}
+        }
+        self.go_on(model);
     }
 
     /// How fast each running micro-batch is.
@@ -135,23 +201,40 @@ impl World<'_> {
         model
     }
 
-    fn happen(&mut self) -> usize {
-        let Some(Reverse((_, _, event))) = self.events.pop() else { return 0 };
+    fn happen(&mut self) {
+        let Some(Reverse((_, _, event))) = self.events.pop() else { return };
         match event {
-            Event::Speak(speaker) => self.speak(speaker),
-            Event::Vanish(id) => self.vanish(id),
+            Event::Speak(speaker) => self.knock(speaker),
+            Event::Chore(model) => self.end_chore(model),
+            Event::Vanish(id) => {
+                let model = self.vanish(id);
+                self.go_on(model);
+            }
             Event::Wake(model) => {
                 self.wakes[model] = None;
-                model
+                self.go_on(model);
             }
         }
     }
 
-    fn speak(&mut self, speaker: Speaker) -> usize {
-        let (request, follower) = self.clients.speak(self.now, speaker, &mut self.chance);
-        if let Some((at, speaker)) = follower {
-            self.schedule(at, Event::Speak(speaker));
+    fn knock(&mut self, speaker: Speaker) {
+        if let Some((at, next)) = self.clients.follower(self.now, speaker, &mut self.chance) {
+            self.schedule(at, Event::Speak(next));
         }
+        let model = self.clients.model(speaker.source);
+        if let Some(event_loop) = &mut self.loops[model] {
+            event_loop.knock(speaker);
+            return self.go_on(model);
+        }
+        self.speak(speaker);
+        match self.models[model].place {
+            Place::Thread { notice_ms } if !self.is_running(model) => self.wake_at(model, self.now + milliseconds(notice_ms)),
+            _ => self.serve(model),
+        }
+    }
+
+    fn speak(&mut self, speaker: Speaker) -> usize {
+        let request = self.clients.speak(self.now, speaker, &mut self.chance);
         if let Some(after) = self.clients.vanishes_after(&request, &mut self.chance) {
             self.schedule(in_milliseconds(self.now + after), Event::Vanish(request.id));
         }
@@ -176,7 +259,14 @@ impl World<'_> {
     fn end(&mut self, id: u64, outcome: Outcome) {
         let Some(request) = self.open.remove(&id) else { return };
         self.tally.ended(self.now, &request, outcome);
-        if let Some((at, speaker)) = self.clients.after_answer(self.now, &request, &mut self.chance) {
+        match &mut self.loops[self.clients.model(request.source)] {
+            Some(event_loop) => event_loop.answer(request),
+            None => self.answer(&request),
+        }
+    }
+
+    fn answer(&mut self, request: &Request) {
+        if let Some((at, speaker)) = self.clients.after_answer(self.now, request, &mut self.chance) {
             self.schedule(at, Event::Speak(speaker));
         }
     }

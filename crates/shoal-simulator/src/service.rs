@@ -28,7 +28,13 @@ pub enum Service {
     },
     /// Measured: (rows, milliseconds) in ascending order; linear in between, and beyond the last by its cost per row.
     Table(Vec<(usize, f64)>),
+    /// Recorded: (rows, milliseconds of each micro-batch of so many) in ascending order; one is drawn of the nearest size
+    /// that has [`ENOUGH`], and scaled by what sizes cost on average.
+    Recorded(Vec<(usize, Vec<f64>)>),
 }
+
+/// Micro-batches of one size that say how much they differ.
+const ENOUGH: usize = 20;
 
 impl Service {
     /// Milliseconds of a micro-batch, without chance.
@@ -39,12 +45,16 @@ impl Service {
             Self::Line { a, b } => a * many + b,
             Self::Step { a, b, from, times } => (a * many + b) * if rows >= *from { *times } else { 1.0 },
             Self::Table(known) => between(known, many),
+            Self::Recorded(known) => between(&known.iter().map(|(size, each)| (*size, average(each))).collect::<Vec<_>>(), many),
         }
     }
 
-    /// Milliseconds of a micro-batch, give or take 5 %.
+    /// Milliseconds of a micro-batch, give or take 5 %, or as those that were recorded.
     pub(crate) fn draw(&self, rows: usize, chance: &mut SmallRng) -> f64 {
-        self.mean(rows) * chance.random_range(0.95..1.05)
+        match self {
+            Self::Recorded(known) => drawn(known, rows, chance).unwrap_or_default() * self.mean(rows),
+            _ => self.mean(rows) * chance.random_range(0.95..1.05),
+        }
     }
 
     /// The most rows per millisecond that micro-batches of up to `limit` rows reach.
@@ -52,6 +62,18 @@ impl Service {
     pub fn capacity(&self, limit: usize) -> f64 {
         (1..=limit).map(|rows| rows as f64 / self.mean(rows)).fold(0.0, f64::max)
     }
+}
+
+fn average(each: &[f64]) -> f64 {
+    each.iter().sum::<f64>() / each.len().max(1) as f64
+}
+
+/// A recorded time over the average of its size.
+fn drawn(known: &[(usize, Vec<f64>)], rows: usize, chance: &mut SmallRng) -> Option<f64> {
+    let most = known.iter().map(|(_, each)| each.len()).max()?;
+    let has_enough = |(_, each): &&(usize, Vec<f64>)| each.len() >= ENOUGH.min(most);
+    let (_, each) = known.iter().filter(has_enough).min_by_key(|(size, _)| size.abs_diff(rows))?;
+    Some(each[chance.random_range(0..each.len())] / average(each))
 }
 
 fn between(known: &[(usize, f64)], rows: f64) -> f64 {
@@ -69,6 +91,8 @@ fn between(known: &[(usize, f64)], rows: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng;
+
     use super::*;
 
     #[test]
@@ -76,6 +100,19 @@ mod tests {
         let table = Service::Table(vec![(1, 1.0), (3, 2.0)]);
         for (rows, milliseconds) in [(1, 1.0), (2, 1.5), (3, 2.0), (6, 4.0)] {
             assert!((table.mean(rows) - milliseconds).abs() < 1e-12, "{rows}");
+        }
+    }
+
+    #[test]
+    fn a_recorded_time_is_drawn_of_the_nearest_size_that_was_seen_often() {
+        let often = |milliseconds: f64| [milliseconds, 3.0 * milliseconds].repeat(ENOUGH);
+        let recorded = Service::Recorded(vec![(1, often(1.0)), (4, vec![5.0]), (8, often(4.0))]);
+        assert!((recorded.mean(1) - 2.0).abs() < 1e-12 && (recorded.mean(4) - 5.0).abs() < 1e-12);
+        let mut chance = SmallRng::seed_from_u64(7);
+        for (rows, either) in [(1, [1.0, 3.0]), (4, [2.5, 7.5]), (8, [4.0, 12.0])] {
+            let times = (0..50).map(|_| recorded.draw(rows, &mut chance)).collect::<Vec<_>>();
+            assert!(either.iter().all(|one| times.iter().any(|time| (time - one).abs() < 1e-9)), "{rows}: {times:?}");
+            assert!(times.iter().all(|time| either.iter().any(|one| (time - one).abs() < 1e-9)), "{rows}: {times:?}");
         }
     }
 

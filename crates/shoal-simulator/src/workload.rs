@@ -51,12 +51,50 @@ pub enum Timing {
         /// Connections they come over.
         connections: u64,
     },
-    /// Recorded requests: (arrival in milliseconds, connection, rows). A request that came after the answer before it
-    /// on its connection keeps its turnaround; others keep their time.
+    /// Recorded requests, in order of arrival. One that came after an answer on its connection comes after it again.
     Recorded {
-        /// In order of arrival: when it came, on which connection, rows, and when it was answered.
-        requests: Vec<(f64, u64, usize, f64)>,
+        /// All of them.
+        requests: Vec<Spoken>,
+        /// How long after the answer.
+        #[serde(default)]
+        pace: Pace,
     },
+}
+
+impl Timing {
+    pub(crate) fn forget_recording(&mut self) {
+        if let Self::Recorded { requests, .. } = self {
+            requests.clear();
+        }
+    }
+}
+
+/// When a recorded client speaks again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pace {
+    /// As long after its answer as it did.
+    #[default]
+    Turnarounds,
+    /// When it did, or as long after its answer as it did if that is later: what made many of them speak or pause at once
+    /// stays.
+    Times,
+}
+
+/// A recorded request.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Spoken {
+    /// When it came.
+    pub at_ms: f64,
+    /// When it was answered.
+    pub answered_ms: f64,
+    /// Its connection.
+    pub client: u64,
+    /// How many rows.
+    pub rows: usize,
+    /// The requests it may be batched with.
+    #[serde(default)]
+    pub bucket: u64,
 }
 
 const fn one() -> usize {

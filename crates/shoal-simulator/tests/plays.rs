@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use shoal_batch::{Bucket, Limits, Measured, Policy as Bounds};
-use shoal_simulator::play::{Model, play};
+use shoal_simulator::play::{Model, Place, play};
 use shoal_simulator::report::Report;
 use shoal_simulator::rivals::{FixedDelay, MlServer, Mosec, Policy, Tei};
 use shoal_simulator::service::Service;
 use shoal_simulator::shoal::Shoal;
-use shoal_simulator::workload::{Kind, Rows, Source, Timing, Workload};
+use shoal_simulator::workload::{Kind, Pace, Rows, Source, Spoken, Timing, Workload};
 
 const LIMITS: Limits = Limits { max_rows: 64, max_bytes: 1 << 40, queue_rows: 100_000, queue_bytes: 1 << 40 };
 const COST: Service = Service::Line { a: 0.01, b: 1.0 };
@@ -39,7 +39,7 @@ fn regulars(clients: usize, turnaround_ms: f64) -> Source {
 
 fn played(policy: Box<dyn Policy>, sources: Vec<Source>) -> Report {
     let workload = Workload { sources, span_ms: 2000.0, seed: 7 };
-    play(&workload, &mut [Model { policy, service: COST, executors: 1 }], 1)
+    play(&workload, &mut [Model { policy, service: COST, executors: 1, place: Place::Anywhere }], 1)
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn single_rows_beside_a_bulk_request_wait_for_little_of_it() {
 fn two_models_share_one_core() {
     let second = Source { model: 1, ..strangers(5.0) };
     let workload = Workload { sources: vec![strangers(5.0), second], span_ms: 1000.0, seed: 7 };
-    let mut models = [shoal(), shoal()].map(|policy| Model { policy, service: COST, executors: 1 });
+    let mut models = [shoal(), shoal()].map(|policy| Model { policy, service: COST, executors: 1, place: Place::Anywhere });
     let report = play(&workload, &mut models, 1);
     let alone = played(shoal(), vec![strangers(5.0)]);
     assert!(report.sources[0].mean_ms > 1.2 * alone.sources[0].mean_ms);
@@ -146,9 +146,13 @@ fn the_rivals_do_what_their_sources_say() {
 fn recorded_requests_are_played_again() {
     let requests = (0..200_u32).map(|place| {
         let at = f64::from(place) * 2.0;
-        (at, u64::from(place % 4), 1, at + 1.0)
+        Spoken { at_ms: at, answered_ms: at + 1.0, client: u64::from(place % 4), rows: 1, bucket: 0 }
     });
-    let workload = Workload { sources: vec![source(Timing::Recorded { requests: requests.collect() })], span_ms: 400.0, seed: 7 };
-    let report = play(&workload, &mut [Model { policy: shoal(), service: COST, executors: 1 }], 1);
+    let workload = Workload {
+        sources: vec![source(Timing::Recorded { requests: requests.collect(), pace: Pace::Turnarounds })],
+        span_ms: 400.0,
+        seed: 7,
+    };
+    let report = play(&workload, &mut [Model { policy: shoal(), service: COST, executors: 1, place: Place::Anywhere }], 1);
     assert!(report.all.answered > 0 && (report.all.p50_ms - 1.01).abs() < 0.1, "{:?}", report.all);
 }

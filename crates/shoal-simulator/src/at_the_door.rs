@@ -1,0 +1,113 @@
+//! What a recording says of an event loop, and of its clients' own time.
+//!
+//! The engine sees a request when it was read, and the end of a micro-batch before its answers are written. In between lie
+//! chores of the loop and the client's own time; a client that is played again must bring only its own.
+//!
+//! 1. **Reading** one request takes the median gap between requests of one micro-batch that came while nothing ran.
+//! 2. **Writing** one answer: the time from a micro-batch to the next request, for each of its answers. A loop that is
+//!    busy reads at once when it has written, so a low quantile of these times has no waiting in it.
+//! 3. **When a client was at the door.** Requests that were read right behind each other were there when the first of them
+//!    was. Where the loop was idle before, that one was read at once. Where it was busy, clients came some time between
+//!    their own answer, or the moment the loop had looked before, and this one: the latest is taken where times are kept,
+//!    and any of them by chance where turnarounds are.
+
+use std::collections::HashMap;
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+
+use crate::event_loop::Chores;
+use crate::recording::Request;
+use crate::replay::{Batch, milliseconds, number, share};
+use crate::workload::{Pace, Spoken};
+
+/// The quantile that has no waiting in it.
+const BUSY: f64 = 0.05;
+/// A loop that does nothing for so many readings was idle.
+const IDLE_READINGS: f64 = 1.0;
+
+/// What the loop takes for a request beside the micro-batch.
+pub(crate) fn chores(requests: &[&Request], batches: &[Batch]) -> Chores {
+    let (mut reading, mut writing) = (Vec::new(), Vec::new());
+    let (mut end_us, mut answers) = (0, 0);
+    for batch in batches {
+        let arrivals: Vec<u64> = batch.members.iter().map(|place| requests[*place].arrived_us).filter(|at| *at >= end_us).collect();
+        reading.extend(arrivals.iter().zip(arrivals.iter().skip(1)).map(|(one, next)| milliseconds(next - one)));
+        if let (Some(first), 1..) = (arrivals.first(), answers) {
+            writing.push((milliseconds(first - end_us), f64::from(answers)));
+        }
+        (end_us, answers) = (batch.end_us, u32::try_from(batch.members.len()).unwrap_or(u32::MAX));
+    }
+    let read_ms = share(reading, 0.5);
+    let each = writing.into_iter().map(|(gap_ms, answers)| (gap_ms - read_ms).max(0.0) / answers).collect();
+    let write_ms = share(each, BUSY);
+    Chores { read_ms, write_ms }
+}
+
+/// The requests as their clients send them: when each was at the door, and when its answer was written.
+pub(crate) fn at_the_door(requests: &[&Request], batches: &[Batch], (chores, pace): (Chores, Pace)) -> Vec<Spoken> {
+    let began_us = requests.first().map_or(0, |request| request.arrived_us);
+    let mut all: Vec<Spoken> = requests.iter().map(|request| read_at_once(request, began_us, chores)).collect();
+    let mut door =
+        Door { chores, pace, chance: SmallRng::seed_from_u64(0), written_ms: HashMap::new(), busy_until_ms: 0.0, looked_ms: (0.0, 0.0) };
+    for batch in batches {
+        for (index, place) in batch.members.iter().enumerate() {
+            all[*place].at_ms = door.came(&all[*place], index == 0);
+        }
+        door.busy_until_ms = milliseconds(batch.end_us - began_us);
+        for place in &batch.members {
+            all[*place].answered_ms = door.written(all[*place].client);
+        }
+    }
+    all.sort_by(|one, other| one.at_ms.total_cmp(&other.at_ms));
+    all
+}
+
+/// What is known of an event loop at one moment of a recording.
+struct Door {
+    chores: Chores,
+    pace: Pace,
+    chance: SmallRng,
+    /// When each client got its last answer.
+    written_ms: HashMap<u64, f64>,
+    busy_until_ms: f64,
+    /// When the loop looked who is there: the time before the last, and the last.
+    looked_ms: (f64, f64),
+}
+
+impl Door {
+    /// When a client came whose request was read without waiting at `at_ms`.
+    fn came(&mut self, spoken: &Spoken, is_first: bool) -> f64 {
+        let idle_ms = spoken.at_ms - self.busy_until_ms;
+        let was_idle = idle_ms > IDLE_READINGS * self.chores.read_ms;
+        if was_idle || is_first {
+            self.looked_ms = (self.looked_ms.1, spoken.at_ms);
+        }
+        self.busy_until_ms = f64::max(self.busy_until_ms, spoken.at_ms + self.chores.read_ms);
+        let answered_ms = self.written_ms.get(&spoken.client).copied().unwrap_or(0.0).min(spoken.at_ms);
+        let latest_ms = self.looked_ms.1.max(answered_ms);
+        let earliest_ms = self.looked_ms.0.max(answered_ms);
+        if was_idle || self.pace == Pace::Times || earliest_ms >= latest_ms {
+            latest_ms
+        } else {
+            self.chance.random_range(earliest_ms..latest_ms)
+        }
+    }
+
+    /// Writes one answer: when it is done.
+    fn written(&mut self, client: u64) -> f64 {
+        self.busy_until_ms += self.chores.write_ms;
+        self.written_ms.insert(client, self.busy_until_ms);
+        self.busy_until_ms
+    }
+}
+
+fn read_at_once(request: &Request, began_us: u64, chores: Chores) -> Spoken {
+    Spoken {
+        at_ms: (milliseconds(request.arrived_us - began_us) - chores.read_ms).max(0.0),
+        answered_ms: milliseconds(request.answered_us - began_us),
+        client: number(request.client),
+        rows: request.rows,
+        bucket: request.bucket,
+    }
+}

@@ -1,0 +1,221 @@
+//! Plays a recording again, and compares what it predicts with what was measured.
+//!
+//! 1. **Both are of one interval**: from the moment a request enters the queue of its model to the end of its last
+//!    micro-batch. What the wire, reading and writing take is in the turnarounds of the clients, which are recorded.
+//! 2. **Clients** never speak before they are answered, as they did not. They are played twice. With `times` each request
+//!    comes when it came, or later where its client was answered later: so what made many pause at once is kept. With
+//!    `turnarounds` it comes as long after the answer as it did, so that sooner answers are followed by sooner questions.
+//! 3. **Micro-batches** take as long as one of the recorded ones of that size, drawn at random.
+//! 4. **The event loop** reads, writes and runs micro-batches one at a time, where the executor sits on it (`at_the_door`
+//!    says how its chores and the clients' own time are told apart). On a thread, an idle executor looks at the queue
+//!    after the median time that it took.
+//! 5. **The policy** is the one that serves, under the limits it had, taught what it was taught.
+//!
+//! Requests of the first fifth of the time do not count, on either side, nor do those that were not answered.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+use shoal_batch::{Bucket, Limits, Measured, Policy as Bounds};
+
+use crate::at_the_door::{at_the_door, chores};
+use crate::play::{Model, Place, play};
+use crate::recording::{Recording, Request};
+use crate::report::{Report, WARM_UP, quantile};
+use crate::service::Service;
+use crate::shoal::Shoal;
+use crate::workload::{Kind, Pace, Source, Spoken, Timing, Workload};
+
+/// Bytes of a micro-batch are not recorded.
+const NO_LIMIT: usize = 1 << 40;
+/// Rows that may wait, as in the server.
+const QUEUE_ROWS: usize = 100_000;
+
+/// Latency of one side of the comparison.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Latency {
+    /// Requests that count.
+    pub answered: usize,
+    /// The median, in microseconds.
+    pub p50_us: f64,
+    /// Only one in a hundred is slower, in microseconds.
+    pub p99_us: f64,
+    /// Rows of a micro-batch, on average.
+    pub mean_rows: f64,
+}
+
+/// What was measured beside what the simulator predicts.
+#[derive(Clone, Debug, Serialize)]
+pub struct Comparison {
+    /// The model.
+    pub model: String,
+    /// Its version.
+    pub version: String,
+    /// All requests of the recording.
+    pub requests: usize,
+    /// Lines that the server could not write; none where the end of the trace is missing.
+    pub lost: Option<u64>,
+    /// Where the executor was, and what that costs.
+    pub place: Place,
+    /// In the recording.
+    pub measured: Latency,
+    /// Simulated, with the times of the recording.
+    pub times: Prediction,
+    /// Simulated, with the turnarounds of its clients.
+    pub turnarounds: Prediction,
+}
+
+/// What a simulation says.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Prediction {
+    /// In the simulator.
+    pub predicted: Latency,
+    /// Predicted over measured.
+    pub p50_ratio: f64,
+    /// Predicted over measured.
+    pub p99_ratio: f64,
+}
+
+/// A micro-batch of the recording.
+#[derive(Clone, Debug)]
+pub(crate) struct Batch {
+    pub(crate) start_us: u64,
+    pub(crate) end_us: u64,
+    pub(crate) rows: usize,
+    /// Places of its requests in the recording, in order of arrival.
+    pub(crate) members: Vec<usize>,
+}
+
+/// Plays a recording again. `lost` is how many lines of its trace are missing.
+#[must_use]
+pub fn replay(recording: &Recording, lost: Option<u64>) -> Comparison {
+    let requests: Vec<&Request> = recording.requests.iter().filter(|request| request.batch().is_some()).collect();
+    let batches = batches(&requests);
+    let place = place(&requests, &batches, recording.model.inline);
+    let began_us = requests.first().map_or(0, |request| request.arrived_us);
+    let span_ms = requests.iter().map(|request| milliseconds(request.answered_us - began_us)).fold(0.0, f64::max);
+    let again = |pace: Pace| match place {
+        Place::EventLoop(chores) => at_the_door(&requests, &batches, (chores, pace)),
+        _ => requests.iter().map(|request| spoken(request, began_us)).collect(),
+    };
+    let measured = measured(&requests, &batches, (began_us, span_ms));
+    let service = service(&batches);
+    let predict = |pace: Pace| {
+        let source = Source { timing: Timing::Recorded { requests: again(pace), pace }, request: Kind::default(), model: 0 };
+        let workload = Workload { sources: vec![source], span_ms, seed: 0 };
+        let executors = recording.model.executors;
+        let model = Model { policy: Box::new(policy(recording)), service: service.clone(), executors, place };
+        prediction(&play(&workload, &mut [model], executors), measured)
+    };
+    Comparison {
+        model: recording.model.model.clone(),
+        version: recording.model.version.clone(),
+        requests: recording.requests.len(),
+        lost,
+        place,
+        measured,
+        times: predict(Pace::Times),
+        turnarounds: predict(Pace::Turnarounds),
+    }
+}
+
+fn prediction(report: &Report, measured: Latency) -> Prediction {
+    let predicted = Latency {
+        answered: report.all.answered,
+        p50_us: report.all.p50_ms * 1e3,
+        p99_us: report.all.p99_ms * 1e3,
+        mean_rows: report.mean_rows,
+    };
+    Prediction { predicted, p50_ratio: predicted.p50_us / measured.p50_us, p99_ratio: predicted.p99_us / measured.p99_us }
+}
+
+pub(crate) fn milliseconds(micros: u64) -> f64 {
+    micros as f64 / 1e3
+}
+
+fn spoken(request: &Request, began_us: u64) -> Spoken {
+    Spoken {
+        at_ms: milliseconds(request.arrived_us - began_us),
+        answered_ms: milliseconds(request.answered_us - began_us),
+        client: number(request.client),
+        rows: request.rows,
+        bucket: request.bucket,
+    }
+}
+
+/// The number of a connection, as small as those of the simulator.
+pub(crate) const fn number(client: u64) -> u64 {
+    client % (1 << 32)
+}
+
+/// The micro-batches that answered somebody, in the order of their starts.
+fn batches(requests: &[&Request]) -> Vec<Batch> {
+    let mut found: BTreeMap<(u64, usize), Batch> = BTreeMap::new();
+    for (place, request) in requests.iter().enumerate() {
+        let Some((start_us, rows)) = request.batch() else { continue };
+        let batch = || Batch { start_us, end_us: request.answered_us, rows, members: Vec::new() };
+        found.entry((start_us, rows)).or_insert_with(batch).members.push(place);
+    }
+    found.into_values().collect()
+}
+
+fn service(batches: &[Batch]) -> Service {
+    let mut by_rows: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+    for batch in batches {
+        by_rows.entry(batch.rows).or_default().push(milliseconds(batch.end_us - batch.start_us));
+    }
+    Service::Recorded(by_rows.into_iter().collect())
+}
+
+fn place(requests: &[&Request], batches: &[Batch], is_inline: bool) -> Place {
+    if is_inline {
+        return Place::EventLoop(chores(requests, batches));
+    }
+    let newest_us = |batch: &Batch| batch.members.last().map_or(0, |place| requests[*place].arrived_us);
+    let mut busy_until_us = 0;
+    let mut notices = Vec::new();
+    for batch in batches {
+        if newest_us(batch) > busy_until_us {
+            notices.push(milliseconds(batch.start_us.saturating_sub(newest_us(batch))));
+        }
+        busy_until_us = busy_until_us.max(batch.end_us);
+    }
+    Place::Thread { notice_ms: share(notices, 0.5) }
+}
+
+/// The value below which this share of the values lies.
+pub(crate) fn share(mut values: Vec<f64>, share: f64) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    quantile(&values, share)
+}
+
+fn policy(recording: &Recording) -> Shoal {
+    let model = &recording.model;
+    let limits = Limits { max_rows: model.max_rows, max_bytes: NO_LIMIT, queue_rows: QUEUE_ROWS, queue_bytes: NO_LIMIT };
+    let bounds = Bounds {
+        executors: model.executors,
+        max_wait: Duration::from_micros(model.max_wait_us),
+        latency_target: model.latency_target_us.map(Duration::from_micros),
+    };
+    let mut shoal = Shoal::new(limits, bounds);
+    for learned in &model.learned {
+        let took = Duration::try_from_secs_f64(learned.took_us / 1e6).unwrap_or_default();
+        shoal.scheduler().learn(Bucket(0), Measured { rows: learned.rows, took });
+    }
+    shoal
+}
+
+fn measured(requests: &[&Request], batches: &[Batch], (began_us, span_ms): (u64, f64)) -> Latency {
+    let counts = |request: &&&Request| milliseconds(request.answered_us - began_us) >= WARM_UP * span_ms;
+    let counted = requests.iter().filter(counts);
+    let mut latencies_us: Vec<f64> = counted.map(|request| (request.answered_us - request.arrived_us) as f64).collect();
+    latencies_us.sort_unstable_by(f64::total_cmp);
+    let rows: usize = batches.iter().map(|batch| batch.rows).sum();
+    Latency {
+        answered: latencies_us.len(),
+        p50_us: quantile(&latencies_us, 0.50),
+        p99_us: quantile(&latencies_us, 0.99),
+        mean_rows: rows as f64 / batches.len().max(1) as f64,
+    }
+}
