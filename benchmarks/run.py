@@ -14,6 +14,7 @@ import typer
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.policy import main as policy
+from benchmarks.replay import main as replay
 from benchmarks.serve import main as serve
 from benchmarks.switch import main as switch
 from benchmarks.worker import main as worker
@@ -25,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("policy")(policy)
+app.command("replay")(replay)
 app.command("serve")(serve)
 app.command("switch")(switch)
 app.command("worker")(worker)

@@ -6,16 +6,31 @@
 
 use std::collections::VecDeque;
 
+use rand::Rng;
+use rand::rngs::SmallRng;
+
 use crate::clients::Speaker;
 use crate::request::Request;
 
 /// What the loop takes for each request beside the micro-batch, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Chores {
     /// To read one request, until it is in the queue.
     pub read_ms: f64,
+    /// Where it differs: recorded times, of which one is drawn.
+    #[serde(skip)]
+    pub readings_ms: Vec<f64>,
     /// To write one answer.
     pub write_ms: f64,
+}
+
+impl Chores {
+    fn reading(&self, chance: &mut SmallRng) -> f64 {
+        match self.readings_ms.len() {
+            0 => self.read_ms,
+            many => self.readings_ms[chance.random_range(0..many)],
+        }
+    }
 }
 
 /// One thing that the loop does.
@@ -50,13 +65,13 @@ impl EventLoop {
     }
 
     /// Begins the next chore: how long it takes, in milliseconds. None if there is none, or one is being done.
-    pub(crate) fn begin(&mut self) -> Option<f64> {
+    pub(crate) fn begin(&mut self, chance: &mut SmallRng) -> Option<f64> {
         if self.doing.is_some() {
             return None;
         }
         let (chore, takes_ms) = match self.answers.pop_front() {
             Some(request) => (Chore::Write(request), self.chores.write_ms),
-            None => (Chore::Read(self.door.pop_front()?), self.chores.read_ms),
+            None => (Chore::Read(self.door.pop_front()?), self.chores.reading(chance)),
         };
         self.doing = Some(chore);
         Some(takes_ms)

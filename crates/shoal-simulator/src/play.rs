@@ -32,7 +32,7 @@ pub struct Model {
 }
 
 /// Where the executors of a model run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Place {
     /// Nowhere in particular: they look at the queue the moment something happens, and sending costs nothing.
@@ -85,8 +85,8 @@ struct World<'w> {
 /// Plays a load against the models of one machine.
 pub fn play(workload: &Workload, models: &mut [Model], cores: usize) -> Report {
     let wakes = models.iter().map(|_| None).collect();
-    let of_place = |place| if let Place::EventLoop(chores) = place { Some(EventLoop::new(chores)) } else { None };
-    let loops = models.iter().map(|model| of_place(model.place)).collect();
+    let of_place = |place: &Place| if let Place::EventLoop(chores) = place { Some(EventLoop::new(chores.clone())) } else { None };
+    let loops = models.iter().map(|model| of_place(&model.place)).collect();
     let mut world = World {
         models,
         cores,
@@ -157,7 +157,7 @@ impl World<'_> {
     /// Whether the event loop of a model has something else to do.
     fn has_begun_a_chore(&mut self, model: usize) -> bool {
         let Some(event_loop) = &mut self.loops[model] else { return false };
-        if let Some(takes_ms) = event_loop.begin() {
+        if let Some(takes_ms) = event_loop.begin(&mut self.model_chance) {
             self.schedule(in_milliseconds(self.now) + takes_ms, Event::Chore(model));
             return true;
         }

@@ -7,8 +7,8 @@
 //!    `turnarounds` it comes as long after the answer as it did, so that sooner answers are followed by sooner questions.
 //! 3. **Micro-batches** take as long as one of the recorded ones of that size, drawn at random.
 //! 4. **The event loop** reads, writes and runs micro-batches one at a time, where the executor sits on it (`at_the_door`
-//!    says how its chores and the clients' own time are told apart). On a thread, an idle executor looks at the queue
-//!    after the median time that it took.
+//!    says how its chores and the clients' own time are told apart). The time that a free executor took to look at the
+//!    queue counts as part of the micro-batch there; on a thread it is idle for the median of them.
 //! 5. **The policy** is the one that serves, under the limits it had, taught what it was taught.
 //!
 //! Requests of the first fifth of the time do not count, on either side, nor do those that were not answered.
@@ -92,20 +92,21 @@ pub(crate) struct Batch {
 pub fn replay(recording: &Recording, lost: Option<u64>) -> Comparison {
     let requests: Vec<&Request> = recording.requests.iter().filter(|request| request.batch().is_some()).collect();
     let batches = batches(&requests);
-    let place = place(&requests, &batches, recording.model.inline);
+    let inline = |pace: Pace| recording.model.inline.then_some(pace);
+    let place = |pace: Pace| place(&requests, &batches, inline(pace));
     let began_us = requests.first().map_or(0, |request| request.arrived_us);
     let span_ms = requests.iter().map(|request| milliseconds(request.answered_us - began_us)).fold(0.0, f64::max);
-    let again = |pace: Pace| match place {
+    let again = |place: &Place, pace: Pace| match place {
         Place::EventLoop(chores) => at_the_door(&requests, &batches, (chores, pace)),
         _ => requests.iter().map(|request| spoken(request, began_us)).collect(),
     };
     let measured = measured(&requests, &batches, (began_us, span_ms));
-    let service = service(&batches);
     let predict = |pace: Pace| {
-        let source = Source { timing: Timing::Recorded { requests: again(pace), pace }, request: Kind::default(), model: 0 };
+        let place = place(pace);
+        let source = Source { timing: Timing::Recorded { requests: again(&place, pace), pace }, request: Kind::default(), model: 0 };
         let workload = Workload { sources: vec![source], span_ms, seed: 0 };
         let executors = recording.model.executors;
-        let model = Model { policy: Box::new(policy(recording)), service: service.clone(), executors, place };
+        let model = Model { policy: Box::new(policy(recording)), service: service(&requests, &batches, inline(pace)), executors, place };
         prediction(&play(&workload, &mut [model], executors), measured)
     };
     Comparison {
@@ -113,7 +114,7 @@ pub fn replay(recording: &Recording, lost: Option<u64>) -> Comparison {
         version: recording.model.version.clone(),
         requests: recording.requests.len(),
         lost,
-        place,
+        place: place(Pace::Turnarounds),
         measured,
         times: predict(Pace::Times),
         turnarounds: predict(Pace::Turnarounds),
@@ -160,28 +161,44 @@ fn batches(requests: &[&Request]) -> Vec<Batch> {
     found.into_values().collect()
 }
 
-fn service(batches: &[Batch]) -> Service {
+/// The times of micro-batches. On an event loop the look at the queue is one with them: each its own where times are kept,
+/// else the median.
+fn service(requests: &[&Request], batches: &[Batch], inline: Option<Pace>) -> Service {
+    let looks = looks(requests, batches);
+    let usual = usual(&looks);
     let mut by_rows: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
-    for batch in batches {
-        by_rows.entry(batch.rows).or_default().push(milliseconds(batch.end_us - batch.start_us));
+    for (batch, look) in batches.iter().zip(looks) {
+        let look_ms = match inline {
+            Some(Pace::Times) => look.unwrap_or_default(),
+            Some(Pace::Turnarounds) => usual,
+            None => 0.0,
+        };
+        by_rows.entry(batch.rows).or_default().push(milliseconds(batch.end_us - batch.start_us) + look_ms);
     }
     Service::Recorded(by_rows.into_iter().collect())
 }
 
-fn place(requests: &[&Request], batches: &[Batch], is_inline: bool) -> Place {
-    if is_inline {
-        return Place::EventLoop(chores(requests, batches));
-    }
-    let newest_us = |batch: &Batch| batch.members.last().map_or(0, |place| requests[*place].arrived_us);
+fn usual(looks: &[Option<f64>]) -> f64 {
+    share(looks.iter().flatten().copied().collect(), 0.5)
+}
+
+/// For each micro-batch, how long the executor took to look after its newest request had come, if it was free then.
+fn looks(requests: &[&Request], batches: &[Batch]) -> Vec<Option<f64>> {
     let mut busy_until_us = 0;
-    let mut notices = Vec::new();
-    for batch in batches {
-        if newest_us(batch) > busy_until_us {
-            notices.push(milliseconds(batch.start_us.saturating_sub(newest_us(batch))));
-        }
+    let look = |batch: &Batch| {
+        let newest_us = batch.members.last().map_or(0, |place| requests[*place].arrived_us);
+        let was_free = newest_us > busy_until_us;
         busy_until_us = busy_until_us.max(batch.end_us);
+        was_free.then(|| milliseconds(batch.start_us.saturating_sub(newest_us)))
+    };
+    batches.iter().map(look).collect()
+}
+
+fn place(requests: &[&Request], batches: &[Batch], inline: Option<Pace>) -> Place {
+    match inline {
+        Some(pace) => Place::EventLoop(chores(requests, batches, pace)),
+        None => Place::Thread { notice_ms: usual(&looks(requests, batches)) },
     }
-    Place::Thread { notice_ms: share(notices, 0.5) }
 }
 
 /// The value below which this share of the values lies.

@@ -24,7 +24,7 @@ const LIMITS: Limits = Limits { max_rows: 64, max_bytes: 1 << 40, queue_rows: 10
 const QUICK: Service = Service::Line { a: 0.0005, b: 0.012 };
 /// A slow one.
 const SLOW: Service = Service::Line { a: 0.05, b: 1.0 };
-const EVENT_LOOP: Place = Place::EventLoop(Chores { read_ms: 0.004, write_ms: 0.006 });
+const EVENT_LOOP: Place = Place::EventLoop(Chores { read_ms: 0.004, readings_ms: Vec::new(), write_ms: 0.006 });
 const THREAD: Place = Place::Thread { notice_ms: 0.05 };
 /// What is promised.
 const WITHIN: f64 = 0.2;
@@ -74,7 +74,7 @@ impl Policy for Traced {
     }
 }
 
-fn header(learned: &[Measured], place: Place) -> String {
+fn header(learned: &[Measured], place: &Place) -> String {
     let learned: Vec<_> =
         learned.iter().map(|each| serde_json::json!({"rows": each.rows, "took_us": each.took.as_secs_f64() * 1e6})).collect();
     let inline = matches!(place, Place::EventLoop(_));
@@ -95,7 +95,7 @@ fn compared(timing: Timing, service: Service, place: Place, span_ms: f64) -> Opt
         shoal.scheduler().learn(Bucket(0), *each);
     }
     let told = Told::default();
-    told.borrow_mut().push_str(&header(&learned, place));
+    told.borrow_mut().push_str(&header(&learned, &place));
     let policy = Box::new(Traced { shoal, open: HashMap::new(), told: Rc::clone(&told) });
     let workload = Workload { sources: vec![Source { timing, request: Kind::default(), model: 0 }], span_ms, seed: 11 };
     play(&workload, &mut [Model { policy, service, executors: 1, place }], 1);
