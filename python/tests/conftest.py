@@ -4,6 +4,8 @@
   `prove` (`just prove`) draws many, anew each time, and prints how to repeat what fails.
 - `prove_scale` multiplies the counts of tests without hypothesis (1 here, more in `just prove`).
 - A test that leaves a process behind fails, also if the process has lost its parent.
+- The user's cache is not written: `XDG_CACHE_HOME` is a folder of the session, for servers too; uv
+  keeps its own cache.
 - `program("skopeo")` finds a program the system may lack: the test is skipped with that reason, but
   fails where `CI` is set.
 """
@@ -78,6 +80,16 @@ def pytest_sessionfinish() -> None:
     """Tell `just prove` the counts."""
     if path := os.environ.get("SHOAL_PROVE_COUNTS"):
         Path(path).write_text(json.dumps(COUNTS), encoding="utf-8")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What servers keep for their next start is kept for this session only."""
+    before = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UV_CACHE_DIR", os.environ.get("UV_CACHE_DIR") or str(Path(before, "uv")))
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")
