@@ -153,7 +153,7 @@ fn model_paths(description: &Description) -> Map<String, Value> {
         (format!("/v2/models/{name}/ready"), get(&format!("{name}_ready"), name, "Whether it takes work", &object)),
         (
             format!("/v2/models/{name}/batching"),
-            get(&format!("{name}_batching"), name, "The latest micro-batches, and why they closed", &object),
+            get(&format!("{name}_batching"), name, "The latest micro-batches, why they closed, and what they cost", &object),
         ),
         (format!("/v2/models/{name}/infer"), json!({"post": on_infer(description)})),
         (format!("/v1/models/{name}"), get(&format!("{name}_v1"), name, "Whether it takes work, and its versions", &object)),
