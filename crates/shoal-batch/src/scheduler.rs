@@ -129,6 +129,12 @@ impl Scheduler {
         self.costs.of(bucket)
     }
 
+    /// Whether a micro-batch went.
+    #[must_use]
+    pub const fn has_run(&self) -> bool {
+        self.next_run > 0
+    }
+
     /// What is known of the costs of all buckets together.
     #[must_use]
     pub fn overall_cost(&self) -> &CostModel {

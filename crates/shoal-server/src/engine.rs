@@ -90,7 +90,8 @@ impl Served {
         }
         let epoch = Instant::now();
         if let Some(trace) = archive.trace {
-            queue.trace(Ledger::new(trace, Model::new(&description, bounds, (inline, &learned)), epoch));
+            let model = Model::new(&trace, &description, bounds, (inline, &learned));
+            queue.trace(Ledger::new(trace, model, epoch));
         }
         Self {
             place: if inline { Place::Inline(Notify::new()) } else { Place::Thread(Condvar::new()) },
@@ -204,9 +205,9 @@ impl Served {
         self.lock().costs().clone()
     }
 
-    /// Keeps what was learned for the next life of this model. Writes a file, so not on the event loop.
+    /// Keeps what was learned for the next life of this model, if it ran at all. Writes a file, so not on the event loop.
     pub(crate) fn keep_costs(&self) {
-        if let Some(kept) = &self.kept {
+        if let Some(kept) = self.kept.as_ref().filter(|_| self.lock().has_run()) {
             kept.write(&self.costs());
         }
     }

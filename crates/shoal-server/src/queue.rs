@@ -74,6 +74,11 @@ impl Queue {
         self.ledger = Some(Box::new(ledger));
     }
 
+    /// Whether a micro-batch went.
+    pub(crate) const fn has_run(&self) -> bool {
+        self.scheduler.has_run()
+    }
+
     /// What is known of costs, of all shapes together.
     pub(crate) fn costs(&self) -> &CostModel {
         self.scheduler.overall_cost()

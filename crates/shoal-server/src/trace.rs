@@ -16,6 +16,7 @@ use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{BufWriter, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -44,6 +45,7 @@ pub(crate) struct Trace {
     pub(crate) lost: Counter,
     opened: Instant,
     numbers: RandomState,
+    lanes: AtomicU64,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -57,11 +59,12 @@ enum Line {
     End { requests: u64, lost: u64 },
 }
 
-/// Name and version of a model.
+/// Name and version of a model, and which of its queues: a server of several threads has one on each.
 #[derive(Serialize)]
 struct Of {
     model: String,
     version: String,
+    lane: u64,
 }
 
 /// A model as it was loaded, and what its policy knew at that moment.
@@ -80,9 +83,10 @@ pub(crate) struct Model {
 
 impl Model {
     /// A model under these bounds, which learned so much, in this order.
-    pub(crate) fn new(description: &Description, bounds: Policy, (inline, learned): (bool, &[Measured])) -> Self {
+    pub(crate) fn new(trace: &Trace, description: &Description, bounds: Policy, (inline, learned): (bool, &[Measured])) -> Self {
+        let lane = trace.lanes.fetch_add(1, Ordering::Relaxed);
         Self {
-            of: Arc::new(Of { model: description.name.clone(), version: description.version.clone() }),
+            of: Arc::new(Of { model: description.name.clone(), version: description.version.clone(), lane }),
             max_rows: description.policy.max_rows,
             max_wait_us: micros(bounds.max_wait),
             latency_target_us: bounds.latency_target.map(micros),
@@ -148,7 +152,14 @@ impl Trace {
         let log = tracing::dispatcher::get_default(Clone::clone);
         let writer = Writer { out: BufWriter::new(file), lost: lost.clone(), requests: 0, has_failed: false, log };
         let thread = std::thread::Builder::new().name("shoal-trace".into()).spawn(move || writer.run(&waiting)).map_err(unwritable)?;
-        Ok(Self { lines, lost, opened: Instant::now(), numbers: RandomState::new(), writer: Mutex::new(Some(thread)) })
+        Ok(Self {
+            lines,
+            lost,
+            opened: Instant::now(),
+            numbers: RandomState::new(),
+            lanes: AtomicU64::new(0),
+            writer: Mutex::new(Some(thread)),
+        })
     }
 
     fn tell(&self, line: Line) {
@@ -330,7 +341,7 @@ mod tests {
 
     fn model() -> Model {
         let learned = vec![Learned { rows: 1, took_us: 12.5 }];
-        let of = Arc::new(Of { model: "m".into(), version: "1".into() });
+        let of = Arc::new(Of { model: "m".into(), version: "1".into(), lane: 0 });
         Model { of, max_rows: 8, max_wait_us: 5, latency_target_us: None, executors: 1, inline: true, learned }
     }
 
@@ -362,7 +373,7 @@ mod tests {
         assert_eq!(lines[0], json!({"event": "start", "format": 1}));
         assert_eq!((&lines[1]["event"], &lines[1]["learned"]), (&json!("model"), &json!([{"rows": 1, "took_us": 12.5}])));
         let client = lines[2]["client"].as_u64().unwrap();
-        let first = json!({"event": "request", "model": "m", "version": "1", "client": client, "rows": 2, "bucket": 3,
+        let first = json!({"event": "request", "model": "m", "version": "1", "lane": 0, "client": client, "rows": 2, "bucket": 3,
             "arrived_us": 10, "started_us": 60, "batch_rows": 4, "answered_us": 100, "outcome": "ok"});
         assert_eq!(lines[2], first);
         assert_eq!(
@@ -379,7 +390,7 @@ mod tests {
     fn what_does_not_fit_is_lost_and_counted() {
         let (lines, _waiting) = sync_channel(1);
         let (lost, numbers) = (Counter::default(), RandomState::new());
-        let trace = Arc::new(Trace { lines, lost, opened: Instant::now(), numbers, writer: Mutex::new(None) });
+        let trace = Arc::new(Trace { lines, lost, opened: Instant::now(), numbers, lanes: AtomicU64::new(0), writer: Mutex::new(None) });
         let ledger = Ledger::new(Arc::clone(&trace), model(), trace.opened);
         (0..5).for_each(|id| ledger.refused(at(1), &arrival(id, 1), Code::QueueFull));
         assert_eq!(trace.lost.get(), 5);

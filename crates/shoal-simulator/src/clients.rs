@@ -139,8 +139,8 @@ impl Clients {
         (speaker, pace): (Speaker, Pace),
         next: impl FnOnce(Scripted) -> Option<(f64, usize)>,
     ) -> Option<(f64, Speaker)> {
-        let (later, place) = next(self.script(speaker)?.1)?;
-        let speaker = Speaker { client: place as u64, ..speaker };
+        let (later, follower) = next(self.script(speaker)?.1)?;
+        let speaker = Speaker { client: follower as u64, ..speaker };
         match pace {
             Pace::Turnarounds => Some((at + later, speaker)),
             Pace::Times => Some((self.script(speaker)?.1.spoken.at_ms.max(at + later), speaker)),

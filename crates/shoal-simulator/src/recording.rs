@@ -30,6 +30,8 @@ pub struct Model {
     pub model: String,
     /// Its version.
     pub version: String,
+    /// Which of its queues: a server of several threads has one on each.
+    pub lane: u64,
     /// Rows of a micro-batch, at most.
     pub max_rows: usize,
     /// A request with a free executor waited no longer, in microseconds.
@@ -75,6 +77,10 @@ pub struct Request {
 }
 
 impl Request {
+    fn is_in_order(&self) -> bool {
+        self.arrived_us <= self.answered_us && self.started_us.is_none_or(|at| at <= self.answered_us)
+    }
+
     /// Whether it was answered, and by what: (start, rows) of its last micro-batch.
     #[must_use]
     pub fn batch(&self) -> Option<(u64, usize)> {
@@ -84,8 +90,7 @@ impl Request {
 
 #[derive(Deserialize)]
 struct OfModel {
-    model: String,
-    version: String,
+    lane: u64,
     #[serde(flatten)]
     request: Request,
 }
@@ -114,7 +119,8 @@ impl std::error::Error for NoTrace {}
 /// A whole trace.
 #[derive(Debug, Default)]
 pub struct Trace {
-    models: BTreeMap<(String, String), Recording>,
+    /// By lane, of which no two models have the same.
+    models: BTreeMap<u64, Recording>,
     /// Lines that the server could not write; none where the end is missing.
     pub lost: Option<u64>,
 }
@@ -144,14 +150,11 @@ impl Trace {
             Line::Start { format } if format != FORMAT => return Err(format!("its format is {format}, expected {FORMAT}")),
             Line::Start { .. } => *self = Self::default(),
             Line::End { lost } => self.lost = Some(lost),
-            Line::Model(model) => {
-                let key = (model.model.clone(), model.version.clone());
-                let requests = self.models.remove(&key).map(|before| before.requests).unwrap_or_default();
-                self.models.insert(key, Recording { model, requests });
-            }
-            Line::Request(OfModel { model, version, request }) => {
-                let known = self.models.get_mut(&(model.clone(), version.clone()));
-                known.ok_or_else(|| format!("model {model:?} {version:?} was not told of"))?.requests.push(request);
+            Line::Model(model) => drop(self.models.insert(model.lane, Recording { model, requests: Vec::new() })),
+            Line::Request(OfModel { request, .. }) if !request.is_in_order() => return Err("it ended before it came".to_owned()),
+            Line::Request(OfModel { lane, request }) => {
+                let known = self.models.get_mut(&lane);
+                known.ok_or_else(|| format!("lane {lane} was not told of"))?.requests.push(request);
             }
         }
         Ok(())
@@ -168,11 +171,11 @@ mod tests {
     use super::*;
 
     const START: &str = r#"{"event":"start","format":1}"#;
-    const MODEL: &str = r#"{"event":"model","model":"m","version":"1","max_rows":8,"max_wait_us":100,"latency_target_us":null,"executors":1,"inline":true,"learned":[{"rows":1,"took_us":12.5}]}"#;
+    const MODEL: &str = r#"{"event":"model","model":"m","version":"1","lane":0,"max_rows":8,"max_wait_us":100,"latency_target_us":null,"executors":1,"inline":true,"learned":[{"rows":1,"took_us":12.5}]}"#;
 
     fn request(arrived_us: u64) -> String {
         format!(
-            r#"{{"event":"request","model":"m","version":"1","client":7,"rows":2,"bucket":0,"arrived_us":{arrived_us},"started_us":90,"batch_rows":4,"answered_us":100,"outcome":"ok"}}"#
+            r#"{{"event":"request","model":"m","version":"1","lane":0,"client":7,"rows":2,"bucket":0,"arrived_us":{arrived_us},"started_us":90,"batch_rows":4,"answered_us":100,"outcome":"ok"}}"#
         )
     }
 
@@ -198,9 +201,10 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_with_its_line() {
-        for wrong in ["{}", "text", r#"{"event":"start","format":2}"#, &request(1)] {
-            let refusal = read(&[START, wrong, ""]).unwrap_err().to_string();
-            assert!(refusal.starts_with("line 2 "), "{refusal}");
+        let of_nobody = request(1).replace("\"lane\":0", "\"lane\":1");
+        for wrong in ["{}", "text", r#"{"event":"start","format":2}"#, &of_nobody, &request(101)] {
+            let refusal = read(&[START, MODEL, wrong, ""]).unwrap_err().to_string();
+            assert!(refusal.starts_with("line 3 "), "{refusal}");
         }
     }
 }

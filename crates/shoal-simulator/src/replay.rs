@@ -52,6 +52,8 @@ pub struct Comparison {
     pub model: String,
     /// Its version.
     pub version: String,
+    /// Which of its queues.
+    pub lane: u64,
     /// All requests of the recording.
     pub requests: usize,
     /// Lines that the server could not write; none where the end of the trace is missing.
@@ -112,6 +114,7 @@ pub fn replay(recording: &Recording, lost: Option<u64>) -> Comparison {
     Comparison {
         model: recording.model.model.clone(),
         version: recording.model.version.clone(),
+        lane: recording.model.lane,
         requests: recording.requests.len(),
         lost,
         place: place(Pace::Turnarounds),

@@ -43,6 +43,7 @@ def test_every_request_to_a_model_has_its_line(digits: Sealed, tmp_path: Path) -
     assert len({each["client"] for each in requests}) == 3  # a connection each
     for each in requests:
         assert (each["event"], each["outcome"]) == ("request", "ok")
+        assert each["lane"] == model["lane"] == 0
         assert (each["model"], each["version"]) == ("digits", package.open(digits.path).version)
         assert (each["rows"], each["batch_rows"], each["bucket"]) == (2, 2, 0)
         assert each["arrived_us"] <= each["started_us"] <= each["answered_us"]
@@ -93,8 +94,8 @@ def test_what_was_learned_is_known_at_the_next_start(digits: Sealed, tmp_path: P
 
 def test_a_damaged_profile_is_a_warning(digits: Sealed, tmp_path: Path) -> None:
     arguments = ("--profile-cache", str(tmp_path))
-    with serving(digits.path, arguments=arguments):
-        pass
+    with serving(digits.path, arguments=arguments) as served:
+        assert served.ask("POST", "/predict", QUESTION).status == 200
     [kept] = tmp_path.iterdir()
     kept.write_text('{"key": "damaged')
     with serving(digits.path, arguments=arguments) as served:
@@ -113,11 +114,11 @@ def test_profiles_that_cannot_be_kept_are_a_warning(digits: Sealed, tmp_path: Pa
 
 def test_nothing_is_kept_where_the_operator_says_so(digits: Sealed, tmp_path: Path) -> None:
     cache = str(tmp_path)
-    with serving(digits.path, arguments=("--profile-cache", "off"), XDG_CACHE_HOME=cache):
-        pass
+    with serving(digits.path, arguments=("--profile-cache", "off"), XDG_CACHE_HOME=cache) as served:
+        assert served.ask("POST", "/predict", QUESTION).status == 200
     assert not (tmp_path / "shoal").exists()
-    with serving(digits.path, XDG_CACHE_HOME=cache):
-        pass
+    with serving(digits.path, XDG_CACHE_HOME=cache) as served:
+        assert served.ask("POST", "/predict", QUESTION).status == 200
     assert len(list((tmp_path / "shoal" / "profiles").iterdir())) == 1
 
 
