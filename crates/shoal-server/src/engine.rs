@@ -69,7 +69,7 @@ impl Served {
             _ => Vec::new(),
         };
         let inline = executors.len() == 1 && is_quick(&profile, &description);
-        let mut queue = Queue::new(limits, bounds(policy, executors.len()), description.output_dtypes());
+        let mut queue = Queue::new(limits, bounds(policy, executors.len()), description.output_dtypes()).with_padding(description.padding.clone());
         for measured in profile {
             queue.learn(measured);
         }
@@ -120,7 +120,7 @@ impl Served {
         if table.rows == 0 {
             return Ok(self.no_rows());
         }
-        let shapes = self.has_variable_shapes.then(|| shapes_of(&table));
+        let shapes = self.has_variable_shapes.then(|| self.shapes_of(&table));
         let (id, reply) = self.lock().submit(self.now(), table, shapes, wishes)?;
         let mut claim = Claim { served: self, id, is_open: true };
         self.wake();
@@ -133,6 +133,19 @@ impl Served {
         };
         claim.is_open = false;
         outcome.unwrap_or_else(|_| Err(Fault::new(Code::Internal, "the request was lost")))
+    }
+
+    /// The shapes of a request's records in a micro-batch: requests of the same ones share it.
+    fn shapes_of(&self, table: &Table) -> Vec<usize> {
+        match &self.description.padding {
+            None => table.columns.iter().flat_map(|column| column.shape.iter().copied()).collect(),
+            Some(padding) => padding.shapes(table).concat(),
+        }
+    }
+
+    /// Room for the micro-batches of one executor.
+    fn hold(&self) -> Hold {
+        Hold::new(self.description.input_dtypes()).with_padding(self.description.padding.clone())
     }
 
     fn no_rows(&self) -> Answer {
@@ -205,7 +218,7 @@ impl Served {
     }
 
     async fn run_inline(self: Arc<Self>, notify: &Notify, mut executor: Box<dyn Executor>) {
-        let mut hold = Hold::new(self.description.input_dtypes());
+        let mut hold = self.hold();
         loop {
             notify.notified().await;
             if !self.has_everybody() {
@@ -242,7 +255,7 @@ impl Served {
     }
 
     fn run_on_thread(&self, ready: &Condvar, mut executor: Box<dyn Executor>) {
-        let mut hold = Hold::new(self.description.input_dtypes());
+        let mut hold = self.hold();
         while let Some(flight) = self.wait_for_flight(ready) {
             self.execute(flight, &mut *executor, &mut hold);
         }
@@ -276,10 +289,6 @@ impl Drop for Claim<'_> {
             self.served.wake();
         }
     }
-}
-
-fn shapes_of(table: &Table) -> Vec<usize> {
-    table.columns.iter().flat_map(|column| column.shape.iter().copied()).collect()
 }
 
 /// The running executor of a model.

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use crate::bodies::SOON;
 use crate::fault::{Code, Fault, Outcome};
 use crate::flight::{Answer, Flight, Member, rejoin};
+use crate::padding::Padding;
 use crate::values::{Dtype, Table};
 
 /// What a caller may say about a request.
@@ -58,14 +59,21 @@ pub(crate) struct Queue {
     buckets: Buckets,
     next_id: u64,
     output_dtypes: Vec<Dtype>,
+    padding: Option<Arc<Padding>>,
 }
 
 impl Queue {
     pub(crate) fn new(limits: Limits, policy: Policy, output_dtypes: Vec<Dtype>) -> Self {
-        Self { scheduler: Scheduler::new(limits, policy), pending: HashMap::new(), buckets: Buckets::default(), next_id: 0, output_dtypes }
+        let (scheduler, pending, buckets) = (Scheduler::new(limits, policy), HashMap::new(), Buckets::default());
+        Self { scheduler, pending, buckets, next_id: 0, output_dtypes, padding: None }
     }
 
-    /// Accepts a request. `shapes` are those of its variable columns, if there are any.
+    /// The queue of a model whose records are padded, if there is padding.
+    pub(crate) fn with_padding(self, padding: Option<Arc<Padding>>) -> Self {
+        Self { padding, ..self }
+    }
+
+    /// Accepts a request. `shapes` are those that its records will have in a micro-batch, if columns are variable.
     pub(crate) fn submit(&mut self, now: Moment, table: Table, shapes: Option<Vec<usize>>, wishes: Wishes) -> Outcome<(RequestId, Reply)> {
         let id = RequestId(self.next_id);
         let bucket = self.buckets.enter(shapes.as_ref());
@@ -74,7 +82,8 @@ impl Queue {
             client: wishes.client,
             bucket,
             rows: table.rows,
-            bytes: table.size_bytes(),
+            // A record takes the room that it will have in its micro-batch.
+            bytes: self.padding.as_ref().map_or_else(|| table.size_bytes(), |padding| padding.size_bytes(&table)),
             priority: Priority(wishes.priority),
             deadline: wishes.deadline,
         };
