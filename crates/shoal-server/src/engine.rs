@@ -69,7 +69,8 @@ impl Served {
             _ => Vec::new(),
         };
         let inline = executors.len() == 1 && is_quick(&profile, &description);
-        let mut queue = Queue::new(limits, bounds(policy, executors.len()), description.output_dtypes()).with_padding(description.padding.clone());
+        let mut queue =
+            Queue::new(limits, bounds(policy, executors.len()), description.output_dtypes()).with_padding(description.padding.clone());
         for measured in profile {
             queue.learn(measured);
         }

@@ -78,8 +78,8 @@ impl Hold {
     /// The same, each padded to the length that all of them round up to.
     fn load_padded(&mut self, members: &[Member], padding: &Padding) -> Outcome<&Table> {
         let shapes = padding.shapes(&members[0].table);
-        let shaped = |table: &Table| table.columns.iter().zip(&shapes).all(|(have, want)| have.shape == *want);
-        let mut table = self.table.take().filter(shaped).unwrap_or_else(|| Table::empty_of(&shapes, &self.dtypes));
+        let fits = |table: &Table| table.columns.iter().zip(&shapes).all(|(have, want)| have.shape == *want);
+        let mut table = self.table.take().filter(fits).unwrap_or_else(|| Table::empty_of(&shapes, &self.dtypes));
         table.clear();
         for member in members {
             padding.append(&mut table, &member.table, &self.dtypes, (member.start, member.rows))?;

@@ -108,7 +108,6 @@ fn encode_integer(column: &Column, number: i64) -> Outcome<Vec<u8>> {
 }
 
 fn does_not_fit(column: &Column, value: &str) -> Fault {
-    let message =
-        format!("the package puts {value} where column {:?} has no value, which is no {}", column.name, column.dtype.name());
+    let message = format!("the package puts {value} where column {:?} has no value, which is no {}", column.name, column.dtype.name());
     Fault::new(Code::CorruptPackage, message)
 }

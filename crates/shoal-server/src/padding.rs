@@ -109,7 +109,9 @@ impl Padding {
     /// `CorruptPackage`, naming the column, for a rule that cannot be followed.
     pub(crate) fn of(description: &Description) -> Outcome<Option<Self>> {
         let (inputs, outputs) = (&description.signature.inputs, &description.signature.outputs);
-        if let Some(column) = inputs.iter().find(|column| column.follows.is_some()).or(outputs.iter().find(|column| column.padding.is_some())) {
+        if let Some(column) =
+            inputs.iter().find(|column| column.follows.is_some()).or(outputs.iter().find(|column| column.padding.is_some()))
+        {
             return Err(unsound(column));
         }
         let inputs: Vec<Option<Fill>> = inputs.iter().map(fill).collect::<Outcome<_>>()?;
@@ -123,7 +125,11 @@ impl Padding {
 
     /// The shapes that the records of a table have when they are padded, column by column.
     pub(crate) fn shapes(&self, table: &Table) -> Vec<Vec<usize>> {
-        self.inputs.iter().zip(&table.columns).map(|(fill, values)| fill.as_ref().map_or_else(|| values.shape.clone(), |fill| fill.shape(values))).collect()
+        self.inputs
+            .iter()
+            .zip(&table.columns)
+            .map(|(fill, values)| fill.as_ref().map_or_else(|| values.shape.clone(), |fill| fill.shape(values)))
+            .collect()
     }
 
     /// Whether no record of a table needs padding.
