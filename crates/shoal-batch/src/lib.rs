@@ -57,6 +57,7 @@ mod costs;
 mod dated;
 mod deadlines;
 mod hash;
+mod lengths;
 mod limits;
 mod line;
 mod micro_batch;
@@ -69,6 +70,7 @@ mod waiting;
 
 pub use batcher::{Batcher, NextUp, PATIENCE};
 pub use cost::{CostModel, Measured};
+pub use lengths::rounded_length;
 pub use limits::Limits;
 pub use micro_batch::{MicroBatch, Reason, Slice};
 pub use moment::Moment;

@@ -11,6 +11,7 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
+use shoal_batch::rounded_length;
 
 use crate::description::{Column, Description, Missing};
 use crate::fault::{Code, Fault, Outcome};
@@ -56,7 +57,7 @@ impl Rule {
         match (&self.lengths, self.multiple_of) {
             (Some(lengths), _) => lengths.iter().copied().find(|known| *known >= length).filter(|_| length > 0).unwrap_or(length),
             (None, Some(step)) => length.next_multiple_of(step),
-            (None, None) => length.next_multiple_of((length.max(1).next_power_of_two() / 8).max(1)),
+            (None, None) => rounded_length(length),
         }
     }
 

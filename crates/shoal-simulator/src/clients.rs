@@ -93,7 +93,7 @@ impl Clients {
         let request = Request {
             id: self.requests,
             client: speaker.source as u64 * CLIENTS_PER_SOURCE + client + 1,
-            bucket: self.requests % source.request.buckets.max(1),
+            bucket: source.request.lengths.map_or(self.requests % source.request.buckets.max(1), |lengths| lengths.draw(chance)),
             rows,
             arrived: now,
             deadline: source.request.timeout_ms.map(|timeout| now + milliseconds(timeout)),

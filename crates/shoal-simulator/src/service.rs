@@ -26,25 +26,36 @@ pub enum Service {
         /// ... so many times as much.
         times: f64,
     },
+    /// a * rows * length + b milliseconds, where the bucket of a micro-batch is the length that its records are padded to.
+    Padded {
+        /// Milliseconds for each row and unit of length.
+        a: f64,
+        /// Milliseconds for each call.
+        b: f64,
+    },
     /// Measured: (rows, milliseconds) in ascending order; linear in between, and beyond the last by its cost per row.
     Table(Vec<(usize, f64)>),
 }
 
 impl Service {
-    /// Milliseconds of a micro-batch, without chance.
+    /// Milliseconds of a micro-batch, without chance; of length 1 where that matters.
     #[must_use]
     pub fn mean(&self, rows: usize) -> f64 {
         let many = rows as f64;
         match self {
-            Self::Line { a, b } => a * many + b,
+            Self::Line { a, b } | Self::Padded { a, b } => a * many + b,
             Self::Step { a, b, from, times } => (a * many + b) * if rows >= *from { *times } else { 1.0 },
             Self::Table(known) => between(known, many),
         }
     }
 
-    /// Milliseconds of a micro-batch, give or take 5 %.
-    pub(crate) fn draw(&self, rows: usize, chance: &mut SmallRng) -> f64 {
-        self.mean(rows) * chance.random_range(0.95..1.05)
+    /// Milliseconds of a micro-batch of a bucket, give or take 5 %.
+    pub(crate) fn draw(&self, rows: usize, bucket: u64, chance: &mut SmallRng) -> f64 {
+        let mean = match self {
+            Self::Padded { a, b } => a * rows as f64 * bucket as f64 + b,
+            _ => self.mean(rows),
+        };
+        mean * chance.random_range(0.95..1.05)
     }
 
     /// The most rows per millisecond that micro-batches of up to `limit` rows reach.
