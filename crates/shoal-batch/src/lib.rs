@@ -66,6 +66,7 @@ mod queues;
 mod request;
 mod returns;
 mod scheduler;
+mod trials;
 mod waiting;
 
 pub use batcher::{Batcher, NextUp, PATIENCE};
