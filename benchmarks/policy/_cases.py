@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,6 +19,13 @@ LINES = ((0.01, 1.0), (0.1, 1.0), (0.02, 0.05), (1.0, 5.0), (1.0, 0.1))
 
 STEP = {"a": 0.02, "b": 0.5, "from": 17, "times": 3.0}
 """A cost per row that rises again: from 17 rows on a call takes three times as long."""
+
+LENGTHS = {"median": 100.0, "sigma": 0.6, "longest": 1000}
+"""Records of log-normal lengths, as of texts; a row of the median length costs `a`."""
+
+PADDED_LINES = ((0.01, 1.0), (0.1, 1.0), (1.0, 5.0), (1.0, 0.1))
+PADDED_LOADS = (0.05, 0.3, 0.6, 0.8)
+PADDED_CLIENTS = (4, 16, 64)
 
 OPEN_LOADS = (0.05, 0.3, 0.6, 0.8, 0.95)
 CLIENTS = (1, 2, 4, 16, 64)
@@ -38,6 +46,7 @@ class Case(msgspec.Struct, frozen=True):
     load: float = 0.0
     clients: int = 0
     turnaround_ms: float = 0.0
+    lengths: dict[str, float] | None = None
 
     @property
     def name(self) -> str:
@@ -51,6 +60,8 @@ class Case(msgspec.Struct, frozen=True):
     def cost(self) -> str:
         """What a table calls its service."""
         (kind, numbers), *_ = self.service.items()
+        if kind == "padded":
+            return f"{numbers['a']:g} n length + {numbers['b']:g} ms"
         extra = f", x{numbers['times']:g} from {numbers['from']} rows" if kind == "step" else ""
         return f"{numbers['a']:g} n + {numbers['b']:g} ms{extra}"
 
@@ -83,6 +94,31 @@ def cases() -> Iterator[Case]:
                 )
 
 
+def padded_cases() -> Iterator[Case]:
+    """Open and closed loads of records of different lengths."""
+    for of_a_row, b in PADDED_LINES:
+        a = of_a_row / LENGTHS["median"]
+        service = {"padded": {"a": a, "b": b}}
+        capacity = MAX_ROWS / (a * MAX_ROWS * mean_length() + b)
+        for load in PADDED_LOADS:
+            yield Case("lengths", service, b, capacity, load=load, lengths=LENGTHS)
+        for clients in PADDED_CLIENTS:
+            yield Case(
+                "lengths",
+                service,
+                b,
+                capacity,
+                clients=clients,
+                turnaround_ms=0.3 * b,
+                lengths=LENGTHS,
+            )
+
+
+def mean_length() -> float:
+    """The mean of the log-normal lengths, as drawn: before they are rounded up."""
+    return LENGTHS["median"] * math.exp(LENGTHS["sigma"] ** 2 / 2)
+
+
 def _services() -> Iterator[tuple[dict[str, Any], float, float]]:
     for a, b in LINES:
         yield {"line": {"a": a, "b": b}}, b, MAX_ROWS / (a * MAX_ROWS + b)
@@ -99,6 +135,8 @@ def play(case: Case, policy: dict[str, Any] | str, slower: float = 1.0) -> dict[
     if case.clients:
         closed = {"clients": case.clients, "turnaround_ms": case.turnaround_ms * slower}
         sources.append({"timing": {"closed": closed}})
+    if case.lengths:
+        sources = [{**source, "request": {"lengths": case.lengths}} for source in sources]
     workload = {"span_ms": _span_ms(case), "sources": sources, "seed": 1}
     model = {"policy": policy, "service": case.service, "max_rows": MAX_ROWS}
     return {"workload": workload, "models": [model]}

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.policy._cases import cases
+from benchmarks.policy._cases import cases, padded_cases
 from benchmarks.policy._pictures import draw
 from benchmarks.policy._study import Verdict, study
 from tools import machine
@@ -22,7 +22,7 @@ RESULTS = machine.ROOT / "benchmarks" / "policy" / "results"
 PICTURES = machine.ROOT / "docs" / "concepts" / "pictures"
 PROGRAM = machine.ROOT / "target" / "release" / "shoal-simulator"
 FLOOR, GOAL = 1.10, 1.03
-KINDS = ("open", "closed", "mixed")
+KINDS = ("open", "closed", "mixed", "lengths")
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -71,7 +71,7 @@ def main(
         for path in draw(PROGRAM, PICTURES):
             console.print(f"written: {path}", soft_wrap=True)
         return
-    everything = list(cases())
+    everything = [*cases(), *padded_cases()]
     console.print(f"playing {len(everything)} cases")
     seen = result(study(PROGRAM, everything, workers))
     results.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,11 @@ def result(verdicts: list[Verdict]) -> Result:
         machine=machine.describe_machine(),
         floor=FLOOR,
         goal=GOAL,
-        kinds=[_kind(kind, [each for each in verdicts if each.kind == kind]) for kind in KINDS],
+        kinds=[
+            _kind(kind, [each for each in verdicts if each.kind == kind])
+            for kind in KINDS
+            if any(each.kind == kind for each in verdicts)
+        ],
         cases=verdicts,
     )
 

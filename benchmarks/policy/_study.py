@@ -75,11 +75,19 @@ def study(program: Path, cases: Sequence[Case], workers: int) -> list[Verdict]:
 
 def judge(program: Path, case: Case) -> Verdict:
     """Plays one case with every delay, and with Shoal at every pace."""
-    delays = [delay * case.fixed_ms for delay in DELAYS]
+    rivals = [
+        {"delay_ms": delay * case.fixed_ms, "mixes": mixes}
+        # Records of different lengths go apart, or together at the price of the longest.
+        for mixes in ((False, True) if case.lengths else (False,))
+        for delay in DELAYS
+    ]
+    delays = [float(rival["delay_ms"]) for rival in rivals]
+    # A server does not know before the first request what a record of variable length costs.
+    shoal = SHOAL if case.lengths is None else {"shoal": {"warm": False}}
     paces = PACES if case.clients else (1.0,)
-    plays = [play(case, {"fixed_delay": {"delay_ms": delay}}) for delay in delays]
-    plays += [play(case, SHOAL, slower) for slower in paces]
-    plays += [play(case, SHOAL)]
+    plays = [play(case, {"fixed_delay": rival}) for rival in rivals]
+    plays += [play(case, shoal, slower) for slower in paces]
+    plays += [play(case, shoal)]
     points = run(program, plays)
     fixed, ours, at_own_pace = points[: len(delays)], points[len(delays) : -1], points[-1]
     return verdict(case, delays, fixed, (ours, at_own_pace))

@@ -35,6 +35,10 @@ const AS_CHEAP: f64 = 1.05;
 const DEARER: f64 = 1.25;
 /// A bin that has seen fewer batches says nothing about the best size.
 const ENOUGH: f64 = 3.0;
+/// A bin that for so many batches has seen none as it knows them may be wrong by now ...
+const STALE: u64 = 1000;
+/// ... where one that differs by so much of the usual time is none as it knows them.
+const SURPRISING: f64 = 0.1;
 
 /// The cost of one bucket's micro-batches.
 #[derive(Clone, Debug)]
@@ -43,6 +47,8 @@ pub struct CostModel {
     line: Line,
     /// The largest bin that was measured, plus one.
     measured: usize,
+    /// Batches that were seen.
+    observed: u64,
 }
 
 /// Micro-batches of about one size.
@@ -51,6 +57,8 @@ struct Bin {
     batches: f64,
     rows: f64,
     nanos: f64,
+    /// The latest batch that took about as long as was known before.
+    confirmed: u64,
 }
 
 /// Sums of a weighted least-squares fit of nanoseconds over rows.
@@ -74,7 +82,7 @@ pub struct Measured {
 
 impl Default for CostModel {
     fn default() -> Self {
-        Self { bins: [Bin::default(); BINS], line: Line::default(), measured: 0 }
+        Self { bins: [Bin::default(); BINS], line: Line::default(), measured: 0, observed: 0 }
     }
 }
 
@@ -101,8 +109,13 @@ impl CostModel {
     /// Learns from a micro-batch that ran.
     pub fn observe(&mut self, rows: usize, took: Duration) {
         let nanos = took.as_nanos() as f64;
+        self.observed += 1;
         let bin = &mut self.bins[bin_of(rows)];
-        bin.observe(rows as f64, nanos);
+        if bin.agrees(rows as f64, nanos) {
+            bin.confirmed = self.observed;
+        }
+        let has_aged = self.observed - bin.confirmed > STALE;
+        bin.observe(rows as f64, nanos, has_aged);
         // The line learns what the bin has smoothed: outliers would bend it.
         let smoothed = bin.nanos * rows as f64 / bin.rows;
         self.line.observe(rows as f64, if bin.batches < ENOUGH { nanos } else { smoothed });
@@ -145,6 +158,18 @@ impl CostModel {
         }
         let untried = (bin + 1..BINS).take(2).take_while(|next| self.bins[*next].batches < ENOUGH);
         within.min(end_of(untried.last().unwrap_or(bin)))
+    }
+
+    /// Whether what is known of a size is little, or old.
+    pub(crate) fn is_doubtful(&self, rows: usize) -> bool {
+        let bin = &self.bins[bin_of(rows)];
+        bin.batches < ENOUGH || self.observed - bin.confirmed > STALE
+    }
+
+    /// The largest size of the bin so many steps above, or below, that of `rows`.
+    pub(crate) fn stepped(rows: usize, steps: isize) -> Option<usize> {
+        let end = end_of(bin_of(rows).checked_add_signed(steps)?);
+        (end != rows).then_some(end)
     }
 
     /// Half of the smallest size that was measured, if that is about as cheap as any: what is smaller may be cheaper.
@@ -201,14 +226,22 @@ fn whole(number: f64) -> u64 {
 }
 
 impl Bin {
-    fn observe(&mut self, rows: f64, nanos: f64) {
+    /// What is quicker than what was cold, or is old, counts for more: luck makes nothing much quicker.
+    fn observe(&mut self, rows: f64, nanos: f64, has_aged: bool) {
         let usual = self.nanos * rows / self.rows.max(1.0);
         let nanos = if self.batches >= ENOUGH { nanos.min(OUTLIER * usual) } else { nanos };
         self.batches += 1.0;
         let is_cold = self.batches < WARM && nanos * OUTLIER < usual;
-        let rate = if is_cold { QUICKER } else { NEWEST.max(1.0 / self.batches) };
+        let is_outdated = has_aged && nanos < (1.0 - SURPRISING) * usual;
+        let rate = if is_cold || is_outdated { QUICKER } else { NEWEST.max(1.0 / self.batches) };
         self.rows += rate * (rows - self.rows);
         self.nanos += rate * (nanos - self.nanos);
+    }
+
+    /// Whether a batch takes about as long as is known, if anything is.
+    fn agrees(&self, rows: f64, nanos: f64) -> bool {
+        let usual = self.nanos * rows / self.rows.max(1.0);
+        self.batches >= ENOUGH && (nanos - usual).abs() <= SURPRISING * usual
     }
 
     fn per_row(&self) -> f64 {

@@ -10,7 +10,9 @@
 //! 3. **Admission.** A request with a deadline is refused at the door if what waits before it takes too long, and told
 //!    when to come again. A deadline that cannot be met any more when its turn comes is handed back instead of run. One
 //!    in [`DOUBT`] of these is run all the same: a prediction that is never tried can never be corrected.
-//! 4. **Nothing to set.** Limits are limits; everything else is measured.
+//! 4. **Trials.** About one micro-batch in a hundred has another size than the best known one, of rows that wait anyway,
+//!    so that costs that are unknown, or wrong by now, are learned ([`trials`](crate::trials)).
+//! 5. **Nothing to set.** Limits are limits; everything else is measured.
 
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use crate::batcher::NextUp;
 use crate::cost::CostModel;
 use crate::costs::Costs;
 use crate::returns::{Question, Returns};
+use crate::trials::{Choice, Trials};
 use crate::{Arrival, Batcher, Bucket, Client, Limits, Measured, MicroBatch, Moment, Reason, Refusal, RequestId};
 
 /// One in so many requests that cannot make it is tried all the same.
@@ -93,6 +96,7 @@ pub struct Scheduler {
     /// Whether an executor was told to wait since the last micro-batch went.
     has_waited: bool,
     doubted: u32,
+    trials: Trials,
 }
 
 impl Scheduler {
@@ -109,6 +113,7 @@ impl Scheduler {
             horizon: SOON_AT_LEAST,
             has_waited: false,
             doubted: 0,
+            trials: Trials::default(),
         }
     }
 
@@ -229,10 +234,22 @@ impl Scheduler {
         self.give_up_hopeless(now, predicted);
         // Where all that waits goes along, no size has bounded it.
         let most = if rows >= next_up.rows { usize::MAX } else { rows };
+        let most = self.trial(next_up, rows).unwrap_or(most);
         match self.batcher.release_up_to(now, most) {
             Some(batch) => Next::Run(self.depart(now, batch)),
             None => Next::Nothing,
         }
+    }
+
+    /// Another size than `rows`, if it is the turn of one.
+    fn trial(&mut self, next_up: NextUp, rows: usize) -> Option<usize> {
+        if self.batcher.is_draining() {
+            return None;
+        }
+        let NextUp { bucket, rows: waiting, .. } = next_up;
+        let limit = self.batcher.limits().max_rows;
+        let choice = Choice { rows: rows.min(waiting), waiting, limit, target: self.policy.latency_target };
+        self.trials.instead(self.costs.of(bucket), choice)
     }
 
     fn worth_waiting(&mut self, now: Moment, next_up: NextUp) -> Option<Moment> {

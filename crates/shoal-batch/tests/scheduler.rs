@@ -254,3 +254,82 @@ fn a_failed_micro_batch_teaches_nothing() {
     scheduler.finish(at(900_000), failed, None);
     assert_eq!(scheduler.cost(Bucket(0)).predict(1), before);
 }
+
+/// Rows of each of the first micro-batches of a crowd that never ends, on a model that really costs `truth` microseconds.
+fn crowded(scheduler: &mut Scheduler, truth: impl Fn(usize) -> u64, batches: usize) -> Vec<usize> {
+    let (mut now, mut id) = (0, 0);
+    let mut sizes = Vec::new();
+    while sizes.len() < batches {
+        while scheduler.queue().queued_rows() < 200 {
+            id += 1;
+            scheduler.submit(at(now), row(id)).unwrap();
+        }
+        let run = run(scheduler.next(at(now)));
+        sizes.push(run.batch.rows);
+        let took = truth(run.batch.rows);
+        now += took;
+        scheduler.finish(at(now), run, Some(micros(took)));
+    }
+    sizes
+}
+
+/// A scheduler whose table says so.
+fn told(table: impl Fn(usize) -> u64) -> Scheduler {
+    let mut scheduler = Scheduler::new(LIMITS, Policy::default());
+    for rows in [1, 2, 4, 8, 16, 32, 64].repeat(5) {
+        scheduler.learn(Bucket(0), Measured { rows, took: micros(table(rows)) });
+    }
+    scheduler
+}
+
+#[test]
+fn a_cheaper_size_that_the_table_calls_dear_is_found_within_some_thousand_micro_batches() {
+    let truth = |rows: usize| 100 + rows as u64 * if rows <= 16 { 10 } else { 50 };
+    let busy = told(|rows| if rows < 64 { 100 * rows as u64 } else { 3300 });
+    let cheap_once = told(|rows| 100 + 2 * rows as u64);
+    let dear_once = told(|rows| if rows <= 2 { 60 * rows as u64 } else { 5 * (100 + 10 * rows as u64) });
+    for (name, mut scheduler) in [("small ones seemed dear", busy), ("large ones were cheap", cheap_once), ("all were dear", dear_once)] {
+        let sizes = crowded(&mut scheduler, truth, 6000);
+        let usual = sizes[5000..].iter().filter(|rows| **rows == 16).count();
+        assert!(usual >= 950, "{name}: {usual} of the last 1000 have the best size, the last is {:?}", sizes.last());
+    }
+}
+
+#[test]
+fn trials_take_one_micro_batch_in_a_hundred_at_most_and_one_part_in_a_hundred_of_the_time() {
+    let truth = |rows: usize| 100 + rows as u64 * if rows <= 16 { 10 } else { 50 };
+    let sizes = crowded(&mut told(truth), truth, 20_000);
+    let others = sizes.iter().filter(|rows| **rows != 16).count();
+    assert!((1..=200).contains(&others), "{others}");
+    let took: u64 = sizes.iter().map(|rows| truth(*rows)).sum();
+    let at_best = sizes.iter().sum::<usize>() as f64 * truth(16) as f64 / 16.0;
+    assert!(took as f64 <= 1.011 * at_best, "{took} and {at_best}");
+}
+
+#[test]
+fn a_trial_never_waits_and_keeps_all_limits() {
+    let mut scheduler = told(|rows| 100 + 10 * rows as u64);
+    let (mut now, mut id) = (0, 0);
+    for round in 0..5000_usize {
+        for _ in 0..=(round % 70) {
+            id += 1;
+            scheduler.submit(at(now), row(id)).unwrap();
+        }
+        while scheduler.queue().queued_rows() > 0 {
+            let before = scheduler.queue().queued_rows();
+            let run = run(scheduler.next(at(now)));
+            assert!((1..=before.min(64)).contains(&run.batch.rows));
+            now += 100 + 10 * run.batch.rows as u64;
+            scheduler.finish(at(now), run, Some(micros(500)));
+        }
+    }
+}
+
+#[test]
+fn every_padded_length_has_its_turn_however_many_ask_for_another() {
+    let mut scheduler = Scheduler::new(LIMITS, Policy::default());
+    scheduler.submit(at(0), Arrival { bucket: Bucket(512), ..row(1) }).unwrap();
+    (2..500).for_each(|id| scheduler.submit(at(1), Arrival { bucket: Bucket(8), ..row(id) }).unwrap());
+    let run = run(scheduler.next(at(2)));
+    assert_eq!((run.batch.bucket, run.batch.rows), (Bucket(512), 1), "it came first");
+}

@@ -61,8 +61,9 @@ impl Server {
         let server = py.detach(|| {
             let options = Options::from_json(options)?;
             let opened = models.into_iter().map(|(text, digest, runs)| {
-                let (description, executors) = open(&text, runs, library, (&options, &is_wanted))?;
-                Ok((Description { digest, ..description }, executors))
+                let (mut description, executors) = open(&text, runs, library, (&options, &is_wanted))?;
+                description.digest = digest;
+                Ok((description, executors))
             });
             let models: Vec<Model> = opened.collect::<Outcome<_>>()?;
             let repository = repository.map(|object| -> Box<dyn Repository> {

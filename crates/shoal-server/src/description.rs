@@ -1,10 +1,13 @@
 //! What a package says of its model: the `shoal.json` of a package, as far as running needs it.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::fault::{Code, Fault, Outcome};
 use crate::options::Options;
+use crate::padding::{Padding, Rule};
 use crate::values::Dtype;
 
 /// The description of a package.
@@ -36,6 +39,9 @@ pub struct Description {
     /// The digest of the package, which stands beside the text; empty where it is not known.
     #[serde(skip)]
     pub digest: String,
+    /// How records of different lengths share a micro-batch, where columns say so.
+    #[serde(skip)]
+    pub(crate) padding: Option<Arc<Padding>>,
 }
 
 /// Named, typed input and output columns.
@@ -60,6 +66,12 @@ pub struct Column {
     /// Whether a value may be missing.
     #[serde(default)]
     pub nullable: bool,
+    /// How an input is padded along its variable dimension.
+    #[serde(default)]
+    pub padding: Option<Rule>,
+    /// The input whose padded length the variable dimension of an output has.
+    #[serde(default)]
+    pub follows: Option<String>,
 }
 
 /// How columns meet the tensors of a file.
@@ -163,9 +175,9 @@ impl Description {
     /// Reads a `shoal.json`.
     ///
     /// # Errors
-    /// `CorruptPackage` when the text is not a description, or limits are zero.
+    /// `CorruptPackage` when the text is not a description, limits are zero, or padding cannot be done as it says.
     pub fn from_json(text: &str) -> Outcome<Self> {
-        let description: Self = serde_json::from_str(text)
+        let mut description: Self = serde_json::from_str(text)
             .map_err(|error| Fault::new(Code::CorruptPackage, format!("shoal.json is not a description of a package: {error}")))?;
         if description.policy.max_rows == 0 || description.policy.max_bytes == 0 {
             return Err(Fault::new(
@@ -173,6 +185,7 @@ impl Description {
                 "shoal.json allows no rows or no bytes in a micro-batch; both limits must be at least 1",
             ));
         }
+        description.padding = Padding::of(&description)?.map(Arc::new);
         Ok(description)
     }
 

@@ -84,7 +84,7 @@ impl Served {
         let (learned, is_quick) = school(&description, executors, kept.as_ref());
         let inline = executors.len() == 1 && is_quick;
         let bounds = bounds(policy, executors.len());
-        let mut queue = Queue::new(limits, bounds, description.output_dtypes());
+        let mut queue = Queue::new(limits, bounds, description.output_dtypes()).with_padding(description.padding.clone());
         for measured in &learned {
             queue.learn(*measured);
         }
@@ -141,7 +141,7 @@ impl Served {
         if table.rows == 0 {
             return Ok(self.no_rows());
         }
-        let shapes = self.has_variable_shapes.then(|| shapes_of(&table));
+        let shapes = self.has_variable_shapes.then(|| self.shapes_of(&table));
         let (id, reply) = self.lock().submit(self.now(), table, shapes, wishes)?;
         let mut claim = Claim { served: self, id, is_open: true };
         self.wake();
@@ -154,6 +154,19 @@ impl Served {
         };
         claim.is_open = false;
         outcome.unwrap_or_else(|_| Err(Fault::new(Code::Internal, "the request was lost")))
+    }
+
+    /// The shapes of a request's records in a micro-batch: requests of the same ones share it.
+    fn shapes_of(&self, table: &Table) -> Vec<usize> {
+        match &self.description.padding {
+            None => table.columns.iter().flat_map(|column| column.shape.iter().copied()).collect(),
+            Some(padding) => padding.shapes(table).concat(),
+        }
+    }
+
+    /// Room for the micro-batches of one executor.
+    fn hold(&self) -> Hold {
+        Hold::new(self.description.input_dtypes()).with_padding(self.description.padding.clone())
     }
 
     fn no_rows(&self) -> Answer {
@@ -238,7 +251,7 @@ impl Served {
     }
 
     async fn run_inline(self: Arc<Self>, notify: &Notify, mut executor: Box<dyn Executor>) {
-        let mut hold = Hold::new(self.description.input_dtypes());
+        let mut hold = self.hold();
         loop {
             notify.notified().await;
             if !self.has_everybody() {
@@ -275,7 +288,7 @@ impl Served {
     }
 
     fn run_on_thread(&self, ready: &Condvar, mut executor: Box<dyn Executor>) {
-        let mut hold = Hold::new(self.description.input_dtypes());
+        let mut hold = self.hold();
         while let Some(flight) = self.wait_for_flight(ready) {
             self.execute(flight, &mut *executor, &mut hold);
         }
@@ -310,10 +323,6 @@ impl Drop for Claim<'_> {
             self.served.wake();
         }
     }
-}
-
-fn shapes_of(table: &Table) -> Vec<usize> {
-    table.columns.iter().flat_map(|column| column.shape.iter().copied()).collect()
 }
 
 /// The running executor of a model.

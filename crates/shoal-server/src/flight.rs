@@ -6,6 +6,7 @@
 //! A call that lost its worker process is first run once more as a whole: the process may have been killed for
 //! reasons of its own. Only then is it bisected, and [`losses_allowed`] bounds the processes that this costs.
 //! A model that is not pure is never called twice with a record: all members get the error.
+//! Where the signature says how, members of different lengths are padded to one, and their answers cut back.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use shoal_batch::{RequestId, Run};
 
 use crate::executor::Executor;
 use crate::fault::{Code, Fault, Outcome};
+use crate::padding::Padding;
 use crate::values::{Dtype, Table};
 
 /// Rows of one request in a micro-batch.
@@ -46,15 +48,24 @@ pub(crate) struct Flight {
 pub(crate) struct Hold {
     dtypes: Vec<Dtype>,
     table: Option<Table>,
+    padding: Option<Arc<Padding>>,
 }
 
 impl Hold {
     pub(crate) const fn new(dtypes: Vec<Dtype>) -> Self {
-        Self { dtypes, table: None }
+        Self { dtypes, table: None, padding: None }
+    }
+
+    /// The room for a model whose records are padded, if there is padding.
+    pub(crate) fn with_padding(self, padding: Option<Arc<Padding>>) -> Self {
+        Self { padding, ..self }
     }
 
     /// Lays the rows of the members out one after the other.
     fn load(&mut self, members: &[Member]) -> Outcome<&Table> {
+        if let Some(padding) = self.padding.clone() {
+            return self.load_padded(members, &padding);
+        }
         let shaped = |table: &Table| table.columns.iter().zip(&members[0].table.columns).all(|(have, want)| have.shape == want.shape);
         let mut table = self.table.take().filter(shaped).unwrap_or_else(|| Table::empty_like(&members[0].table, &self.dtypes, 0));
         table.clear();
@@ -63,12 +74,37 @@ impl Hold {
         }
         Ok(self.table.insert(table))
     }
+
+    /// The same, each padded to the length that all of them round up to.
+    fn load_padded(&mut self, members: &[Member], padding: &Padding) -> Outcome<&Table> {
+        let shapes = padding.shapes(&members[0].table);
+        let fits = |table: &Table| table.columns.iter().zip(&shapes).all(|(have, want)| have.shape == *want);
+        let mut table = self.table.take().filter(fits).unwrap_or_else(|| Table::empty_of(&shapes, &self.dtypes));
+        table.clear();
+        for member in members {
+            padding.append(&mut table, &member.table, &self.dtypes, (member.start, member.rows))?;
+        }
+        Ok(self.table.insert(table))
+    }
+
+    /// Whether a request is a micro-batch as it is.
+    fn takes_as_it_is(&self, member: &Member) -> bool {
+        let is_whole = member.start == 0 && member.rows == member.table.rows;
+        is_whole && self.padding.as_ref().is_none_or(|padding| padding.fits(&member.table))
+    }
+
+    fn answer(&self, answer: Answer, request: &Table) -> Answer {
+        match &self.padding {
+            None => answer,
+            Some(padding) => padding.cut(answer, request),
+        }
+    }
 }
 
 /// Runs the members in as few calls as their health allows; one outcome for each, in order.
 pub(crate) fn run(executor: &mut dyn Executor, members: &[Member], hold: &mut Hold, pure: bool) -> Vec<Outcome<Answer>> {
     match call(executor, members, hold) {
-        Ok(table) => share(&Arc::new(table), members),
+        Ok(table) => share(&Arc::new(table), members, hold),
         Err(fault) if !pure => fail(&fault, members),
         Err(fault) => {
             let mut losses_left = losses_allowed(members.len());
@@ -97,7 +133,7 @@ fn run_again(rerun: &mut Rerun<'_>, members: &[Member], fault: &Fault) -> Vec<Ou
         return fail(fault, members);
     }
     match call(rerun.executor, members, rerun.hold) {
-        Ok(table) => share(&Arc::new(table), members),
+        Ok(table) => share(&Arc::new(table), members, rerun.hold),
         Err(fault) => {
             *rerun.losses_left -= u32::from(fault.code.is_loss());
             run_halves(rerun, members, &fault)
@@ -120,19 +156,25 @@ fn fail(fault: &Fault, members: &[Member]) -> Vec<Outcome<Answer>> {
 }
 
 fn call(executor: &mut dyn Executor, members: &[Member], hold: &mut Hold) -> Outcome<Table> {
+    let padding = hold.padding.clone();
     let inputs = match members {
-        [only] if only.start == 0 && only.rows == only.table.rows => &*only.table,
+        [only] if hold.takes_as_it_is(only) => &*only.table,
         several => hold.load(several)?,
     };
-    catch_unwind(AssertUnwindSafe(|| executor.run(inputs))).unwrap_or_else(|_| Err(Fault::new(Code::ModelFailed, "the model panicked")))
+    let called = catch_unwind(AssertUnwindSafe(|| executor.run(inputs)));
+    let answer = called.unwrap_or_else(|_| Err(Fault::new(Code::ModelFailed, "the model panicked")))?;
+    if let Some(padding) = padding {
+        padding.check(inputs, &answer)?;
+    }
+    Ok(answer)
 }
 
-fn share(table: &Arc<Table>, members: &[Member]) -> Vec<Outcome<Answer>> {
+fn share(table: &Arc<Table>, members: &[Member], hold: &Hold) -> Vec<Outcome<Answer>> {
     let mut start = 0;
     let mut next = |member: &Member| {
         let answer = Answer { table: Arc::clone(table), start, rows: member.rows };
         start += member.rows;
-        Ok(answer)
+        Ok(hold.answer(answer, &member.table))
     };
     members.iter().map(&mut next).collect()
 }

@@ -38,6 +38,7 @@ mod missing;
 pub mod onnx;
 mod openapi;
 pub mod options;
+pub mod padding;
 mod pages;
 mod profiles;
 pub mod queue;

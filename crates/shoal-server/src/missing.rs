@@ -70,7 +70,7 @@ fn refused(column: &Column, values: &Values) -> Fault {
 }
 
 /// The little-endian bytes of a replacement in the dtype of its column.
-fn encode(column: &Column, replacement: &Missing) -> Outcome<Vec<u8>> {
+pub(crate) fn encode(column: &Column, replacement: &Missing) -> Outcome<Vec<u8>> {
     match replacement {
         Missing::Text(text) if column.dtype == Dtype::Bytes => Ok(text.clone().into_bytes()),
         Missing::Text(text) if text == "NaN" => encode_number(column, f64::NAN),
@@ -108,7 +108,6 @@ fn encode_integer(column: &Column, number: i64) -> Outcome<Vec<u8>> {
 }
 
 fn does_not_fit(column: &Column, value: &str) -> Fault {
-    let message =
-        format!("the package replaces missing values of column {:?} by {value}, which is no {}", column.name, column.dtype.name());
+    let message = format!("the package puts {value} where column {:?} has no value, which is no {}", column.name, column.dtype.name());
     Fault::new(Code::CorruptPackage, message)
 }

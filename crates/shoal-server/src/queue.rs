@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use crate::bodies::SOON;
 use crate::fault::{Code, Fault, Outcome};
 use crate::flight::{Answer, Flight, Member, rejoin};
+use crate::padding::Padding;
 use crate::trace::Ledger;
 use crate::values::{Dtype, Table};
 
@@ -61,12 +62,13 @@ pub(crate) struct Queue {
     output_dtypes: Vec<Dtype>,
     /// There while requests are traced.
     ledger: Option<Box<Ledger>>,
+    padding: Option<Arc<Padding>>,
 }
 
 impl Queue {
     pub(crate) fn new(limits: Limits, policy: Policy, output_dtypes: Vec<Dtype>) -> Self {
-        let scheduler = Scheduler::new(limits, policy);
-        Self { scheduler, pending: HashMap::new(), buckets: Buckets::default(), next_id: 0, output_dtypes, ledger: None }
+        let (scheduler, pending, buckets) = (Scheduler::new(limits, policy), HashMap::new(), Buckets::default());
+        Self { scheduler, pending, buckets, next_id: 0, output_dtypes, ledger: None, padding: None }
     }
 
     /// Tells of every request from here on.
@@ -84,7 +86,12 @@ impl Queue {
         self.scheduler.overall_cost()
     }
 
-    /// Accepts a request. `shapes` are those of its variable columns, if there are any.
+    /// The queue of a model whose records are padded, if there is padding.
+    pub(crate) fn with_padding(self, padding: Option<Arc<Padding>>) -> Self {
+        Self { padding, ..self }
+    }
+
+    /// Accepts a request. `shapes` are those that its records will have in a micro-batch, if columns are variable.
     pub(crate) fn submit(&mut self, now: Moment, table: Table, shapes: Option<Vec<usize>>, wishes: Wishes) -> Outcome<(RequestId, Reply)> {
         let id = RequestId(self.next_id);
         let bucket = self.buckets.enter(shapes.as_ref());
@@ -93,7 +100,8 @@ impl Queue {
             client: wishes.client,
             bucket,
             rows: table.rows,
-            bytes: table.size_bytes(),
+            // A record takes the room that it will have in its micro-batch.
+            bytes: self.padding.as_ref().map_or_else(|| table.size_bytes(), |padding| padding.size_bytes(&table)),
             priority: Priority(wishes.priority),
             deadline: wishes.deadline,
         };

@@ -219,7 +219,7 @@ impl Values {
     }
 
     /// Appends records `start..start + rows` of another column of the same shape; `before` are here already.
-    fn append(&mut self, other: &Self, dtype: Dtype, before: usize, (start, rows): (usize, usize)) {
+    pub(crate) fn append(&mut self, other: &Self, dtype: Dtype, before: usize, (start, rows): (usize, usize)) {
         let (from, to) = (start * other.per_row(), (start + rows) * other.per_row());
         match (&mut self.payload, &other.payload) {
             (Payload::Fixed(target), Payload::Fixed(source)) => {
@@ -228,6 +228,11 @@ impl Values {
             (Payload::Bytes(target), Payload::Bytes(source)) => target.extend_from_slice(&source[from..to]),
             (Payload::Fixed(_), Payload::Bytes(_)) | (Payload::Bytes(_), Payload::Fixed(_)) => {}
         }
+        self.append_missing(other, before, (start, rows));
+    }
+
+    /// Appends the flags of records `start..start + rows` of another column; `before` are here already.
+    pub(crate) fn append_missing(&mut self, other: &Self, before: usize, (start, rows): (usize, usize)) {
         if !other.missing.is_empty() {
             self.missing.resize(before, false);
             self.missing.extend_from_slice(&other.missing[start..start + rows]);
@@ -262,6 +267,17 @@ impl Table {
             missing: Vec::new(),
         });
         Self { rows: 0, columns: columns.collect() }
+    }
+
+    /// An empty table for `dtypes`, whose records have these shapes.
+    #[must_use]
+    pub fn empty_of(shapes: &[Vec<usize>], dtypes: &[Dtype]) -> Self {
+        let column = |(shape, dtype): (&Vec<usize>, &Dtype)| Values {
+            shape: shape.clone(),
+            payload: Payload::with_capacity(*dtype, 0),
+            missing: Vec::new(),
+        };
+        Self { rows: 0, columns: shapes.iter().zip(dtypes).map(column).collect() }
     }
 
     /// Appends records `start..start + rows` of another table of the same columns and shapes.

@@ -89,7 +89,10 @@ impl Clients {
                 self.places.insert(number, place);
                 (spoken.rows, spoken.bucket)
             }
-            None => (source.request.rows.draw(chance), number % source.request.buckets.max(1)),
+            None => (
+                source.request.rows.draw(chance),
+                source.request.lengths.map_or(number % source.request.buckets.max(1), |lengths| lengths.draw(chance)),
+            ),
         };
         let client = match (&source.timing, script) {
             (Timing::Open { connections, .. }, _) => chance.random_range(0..(*connections).max(1)),

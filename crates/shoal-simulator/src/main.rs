@@ -59,6 +59,9 @@ enum Name {
     },
     FixedDelay {
         delay_ms: f64,
+        /// Whether requests of different lengths go together, padded to the longest.
+        #[serde(default)]
+        mixes: bool,
     },
     Mosec {
         max_wait_ms: f64,
@@ -84,7 +87,8 @@ fn milliseconds(count: f64) -> Duration {
 fn policy(chosen: &Chosen) -> Box<dyn Policy> {
     let max_rows = chosen.max_rows;
     match chosen.policy {
-        Name::FixedDelay { delay_ms } => Box::new(FixedDelay::new(milliseconds(delay_ms), max_rows)),
+        Name::FixedDelay { delay_ms, mixes: false } => Box::new(FixedDelay::new(milliseconds(delay_ms), max_rows)),
+        Name::FixedDelay { delay_ms, mixes: true } => Box::new(FixedDelay::new(milliseconds(delay_ms), max_rows).mixing()),
         Name::Mosec { max_wait_ms } => Box::new(Mosec::new(milliseconds(max_wait_ms), max_rows)),
         Name::MlServer { max_wait_ms } => Box::new(MlServer::new(milliseconds(max_wait_ms), max_rows)),
         Name::Tei => Box::new(Tei::new(max_rows)),

@@ -26,6 +26,13 @@ pub enum Service {
         /// ... so many times as much.
         times: f64,
     },
+    /// a * rows * length + b milliseconds, where the bucket of a micro-batch is the length that its records are padded to.
+    Padded {
+        /// Milliseconds for each row and unit of length.
+        a: f64,
+        /// Milliseconds for each call.
+        b: f64,
+    },
     /// Measured: (rows, milliseconds) in ascending order; linear in between, and beyond the last by its cost per row.
     Table(Vec<(usize, f64)>),
     /// Recorded: (rows, milliseconds of each micro-batch of so many) in ascending order; one is drawn of the nearest size
@@ -37,22 +44,23 @@ pub enum Service {
 const ENOUGH: usize = 20;
 
 impl Service {
-    /// Milliseconds of a micro-batch, without chance.
+    /// Milliseconds of a micro-batch, without chance; of length 1 where that matters.
     #[must_use]
     pub fn mean(&self, rows: usize) -> f64 {
         let many = rows as f64;
         match self {
-            Self::Line { a, b } => a * many + b,
+            Self::Line { a, b } | Self::Padded { a, b } => a * many + b,
             Self::Step { a, b, from, times } => (a * many + b) * if rows >= *from { *times } else { 1.0 },
             Self::Table(known) => between(known, many),
             Self::Recorded(known) => between(&known.iter().map(|(size, each)| (*size, average(each))).collect::<Vec<_>>(), many),
         }
     }
 
-    /// Milliseconds of a micro-batch, give or take 5 %, or as those that were recorded.
-    pub(crate) fn draw(&self, rows: usize, chance: &mut SmallRng) -> f64 {
+    /// Milliseconds of a micro-batch of a bucket, give or take 5 %, or as those that were recorded.
+    pub(crate) fn draw(&self, rows: usize, bucket: u64, chance: &mut SmallRng) -> f64 {
         match self {
             Self::Recorded(known) => drawn(known, rows, chance).unwrap_or_default() * self.mean(rows),
+            Self::Padded { a, b } => (a * rows as f64 * bucket as f64 + b) * chance.random_range(0.95..1.05),
             _ => self.mean(rows) * chance.random_range(0.95..1.05),
         }
     }
@@ -110,7 +118,7 @@ mod tests {
         assert!((recorded.mean(1) - 2.0).abs() < 1e-12 && (recorded.mean(4) - 5.0).abs() < 1e-12);
         let mut chance = SmallRng::seed_from_u64(7);
         for (rows, either) in [(1, [1.0, 3.0]), (4, [2.5, 7.5]), (8, [4.0, 12.0])] {
-            let times = (0..50).map(|_| recorded.draw(rows, &mut chance)).collect::<Vec<_>>();
+            let times = (0..50).map(|_| recorded.draw(rows, 0, &mut chance)).collect::<Vec<_>>();
             assert!(either.iter().all(|one| times.iter().any(|time| (time - one).abs() < 1e-9)), "{rows}: {times:?}");
             assert!(times.iter().all(|time| either.iter().any(|one| (time - one).abs() < 1e-9)), "{rows}: {times:?}");
         }

@@ -4,6 +4,7 @@ use rand::Rng;
 use rand::rngs::SmallRng;
 use rand_distr::{Distribution, Exp, LogNormal};
 use serde::{Deserialize, Serialize};
+use shoal_batch::rounded_length;
 
 /// Everything that is played at once on one machine.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -109,6 +110,8 @@ pub struct Kind {
     pub rows: Rows,
     /// Buckets it may be of; they alternate.
     pub buckets: u64,
+    /// How long its records are: the bucket is the length that they are padded to.
+    pub lengths: Option<Lengths>,
     /// From arrival on, how long an answer is of use.
     pub timeout_ms: Option<f64>,
     /// The share of clients that go away before they are answered, at a moment within the timeout or 10 ms.
@@ -130,6 +133,25 @@ pub enum Rows {
         /// The standard deviation of the logarithm.
         sigma: f64,
     },
+}
+
+/// How long the records of a request are: log-normal, in whole units.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Lengths {
+    /// The median.
+    pub median: f64,
+    /// The standard deviation of the logarithm.
+    pub sigma: f64,
+    /// None is longer.
+    pub longest: usize,
+}
+
+impl Lengths {
+    /// Draws a length and rounds it up as a package does that says nothing else.
+    pub(crate) fn draw(self, chance: &mut SmallRng) -> u64 {
+        let length = Rows::LogNormal { median: self.median, sigma: self.sigma }.draw(chance);
+        rounded_length(length.min(self.longest)) as u64
+    }
 }
 
 impl Default for Rows {

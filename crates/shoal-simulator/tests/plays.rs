@@ -8,7 +8,7 @@ use shoal_simulator::report::Report;
 use shoal_simulator::rivals::{FixedDelay, MlServer, Mosec, Policy, Tei};
 use shoal_simulator::service::Service;
 use shoal_simulator::shoal::Shoal;
-use shoal_simulator::workload::{Kind, Pace, Rows, Source, Spoken, Timing, Workload};
+use shoal_simulator::workload::{Kind, Lengths, Pace, Rows, Source, Spoken, Timing, Workload};
 
 const LIMITS: Limits = Limits { max_rows: 64, max_bytes: 1 << 40, queue_rows: 100_000, queue_bytes: 1 << 40 };
 const COST: Service = Service::Line { a: 0.01, b: 1.0 };
@@ -155,4 +155,21 @@ fn recorded_requests_are_played_again() {
     };
     let report = play(&workload, &mut [Model { policy: shoal(), service: COST, executors: 1, place: Place::Anywhere }], 1);
     assert!(report.all.answered > 0 && (report.all.p50_ms - 1.01).abs() < 0.1, "{:?}", report.all);
+}
+
+#[test]
+fn records_of_log_normal_lengths_go_together_by_length() {
+    let lengths = Some(Lengths { median: 100.0, sigma: 0.6, longest: 1000 });
+    let crowd = || Source { request: Kind { lengths, ..Kind::default() }, ..regulars(64, 0.3) };
+    let cost = Service::Padded { a: 0.001, b: 1.0 };
+    let played = |policy: Box<dyn Policy>| {
+        let workload = Workload { sources: vec![crowd()], span_ms: 4000.0, seed: 7 };
+        play(&workload, &mut [Model { policy, service: cost.clone(), executors: 1, place: Place::Anywhere }], 1)
+    };
+    let ours = played(Box::new(Shoal::new(LIMITS, Bounds::default())));
+    let to_the_longest = played(Box::new(FixedDelay::new(Duration::ZERO, 64).mixing()));
+    let one_by_one = played(eager());
+    assert!(ours.mean_rows > 4.0 && one_by_one.mean_rows < 1.3, "{} and {}", ours.mean_rows, one_by_one.mean_rows);
+    assert!(ours.all.goodput_rows_per_ms > 1.2 * to_the_longest.all.goodput_rows_per_ms);
+    assert!(ours.all.goodput_rows_per_ms > 2.0 * one_by_one.all.goodput_rows_per_ms);
 }

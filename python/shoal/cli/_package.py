@@ -131,7 +131,19 @@ def _told(found: Inspection) -> dict[str, Any]:
 
 def _column(column: dict[str, Any]) -> str:
     null = ", may be null" if column.get("nullable") else ""
-    return f"{column['name']} {column['dtype']} {list(column.get('shape', []))}{null}"
+    padding = _padding(column.get("padding"), column.get("follows"))
+    return f"{column['name']} {column['dtype']} {list(column.get('shape', []))}{null}{padding}"
+
+
+def _padding(rule: dict[str, Any] | None, follows: str | None) -> str:
+    if rule is None:
+        return "" if follows is None else f", follows {follows}"
+    to = "four lengths in each power of two"
+    if step := rule.get("multiple_of"):
+        to = f"multiples of {step}"
+    elif lengths := rule.get("lengths"):
+        to = f"lengths {', '.join(map(str, lengths))}"
+    return f", padded with {rule['value']!r} at the {rule.get('at', 'end')} to {to}"
 
 
 def _checked(found: Verification) -> dict[str, Any]:

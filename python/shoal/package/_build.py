@@ -22,7 +22,13 @@ from shoal.errors import InvalidRequestError, PathError, ProofError, Unsupported
 from shoal.package import _golden, _names
 from shoal.package._frames import to_batch
 from shoal.package._inputs import inputs_of, whole_numbers, with_floats
-from shoal.package._law import check_batch_independence
+from shoal.package._law import (
+    check_batch_independence,
+    check_padding,
+    is_padded,
+    made_up_rows,
+    rows_by_length,
+)
 from shoal.package._onnx_file import OnnxFile, bind, read_onnx
 from shoal.package._package import Package, open
 from shoal.package._proof import check_agreement, check_rows
@@ -42,6 +48,7 @@ if TYPE_CHECKING:
     from shoal.package._inputs import Inputs
     from shoal.package._rows import Rows
     from shoal.runtime import Model
+    from shoal.values import Padding
 
 _PICKLES = (".pkl", ".pickle", ".joblib")
 
@@ -55,6 +62,9 @@ class Settings:
         tolerance: How far the floats of two answers to the same record may differ.
         missing: What a null becomes, by input column; float columns of an estimator become NaN.
         features: For an ONNX file: the names that pack into a `[k]` input, by input column.
+        padding: For inputs of one variable dimension: how records are padded, so that those of
+            different lengths share a micro-batch; refused where an answer depends on it.
+        follows: For outputs of one variable dimension: the padded input whose length they have.
         requirements: For Python: distributions, as NAME or NAME==VERSION; None finds them.
         source: For Python: a directory to take whole, instead of the modules imported.
         pure: For Python: whether a record may be run again when a micro-batch fails. Say False for
@@ -67,6 +77,8 @@ class Settings:
     tolerance: Tolerance = field(default_factory=Tolerance)
     missing: Mapping[str, str | int | float] = field(default_factory=dict)
     features: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    padding: Mapping[str, Padding] = field(default_factory=dict)
+    follows: Mapping[str, str] = field(default_factory=dict)
     requirements: Sequence[str] | None = None
     source: str | PathLike[str] | None = None
     pure: bool = True
@@ -82,6 +94,8 @@ class _Draft:
     model: Model
     rows: Rows
     answers: Rows | None
+    by_length: tuple[Rows, ...] = ()
+    """Where records are padded: a few of each length."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +138,7 @@ def build(  # noqa: PLR0913 - said once for each package; what is rare is in Set
         InvalidRequestError: a name, the version or the example is of no use.
         UnsupportedModelError: the model cannot be sealed; the message says why.
         ProofError: the export disagrees with the original, or there are too few rows.
-        BatchDependenceError: answers depend on who shares the batch.
+        BatchDependenceError: answers depend on who shares the batch, or on padding.
         RequirementError: a library is missing here.
         StorageError: the package cannot be written; nothing half-written stays.
     """
@@ -133,6 +147,8 @@ def build(  # noqa: PLR0913 - said once for each package; what is rare is in Set
     request = _Request(name, version, example, weak_proof, settings)
     draft = _draft(model, request)
     check_batch_independence(draft.model, draft.rows, settings.tolerance)
+    if is_padded(draft.description):
+        check_padding(draft.model, draft.description, draft.by_length)
     golden = "none" if draft.answers is None else _golden.choose(draft.rows, draft.answers)
     description = msgspec.structs.replace(draft.description, golden=golden)
     target = Path(output).absolute()
@@ -168,6 +184,9 @@ def _refuse_mistakes(model: Any) -> None:
 
 def _estimator_draft(model: Any, request: _Request) -> _Draft:
     _need_example(request, "proves the export against the original")
+    if request.settings.padding or request.settings.follows:
+        message = "the columns of an estimator have no variable dimension that could be padded"
+        raise InvalidRequestError(message)
     inputs = inputs_of(model, request.example, request.settings.missing)
     check_rows(inputs.given, weak_proof=request.weak_proof)
     try:
@@ -206,11 +225,13 @@ def _exported_draft(model: object, request: _Request, inputs: Inputs) -> _Draft:
 def _onnx_draft(file: OnnxFile, request: _Request) -> _Draft:
     signature, binding = bind(file)
     signature, binding = _with_settings(signature, binding, request.settings)
+    signature = _padded(signature, request.settings)
     description = _described(request, "onnx", signature, binding)
     opened = runtime.load(description, FilesInMemory(file.files()))
     if request.example is None:
         rows = synthetic_rows(opened)
-        return _Draft(description, file.files(), opened, rows, None)
+        by_length = made_up_rows(opened) if is_padded(description) else ()
+        return _Draft(description, file.files(), opened, rows, None, by_length)
     batch = runtime.packed(to_batch(request.example, signature.inputs), description)
     return _answered(description, file.files(), opened, batch)
 
@@ -233,6 +254,7 @@ def _python_draft(model: object, request: _Request) -> _Draft:
     files = FilesInMemory(source.all_files())
     outputs = runtime.infer_outputs(description, files, batch)
     signature = Signature(inputs=inputs, outputs=outputs)
+    signature = _padded(signature, settings)
     description = msgspec.structs.replace(description, signature=signature)
     opened = runtime.load(description, files, allow_code=True)
     return _answered(description, source.all_files(), opened, batch)
@@ -251,7 +273,8 @@ def _answered(
     part = split_by_shape(batch, description.signature.inputs)[0].batch
     rows = rows_of(part, description.signature.inputs)
     answers = rows_of(model.predict(part), description.signature.outputs)
-    return _Draft(description, files, model, rows, answers)
+    by_length = rows_by_length(description, batch) if is_padded(description) else ()
+    return _Draft(description, files, model, rows, answers, by_length)
 
 
 def _described(
@@ -298,6 +321,10 @@ def _with_settings(
     )
     signature = msgspec.structs.replace(signature, inputs=columns)
     return signature, msgspec.structs.replace(binding, inputs=bound)
+
+
+def _padded(signature: Signature, settings: Settings) -> Signature:
+    return signature.with_padding(settings.padding, follows=settings.follows)
 
 
 def _need_example(request: _Request, why: str) -> None:

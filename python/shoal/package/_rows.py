@@ -127,15 +127,19 @@ def _mask(rows: int, missing: Any) -> Array:
     return mask
 
 
-def synthetic_rows(model: Model) -> Rows:
+def synthetic_rows(model: Model, *, length: int = _MADE_UP_LENGTH) -> Rows:
     """Rows that fit the model's inputs and that the model answers.
+
+    Args:
+        model: The model.
+        length: What variable dimensions are.
 
     Raises:
         UnsupportedModelError: the model refuses them.
     """
     random = np.random.default_rng(_SEED)
     columns = model.signature.inputs
-    values = tuple(_values(column, random) for column in columns)
+    values = tuple(_values(column, length, random) for column in columns)
     missing = tuple(np.zeros(_MADE_UP_ROWS, dtype=bool) for _ in columns)
     rows = Rows(columns, values, missing)
     try:
@@ -147,8 +151,8 @@ def synthetic_rows(model: Model) -> Rows:
     return rows
 
 
-def _values(column: Column, random: np.random.Generator) -> Array:
-    shape = (_MADE_UP_ROWS, *(_MADE_UP_LENGTH if size == -1 else size for size in column.shape))
+def _values(column: Column, length: int, random: np.random.Generator) -> Array:
+    shape = (_MADE_UP_ROWS, *(length if size == -1 else size for size in column.shape))
     if column.dtype is Dtype.BYTES:
         texts = np.empty(shape, dtype=object)
         texts.ravel()[:] = [f"text {i}".encode() for i in range(texts.size)]

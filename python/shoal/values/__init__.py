@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from shoal.values._padding import Padding
 from shoal.values._signature import Column, Dtype, Signature
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ __all__ = [
     "InferRequest",
     "InferResponse",
     "Message",
+    "Padding",
     "RequestedOutput",
     "ShapeGroup",
     "Signature",

@@ -5,6 +5,8 @@ Rules:
 - A column has a name, a dtype, the shape of one record, and says whether a record may be missing.
 - A shape is that of one record: each dimension is at least 1, or -1 where it varies from record
   to record; `()` is a scalar.
+- An input of one variable dimension may say how it is padded; an output of one variable dimension
+  may follow such an input: it has the length that the input was padded to, and is cut back.
 - Names are unique among the inputs, and among the outputs; an input and an output may share one.
 - The JSON form is canonical: keys sorted, no spaces, UTF-8, a key left out where it has its default
   (`shape` is always written). Equal signatures have equal bytes.
@@ -15,6 +17,7 @@ This module imports nothing but msgspec: a process that serves models reads sign
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,9 +30,10 @@ from shoal.errors import (
     MalformedJsonError,
     ShapeError,
 )
+from shoal.values._padding import Padding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 # Arrow counts the items of a fixed-size list in 32 signed bits.
 # Source: Arrow Columnar Format 1.5, "Fixed-Size List Layout"; Schema.fbs, FixedSizeList.listSize.
@@ -83,10 +87,13 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         classes: The name of each entry of the last dimension, for probabilities; unique.
         binary: For BYTES only: the values are any bytes, not text. Arrow then holds `binary`,
             otherwise `string`.
+        padding: For an input: how records are padded, so that different lengths share a batch.
+        follows: For an output: the padded input whose length it has.
 
     Raises:
         InvalidRequestError: The name is empty, `classes` does not fit the shape or repeats a name,
-            or `binary` is set for another dtype than BYTES.
+            `binary` is set for another dtype than BYTES, or padding does not fit the dtype or
+            stands at a column without exactly one variable dimension.
         DtypeError: The dtype does not exist.
         ShapeError: A dimension is 0 or below -1, or a record has more than 2**31 - 1 elements.
     """
@@ -98,6 +105,8 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     nullable: bool = False
     classes: tuple[str, ...] | None = None
     binary: bool = False
+    padding: Padding | None = None
+    follows: str | None = None
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -111,6 +120,7 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
             raise InvalidRequestError(
                 f"column {self.name!r} is {self.dtype} and binary, expected binary only for BYTES"
             )
+        _check_padding(self)
 
     @property
     def is_variable(self) -> bool:
@@ -126,7 +136,8 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         outputs: At least one column; names are unique. The first one is what `/predict` answers.
 
     Raises:
-        InvalidRequestError: There is no input or no output.
+        InvalidRequestError: There is no input or no output; an output is padded, an input follows,
+            or an output follows what is no padded input.
         DuplicateColumnError: Two inputs, or two outputs, have one name.
     """
 
@@ -140,6 +151,32 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if not columns:
                 raise InvalidRequestError(f"the signature has no {side}, expected at least one")
             check_unique((column.name for column in columns), f"the {side} of the signature")
+        _check_following(self)
+
+    def with_padding(
+        self, padding: Mapping[str, Padding], *, follows: Mapping[str, str]
+    ) -> Signature:
+        """Gives the signature with these rules at its inputs and outputs, and no others.
+
+        Args:
+            padding: How records are padded, by input.
+            follows: The padded input whose length it has, by output.
+
+        Raises:
+            InvalidRequestError: A name is no column, or a rule does not fit its column.
+        """
+        _check_known(padding, self.inputs, "input")
+        _check_known(follows, self.outputs, "output")
+        return Signature(
+            inputs=tuple(
+                msgspec.structs.replace(column, padding=padding.get(column.name))
+                for column in self.inputs
+            ),
+            outputs=tuple(
+                msgspec.structs.replace(column, follows=follows.get(column.name))
+                for column in self.outputs
+            ),
+        )
 
     def to_json(self) -> bytes:
         """Gives the canonical JSON of this signature; equal signatures give equal bytes."""
@@ -226,3 +263,63 @@ def _check_classes(column: Column) -> None:
         )
     if len(set(classes)) != len(classes):
         raise InvalidRequestError(f"column {column.name!r} names a class twice: {list(classes)}")
+
+
+def _check_padding(column: Column) -> None:
+    if column.padding is None and column.follows is None:
+        return
+    if column.shape.count(-1) != 1:
+        raise InvalidRequestError(
+            f"column {column.name!r} of shape {list(column.shape)} is padded or follows a padded "
+            "one, expected exactly one dimension of -1"
+        )
+    if column.padding is not None and not _is_value(column.dtype, column.padding.value):
+        raise InvalidRequestError(
+            f"column {column.name!r} is padded with {column.padding.value!r}, "
+            f"expected a value of {column.dtype}"
+        )
+
+
+def _is_value(dtype: Dtype, value: float | str) -> bool:
+    if isinstance(value, str):
+        return dtype is Dtype.BYTES or (value == "NaN" and dtype in _FLOATS)
+    if dtype in _FLOATS:
+        return math.isfinite(value)
+    low, high = _WHOLE.get(dtype, (1, 0))
+    return isinstance(value, int) and low <= value <= high
+
+
+_FLOATS = frozenset({Dtype.FP16, Dtype.FP32, Dtype.FP64})
+_WHOLE = {
+    Dtype.BOOL: (0, 1),
+    # JSON and the server hold whole numbers of 64 signed bits.
+    Dtype.UINT64: (0, 2**63 - 1),
+    **{Dtype(f"UINT{bits}"): (0, 2**bits - 1) for bits in (8, 16, 32)},
+    **{Dtype(f"INT{bits}"): (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (8, 16, 32, 64)},
+}
+
+
+def _check_following(signature: Signature) -> None:
+    padded = [column.name for column in signature.inputs if column.padding is not None]
+    wrong = [column for column in signature.inputs if column.follows is not None]
+    wrong += [column for column in signature.outputs if column.padding is not None]
+    if wrong:
+        raise InvalidRequestError(
+            f"column {wrong[0].name!r} is an input that follows or an output that is padded, "
+            "expected inputs to be padded and outputs to follow"
+        )
+    for column in signature.outputs:
+        if column.follows is not None and column.follows not in padded:
+            raise InvalidRequestError(
+                f"output {column.name!r} follows {column.follows!r}, "
+                f"expected a padded input, one of {padded}"
+            )
+
+
+def _check_known(named: Iterable[str], columns: Iterable[Column], side: str) -> None:
+    known = [column.name for column in columns]
+    if unknown := sorted(set(named) - set(known)):
+        raise InvalidRequestError(
+            f"padding names {unknown[0]!r}, which is no {side} of the model",
+            hint=f"The {side}s are {', '.join(known)}.",
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.policy._cases import CLIENTS, Case, cases, play
+from benchmarks.policy._cases import CLIENTS, LENGTHS, Case, cases, padded_cases, play
 from benchmarks.policy._command import markdown, result, spread
 from benchmarks.policy._study import Point, Verdict, at_goodput, verdict
 
@@ -16,6 +16,15 @@ def test_there_are_open_closed_and_mixed_cases_for_every_cost() -> None:
     assert {case.kind for case in everything} == {"open", "closed", "mixed"}
     assert len(everything) == 6 * (5 + 4 * len(CLIENTS) + 6)
     assert len({(case.cost, case.name) for case in everything}) == len(everything)
+
+
+def test_records_of_different_lengths_are_a_family_of_their_own() -> None:
+    everything = list(padded_cases())
+    assert {case.kind for case in everything} == {"lengths"}
+    assert len({(case.cost, case.name) for case in everything}) == len(everything) == 4 * (4 + 3)
+    assert everything[0].cost == "0.0001 n length + 1 ms"
+    sources = play(everything[-1], "tei")["workload"]["sources"]
+    assert [source["request"] for source in sources] == [{"lengths": LENGTHS}]
 
 
 def test_closed_clients_are_slowed_down_and_open_ones_are_not() -> None:

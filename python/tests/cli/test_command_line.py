@@ -14,6 +14,7 @@ import shoal.cli
 from shoal import package
 from tests.end_to_end.driver import DEADLINE_S, SHOAL
 from tests.end_to_end.models import STORIES
+from tests.package.padded import sealed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,6 +146,13 @@ def test_build_of_a_file_that_does_not_exist_is_wrong_input(tmp_path: Path) -> N
     lines = refused("package", "build", tmp_path / "no.onnx", *named, code=2)
     assert "no.onnx" in lines[0]
     assert not (tmp_path / "sealed").exists()
+
+
+def test_inspect_tells_how_records_are_padded(tmp_path: Path) -> None:
+    sealed(tmp_path / "masked")
+    shown = run("package", "inspect", tmp_path / "masked").stdout
+    assert "ids FP32 [-1], padded with 0 at the end to multiples of 8\n" in shown
+    assert "states FP32 [-1], follows ids\n" in shown
 
 
 def test_inspect_tells_people_and_programs_the_same(digits: Sealed) -> None:

@@ -143,6 +143,7 @@ SURFACE = snapshot(
             "InferRequest",
             "InferResponse",
             "Message",
+            "Padding",
             "RequestedOutput",
             "ShapeGroup",
             "Signature",

@@ -7,7 +7,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use shoal_batch::{Arrival, Batcher, Bucket, Client, Limits, MicroBatch, Moment, Priority, Refusal, RequestId};
+use shoal_batch::{Arrival, Batcher, Bucket, Client, Limits, MicroBatch, Moment, Priority, Refusal, RequestId, rounded_length};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Play {
@@ -110,10 +110,45 @@ pub(crate) fn any_play() -> impl Strategy<Value = Play> {
     })
 }
 
+/// Requests whose records are padded: a bucket for each rounded length, which is also what a row counts in bytes.
+fn padded_request() -> impl Strategy<Value = Request> {
+    let length = prop_oneof![4 => 1..40_usize, 3 => 40..400_usize, 1 => 400..3000_usize];
+    let rows = prop_oneof![6 => Just(1_usize), 2 => 1..8_usize, 1 => 8..60_usize];
+    (length, rows, 0..4_u8).prop_map(|(length, rows, priority)| {
+        let padded = rounded_length(length);
+        Request { bucket: padded as u64, rows, bytes: rows * padded, priority, deadline: None }
+    })
+}
+
+/// Plays of padded requests, with short patience and queues that hold a crowd.
+pub(crate) fn padded_play() -> impl Strategy<Value = Play> {
+    let action = prop_oneof![
+        40 => padded_request().prop_map(Action::Submit),
+        3 => (0..60_usize).prop_map(Action::Cancel),
+        30 => Just(Action::Release),
+        15 => milliseconds(0..6).prop_map(Action::Pass),
+    ];
+    let limits = (1..12_usize, 1..4000_usize).prop_map(|(max_rows, max_bytes)| Limits {
+        max_rows,
+        max_bytes,
+        queue_rows: 500,
+        queue_bytes: 100_000,
+    });
+    (limits, milliseconds(0..12), vec(action, 0..200)).prop_map(|(limits, patience, actions)| Play { limits, patience, actions })
+}
+
 /// The first plays of a fixed seed.
 pub(crate) fn sample(plays: usize) -> Vec<Play> {
+    first(&any_play(), plays)
+}
+
+/// The first padded plays of a fixed seed.
+pub(crate) fn padded_sample(plays: usize) -> Vec<Play> {
+    first(&padded_play(), plays)
+}
+
+fn first(strategy: &impl Strategy<Value = Play>, plays: usize) -> Vec<Play> {
     let mut runner = TestRunner::deterministic();
-    let strategy = any_play();
     (0..plays).map(|_| strategy.new_tree(&mut runner).expect("a play").current()).collect()
 }
 

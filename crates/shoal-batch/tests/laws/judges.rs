@@ -1,6 +1,7 @@
 //! Judges a history without knowing how the batcher works: only what was accepted, and what came of it.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use shoal_batch::{Arrival, Limits, MicroBatch, Moment, Reason, Refusal, RequestId};
 
@@ -67,6 +68,10 @@ impl Ledger {
         }
     }
 
+    fn overdue(&self, now: Moment, patience: Duration) -> Vec<RequestId> {
+        self.open.iter().filter(|(_, open)| now - open.submitted >= patience).map(|(id, _)| *id).collect()
+    }
+
     fn in_time(&self, now: Moment) -> impl Iterator<Item = &Open> {
         self.open.values().filter(move |open| open.is_in_time(now))
     }
@@ -101,6 +106,33 @@ pub(crate) fn limits_are_kept(script: &Play, history: &[Step]) {
         check_rest(step, &ledger);
         assert!(step.after.rows <= limits.queue_rows && step.after.bytes <= limits.queue_bytes);
     }
+}
+
+/// Law 3, of time: who has waited for as long as the patience has rows in one of the next micro-batches, and how many go
+/// before is bounded by those who came before. Every fourth is filled by age; a request before may take part in two.
+/// Returns how often somebody was passed over.
+pub(crate) fn nobody_is_passed_over_for_long(script: &Play, history: &[Step]) -> usize {
+    let mut ledger = Ledger::default();
+    let mut overdue: HashMap<RequestId, (usize, usize)> = HashMap::new();
+    let mut served = BTreeSet::new();
+    let mut all_passes = 0;
+    for step in history {
+        if let Event::Released(Some(batch)) = &step.event {
+            for id in ledger.overdue(step.now, script.patience) {
+                let before = ledger.open.keys().filter(|other| **other < id).count();
+                overdue.entry(id).or_insert((before, 0)).1 += 1;
+            }
+            served.extend(batch.slices.iter().map(|slice| slice.id));
+            overdue.retain(|id, _| !served.contains(id));
+            for (id, (before, passes)) in &overdue {
+                assert!(*passes <= 8 * (before + 1), "{id:?} was passed over {passes} times, {before} came before");
+            }
+            all_passes += overdue.len();
+        }
+        ledger.enter(step);
+        overdue.retain(|id, _| ledger.open.contains_key(id));
+    }
+    all_passes
 }
 
 fn at_least_one(limits: Limits) -> Limits {

@@ -46,6 +46,15 @@ proptest! {
     }
 
     #[test]
+    fn padded_buckets_keep_every_law_and_nobody_is_passed_over_for_long(script in history::padded_play()) {
+        let history = play(&script);
+        judges::each_request_ends_once(&history);
+        judges::limits_are_kept(&script, &history);
+        judges::nobody_is_passed_over_for_long(&script, &history);
+        model::replay(&script, &history);
+    }
+
+    #[test]
     fn the_same_play_has_the_same_history(script in history::any_play()) {
         prop_assert_eq!(play(&script), play(&script));
     }
@@ -57,4 +66,11 @@ fn the_plays_reach_every_reason_every_refusal_and_every_end() {
     let histories: Vec<_> = history::sample(300).iter().map(play).collect();
     let reached = judges::reached(&histories);
     assert_eq!(reached, judges::TO_BE_REACHED.into_iter().collect());
+}
+
+#[test]
+fn the_padded_plays_pass_somebody_over() {
+    let passes: usize =
+        history::padded_sample(100).iter().map(|script| judges::nobody_is_passed_over_for_long(script, &play(script))).sum();
+    assert!(passes > 1000, "{passes}");
 }

@@ -27,12 +27,18 @@ impl FixedDelay {
         Self { line: Line::default(), delay, max_rows }
     }
 
+    /// The same for requests of different lengths: in the order in which they came, padded to the longest of them.
+    #[must_use]
+    pub fn mixing(self) -> Self {
+        Self { line: Line { mixes: true, ..self.line }, ..self }
+    }
+
     /// Whether nothing that comes could join the micro-batch at the front.
     fn is_closed(&self) -> bool {
         let Some(first) = self.line.requests.front() else { return false };
         let mut rows = 0;
         for request in &self.line.requests {
-            if request.bucket != first.bucket || rows + request.rows > self.max_rows {
+            if !self.line.goes_with(request, first.bucket) || rows + request.rows > self.max_rows {
                 return true;
             }
             rows += request.rows;

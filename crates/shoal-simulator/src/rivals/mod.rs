@@ -58,6 +58,8 @@ pub trait Policy {
 #[derive(Debug, Default)]
 struct Line {
     requests: VecDeque<Request>,
+    /// Whether requests of all buckets go together, at the price of the largest: padded to the longest of them.
+    mixes: bool,
 }
 
 impl Line {
@@ -67,6 +69,10 @@ impl Line {
 
     fn remove(&mut self, id: u64) {
         self.requests.retain(|request| request.id != id);
+    }
+
+    const fn goes_with(&self, request: &Request, bucket: u64) -> bool {
+        self.mixes || request.bucket == bucket
     }
 
     /// Takes out what is of no use any more.
@@ -80,12 +86,13 @@ impl Line {
     fn take(&mut self, most: usize, size: impl Fn(&Request) -> usize) -> Call {
         let mut call = Call::default();
         let mut filled = 0;
-        let bucket = self.requests.front().map_or(0, |first| first.bucket);
+        let mut bucket = self.requests.front().map_or(0, |first| first.bucket);
         while let Some(first) = self.requests.front() {
             let is_first = call.members.is_empty();
-            if !is_first && (filled + size(first) > most || first.bucket != bucket) {
+            if !is_first && (filled + size(first) > most || !self.goes_with(first, bucket)) {
                 break;
             }
+            bucket = bucket.max(first.bucket);
             filled += size(first);
             call.rows += first.rows;
             call.members.push((first.id, true));
