@@ -349,6 +349,15 @@ def test_signals_for_the_server_do_not_end_its_workers(package: Path, tmp_path: 
         assert is_gone(worker)
 
 
+def test_the_first_call_does_not_pay_for_libraries_that_pyarrow_imports_late(
+    tmp_path: Path,
+) -> None:
+    """Its time is limited by `worker_timeout_ms`, and so is that of each worker after a restart."""
+    prepared = models.story("prepared", tmp_path)
+    with serving(prepared, arguments=("--allow-code",)) as served:
+        assert asked(served, 3.0).json() == {"prediction": [1.0]}
+
+
 def test_a_micro_batch_of_megabytes_goes_through(tmp_path: Path) -> None:
     sealed = models.wide(tmp_path)
     with serving(sealed, arguments=("--allow-code",)) as served:
