@@ -54,6 +54,7 @@ settings.load_profile(os.environ.get("SHOAL_HYPOTHESIS_PROFILE", "default"))
 
 
 COUNTS = Counter({"tests": 0, "cases": 0})
+FACTS: dict[str, object] = {}
 PASSING_EXAMPLES = re.compile(r"- (\d+) passing")
 PR_SET_CHILD_SUBREAPER = 36  # Source: Linux, include/uapi/linux/prctl.h
 
@@ -65,10 +66,14 @@ def pytest_configure() -> None:
 
 
 def pytest_runtest_teardown(item: pytest.Item) -> None:
-    """Count the random cases of a test: hypothesis counts its own, others record "cases"."""
+    """Count the random cases of a test: hypothesis counts its own, others record "cases".
+
+    What else a test records are facts for the result of `just prove`.
+    """
     drawn = PASSING_EXAMPLES.findall(getattr(item, "hypothesis_statistics", ""))
     recorded = [value for name, value in item.user_properties if name == "cases"]
     COUNTS["cases"] += sum(int(str(count)) for count in (*drawn, *recorded))
+    FACTS.update((name, value) for name, value in item.user_properties if name != "cases")
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -79,7 +84,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def pytest_sessionfinish() -> None:
     """Tell `just prove` the counts."""
     if path := os.environ.get("SHOAL_PROVE_COUNTS"):
-        Path(path).write_text(json.dumps(COUNTS), encoding="utf-8")
+        Path(path).write_text(json.dumps(COUNTS | {"facts": FACTS}), encoding="utf-8")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -88,6 +88,13 @@ def test_changed_files_are_proved_anew(workplace: Path, monkeypatch: pytest.Monk
     assert run("two").stages[0].name == "two"
 
 
+def test_what_tests_record_stands_in_the_result(workplace: Path) -> None:
+    (workplace / "counts.json").write_text('{"tests":1,"cases":9,"facts":{"wrong":0}}', "utf-8")
+    stage = prove.Stage(name="soak", proves="nothing is wrong", command=["pytest"])
+    found = prove.read_counts(stage, workplace / "counts.json")
+    assert (found.tests, found.cases, found.facts) == (1, 9, {"wrong": 0})
+
+
 def test_a_stage_that_runs_no_test_does_not_pass(workplace: Path) -> None:
     empty = prove.Stage(name="none", proves="nothing", command=[sys.executable, "-c", ""])
     (workplace / "state").mkdir()

@@ -98,9 +98,9 @@ def connections(served: Served) -> int:
     return sum(port in ports and state in OPEN_STATES for port, state in local)
 
 
-def resident_bytes(served: Served) -> int:
-    """Memory of the server that lies in RAM."""
-    pages = Path("/proc", str(served.process.pid), "statm").read_text("ascii").split()[1]
+def resident_bytes(process: int) -> int:
+    """Memory of a process that lies in RAM."""
+    pages = Path("/proc", str(process), "statm").read_text("ascii").split()[1]
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
