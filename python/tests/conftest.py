@@ -31,6 +31,8 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tests.end_to_end.models import Sealed
+
 ROOT = Path(__file__).parents[2]
 PROVE_SCALE = int(os.environ.get("SHOAL_PROVE_SCALE", "1"))
 ENDING_PROCESSES_GRACE_S = 3.0
@@ -122,6 +124,28 @@ def root() -> Path:
 def prove_scale() -> int:
     """By how much a test may multiply its counts: 1 in `just test`."""
     return PROVE_SCALE
+
+
+@pytest.fixture(scope="session")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the packages lie that many tests share."""
+    return tmp_path_factory.mktemp("packages")
+
+
+@pytest.fixture(scope="session")
+def digits(places: Path) -> Sealed:
+    """A classifier of handwritten digits, as an ONNX package."""
+    from tests.end_to_end import models
+
+    return models.digits(places)
+
+
+@pytest.fixture(scope="session")
+def fragile(places: Path) -> Path:
+    """A python package that raises when a row is below zero."""
+    from tests.end_to_end import models
+
+    return models.story("fragile", places)
 
 
 def _children() -> dict[int, str]:

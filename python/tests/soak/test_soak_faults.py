@@ -43,6 +43,7 @@ SHORT_DRIFT_LIMIT_PERCENT = 15.0  # in seconds, caches and the allocator still f
 LEAST_ANSWERED_SHARE = 0.9  # of all that was asked, wrong questions among them
 WORKERS = 2
 ARGUMENTS = {
+    "--threads": 2,
     "--workers": WORKERS,
     "--worker-timeout-ms": 1500,
     "--worker-restart-wait-ms": 20,

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.end_to_end.driver import DEADLINE_S
 from tests.soak.faults.ledger import Seen
+from tests.soak.load import programs
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
 
     from tests.end_to_end.driver import Served
-
-TESTS = Path(__file__).parents[2]
 
 
 class Crowd:
@@ -67,26 +63,8 @@ class Crowd:
 @contextmanager
 def crowd(served: Served, *, seed: int, processes: int = 2) -> Iterator[Crowd]:
     """Processes of clients that are ready to ask."""
-    command = [sys.executable, "-m", "tests.soak.faults.client", served.http, served.grpc]
-    environment = {**os.environ, "PYTHONPATH": str(TESTS.parent)}
-    started = [
-        subprocess.Popen(
-            [*command, str(seed * processes + place)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        for place in range(processes)
-    ]
-    try:
+    words = ("tests.soak.faults.client", served.http, served.grpc)
+    with programs(*words, seed=seed, processes=processes) as started:
         clients = Crowd(started)
         assert clients.lines() == ["ready\n"] * processes
         yield clients
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                assert pipe is not None
-                pipe.close()
