@@ -48,8 +48,8 @@ ARGUMENTS = {
     "--worker-timeout-ms": 1500,
     "--worker-restart-wait-ms": 20,
     "--worker-restart-wait-limit-ms": 500,
-    "--header-timeout-ms": 1500,
-    "--body-timeout-ms": 1500,
+    "--header-timeout-ms": 4000,
+    "--body-timeout-ms": 4000,
     "--body-limit-bytes": BODY_LIMIT_BYTES,
 }
 OPERATED = {"worker_killed", "version_loaded", "version_unloaded", "load_refused"}
