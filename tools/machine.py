@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 ROOT = Path(__file__).parents[1]
+RESULTS_ASIDE = ":(exclude,glob)benchmarks/*/results/**"  # Source: gitglossary, "pathspec"
 
 
 class Machine(msgspec.Struct, frozen=True):
@@ -61,8 +62,8 @@ def commit() -> str:
 
 
 def is_changed() -> bool:
-    """Whether files differ from that commit."""
-    return bool(_output("git", "status", "--porcelain"))
+    """Whether files differ from that commit; results aside, of which one is being written."""
+    return bool(_output("git", "status", "--porcelain", "--", ".", RESULTS_ASIDE))
 
 
 def now() -> str:

@@ -18,6 +18,7 @@ import sys
 import time
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from rich.console import Console
@@ -45,7 +46,10 @@ class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What a stage did. `cases` counts random examples; 0 where a command does not report them."""
+    """What a stage did. `cases` counts random examples; 0 where a command does not report them.
+
+    `facts` is what its tests record beside: counts of a soak by kind, memory at its begin and end.
+    """
 
     name: str
     proves: str
@@ -55,6 +59,15 @@ class Outcome(msgspec.Struct, frozen=True):
     cases: int
     seconds: float
     finished: str
+    facts: dict[str, Any] = {}
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """What a stage under pytest reports of itself: see `python/tests/conftest.py`."""
+
+    tests: int
+    cases: int
+    facts: dict[str, Any] = {}
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -114,32 +127,32 @@ def run_stage(stage: Stage) -> Outcome:
         answer = subprocess.run(
             command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False
         )
-    tests, cases = read_counts(stage, counts)
+    found = read_counts(stage, counts)
     return Outcome(
         name=stage.name,
         proves=stage.proves,
         scale=stage.scale,
-        passed=answer.returncode == 0 and tests > 0,
-        tests=tests,
-        cases=cases,
+        passed=answer.returncode == 0 and found.tests > 0,
+        tests=found.tests,
+        cases=found.cases,
         seconds=round(time.monotonic() - started, 1),
         finished=machine.now(),
+        facts=found.facts,
     )
 
 
-def read_counts(stage: Stage, counts: Path) -> tuple[int, int]:
+def read_counts(stage: Stage, counts: Path) -> Counts:
     """Tests passed and cases tried: from the tests' own report, else from cargo's log.
 
     A Rust test says `cases: 2000` on a line of its own; `cargo test -- --show-output` lets it.
     """
     if counts.exists():
-        reported = msgspec.json.decode(counts.read_bytes(), type=dict[str, int])
-        return reported["tests"], reported["cases"]
+        return msgspec.json.decode(counts.read_bytes(), type=Counts)
     log = (STATE / f"{stage.name}.log").read_text(encoding="utf-8", errors="replace")
     tests, cases = (
         sum(int(count) for count in found.findall(log)) for found in (RUST_RESULT, RUST_CASES)
     )
-    return tests, cases
+    return Counts(tests, cases)
 
 
 def passed_before(stage: Stage, content: str) -> Outcome | None:
@@ -219,7 +232,7 @@ def main() -> int:
         parser.error(f"no such stage: {', '.join(sorted(unknown))}")
     if arguments.list:
         for stage in read_stages():
-            print(f"{stage.name:<12} x{stage.scale:<5} {stage.proves}")
+            print(f"{stage.name:<14} x{stage.scale:<5} {stage.proves}")
         return 0
     chosen = set(arguments.stage) or names
     result = prove(chosen, fresh=arguments.fresh, console=Console(stderr=True))

@@ -31,6 +31,8 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tests.end_to_end.models import Sealed
+
 ROOT = Path(__file__).parents[2]
 PROVE_SCALE = int(os.environ.get("SHOAL_PROVE_SCALE", "1"))
 ENDING_PROCESSES_GRACE_S = 3.0
@@ -54,6 +56,7 @@ settings.load_profile(os.environ.get("SHOAL_HYPOTHESIS_PROFILE", "default"))
 
 
 COUNTS = Counter({"tests": 0, "cases": 0})
+FACTS: dict[str, object] = {}
 PASSING_EXAMPLES = re.compile(r"- (\d+) passing")
 PR_SET_CHILD_SUBREAPER = 36  # Source: Linux, include/uapi/linux/prctl.h
 
@@ -65,10 +68,14 @@ def pytest_configure() -> None:
 
 
 def pytest_runtest_teardown(item: pytest.Item) -> None:
-    """Count the random cases of a test: hypothesis counts its own, others record "cases"."""
+    """Count the random cases of a test: hypothesis counts its own, others record "cases".
+
+    What else a test records are facts for the result of `just prove`.
+    """
     drawn = PASSING_EXAMPLES.findall(getattr(item, "hypothesis_statistics", ""))
     recorded = [value for name, value in item.user_properties if name == "cases"]
     COUNTS["cases"] += sum(int(str(count)) for count in (*drawn, *recorded))
+    FACTS.update((name, value) for name, value in item.user_properties if name != "cases")
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -79,7 +86,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def pytest_sessionfinish() -> None:
     """Tell `just prove` the counts."""
     if path := os.environ.get("SHOAL_PROVE_COUNTS"):
-        Path(path).write_text(json.dumps(COUNTS), encoding="utf-8")
+        Path(path).write_text(json.dumps(COUNTS | {"facts": FACTS}), encoding="utf-8")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -117,6 +124,28 @@ def root() -> Path:
 def prove_scale() -> int:
     """By how much a test may multiply its counts: 1 in `just test`."""
     return PROVE_SCALE
+
+
+@pytest.fixture(scope="session")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the packages lie that many tests share."""
+    return tmp_path_factory.mktemp("packages")
+
+
+@pytest.fixture(scope="session")
+def digits(places: Path) -> Sealed:
+    """A classifier of handwritten digits, as an ONNX package."""
+    from tests.end_to_end import models
+
+    return models.digits(places)
+
+
+@pytest.fixture(scope="session")
+def fragile(places: Path) -> Path:
+    """A python package that raises when a row is below zero."""
+    from tests.end_to_end import models
+
+    return models.story("fragile", places)
 
 
 def _children() -> dict[int, str]:

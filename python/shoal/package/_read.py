@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
 
 import msgspec
 
-from shoal.errors import CorruptPackageError, PathError
+from shoal.errors import CorruptPackageError, PathError, UnsupportedModelError
 from shoal.package import _manifest, _names, _tar
 from shoal.runtime import Description, read_description
 
@@ -111,6 +111,9 @@ def read_layout(root: Path) -> Layout:
         return _read(root)
     except OSError as error:
         message = f"{root} cannot be read as a package: {error.strerror or error}"
+        raise CorruptPackageError(message) from error
+    except UnsupportedModelError as error:  # no package was ever written so
+        message = f"{root} describes what no package holds: {error}"
         raise CorruptPackageError(message) from error
 
 

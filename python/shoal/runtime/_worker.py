@@ -91,7 +91,13 @@ def _opened(setup: Setup) -> PythonModel:
         limit = setup.memory_limit_bytes
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     description = read_description(bytes(setup.description))
+    import pyarrow as pa
+
     from shoal.runtime._python import PythonModel
+
+    # With its first array pyarrow imports pandas, where that is installed. That takes as long as
+    # many calls may, so it is done before there is one.
+    pa.array([0.0])
 
     try:
         return PythonModel(description, Path(setup.directory))

@@ -17,23 +17,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("packages")
-
-
-@pytest.fixture(scope="session")
-def digits(places: Path) -> Sealed:
-    return models.digits(places)
-
-
-@pytest.fixture(scope="session")
 def tickets(places: Path) -> Sealed:
     return models.tickets(places)
-
-
-@pytest.fixture(scope="session")
-def fragile(places: Path) -> Path:
-    return models.story("fragile", places)
 
 
 @pytest.fixture(scope="session")

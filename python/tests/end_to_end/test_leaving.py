@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shoal import serve
 from tests.end_to_end.driver import DEADLINE_S, ask, poll
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.end_to_end.models import Sealed
 
+TESTS = Path(__file__).parents[1]
 LEAVING = """
-import os, sys, time
+import os, sys
 from pathlib import Path
 from shoal import serve
+from tests.end_to_end.driver import poll
 os.environ["SHOAL_GATE"] = sys.argv[2]
 server = serve.start(sys.argv[1], allow_code=True)
 print(server.http, flush=True)
-while not Path(sys.argv[2], "reached").exists():
-    time.sleep(0.005)
+poll(Path(sys.argv[2], "reached").exists, "the model was reached")
 print("leaving", flush=True)
 """
 SOON_S = 5.0  # well below what a silent client of a stopping server may cost
@@ -41,6 +42,7 @@ def test_a_script_that_ends_without_closing_still_answers(gated: Path, tmp_path:
         [sys.executable, "-c", LEAVING, str(gated), str(tmp_path)],
         stdout=subprocess.PIPE,
         text=True,
+        env=os.environ | {"PYTHONPATH": str(TESTS.parent)},
     )
     with child, ThreadPoolExecutor(1) as pool:
         assert child.stdout is not None

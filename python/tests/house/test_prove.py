@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from rich.console import Console
 
-from tools import prove
+from tools import machine, prove
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,6 +87,26 @@ def test_changed_files_are_proved_anew(workplace: Path, monkeypatch: pytest.Monk
     run("one")
     monkeypatch.setattr(prove, "content_digest", lambda: "other content")
     assert run("two").stages[0].name == "two"
+
+
+def test_what_tests_record_stands_in_the_result(workplace: Path) -> None:
+    (workplace / "counts.json").write_text('{"tests":1,"cases":9,"facts":{"wrong":0}}', "utf-8")
+    stage = prove.Stage(name="soak", proves="nothing is wrong", command=["pytest"])
+    found = prove.read_counts(stage, workplace / "counts.json")
+    assert (found.tests, found.cases, found.facts) == (1, 9, {"wrong": 0})
+
+
+def test_a_result_that_was_written_is_no_change_of_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "ROOT", tmp_path)
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    results = tmp_path / "benchmarks" / "prove" / "results"
+    results.mkdir(parents=True)
+    (results / "first.json").touch()
+    assert not machine.is_changed()
+    (tmp_path / "benchmarks" / "new.py").touch()
+    assert machine.is_changed()
 
 
 def test_a_stage_that_runs_no_test_does_not_pass(workplace: Path) -> None:

@@ -181,6 +181,14 @@ def test_the_documents_are_reached_behind_their_digests(documents: Sealed) -> No
         _opened(documents, documents.texts["description"].replace(b'"onnx"', b'"none"', 1))
 
 
+def test_a_version_too_long_for_the_paths_of_its_files_is_refused(documents: Sealed) -> None:
+    long = documents.texts["description"].replace(
+        b'"version":"1"', b'"version":"%s"' % (b"9" * 110)
+    )
+    with pytest.raises(CorruptPackageError, match="is too long for a package"):
+        _opened(documents, long)
+
+
 def _opened(documents: Sealed, description: bytes) -> package.Package:
     for data in documents._mended("description", description):
         documents._put(data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import socket
 import struct
@@ -27,10 +26,10 @@ from shoal.runtime._frames import (
     unpack_columns,
 )
 from shoal.values import Column, Dtype
+from tests.vectors import generator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import ModuleType
 
     from shoal.values import WireColumn
 
@@ -68,17 +67,8 @@ def described(column: WireColumn) -> dict[str, Any]:
     return found if missing is None else {**found, "missing_hex": bytes(missing).hex()}
 
 
-def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate_frames", FOLDER / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_files_are_what_the_generator_writes() -> None:
-    program = generator()
+    program = generator(FOLDER)
     vectors = program.build()
     on_disk = {file.name: file.read_bytes() for file in (FOLDER / "frames").iterdir()}
     assert vectors.frames == on_disk, "run protocol/vectors/worker/generate.py"

@@ -51,22 +51,30 @@ class Load:
 @contextmanager
 def load(kind: str, served: Served, *, seed: int, processes: int = 2) -> Iterator[Load]:
     """Processes of clients of a kind (`tests.soak.clients`), all of which have had an answer."""
-    command = [sys.executable, "-m", "tests.soak.clients", kind, served.http, served.grpc]
-    environment = {**os.environ, "PYTHONPATH": str(TESTS.parent)}
+    words = ("tests.soak.clients", kind, served.http, served.grpc)
+    with programs(*words, seed=seed, processes=processes) as started:
+        running = Load(started)
+        running.wait_until_begun()
+        yield running
+
+
+@contextmanager
+def programs(
+    module: str, *words: str, seed: int, processes: int
+) -> Iterator[list[subprocess.Popen[str]]]:
+    """Runs a module in several processes, each with a seed as its last word; ends them."""
     started = [
         subprocess.Popen(
-            [*command, str(seed * processes + place)],
+            [sys.executable, "-m", module, *words, str(seed * processes + place)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environment,
+            env={**os.environ, "PYTHONPATH": str(TESTS.parent)},
         )
         for place in range(processes)
     ]
     try:
-        running = Load(started)
-        running.wait_until_begun()
-        yield running
+        yield started
     finally:
         for process in started:
             process.kill()
@@ -98,9 +106,9 @@ def connections(served: Served) -> int:
     return sum(port in ports and state in OPEN_STATES for port, state in local)
 
 
-def resident_bytes(served: Served) -> int:
-    """Memory of the server that lies in RAM."""
-    pages = Path("/proc", str(served.process.pid), "statm").read_text("ascii").split()[1]
+def resident_bytes(process: int) -> int:
+    """Memory of a process that lies in RAM."""
+    pages = Path("/proc", str(process), "statm").read_text("ascii").split()[1]
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 

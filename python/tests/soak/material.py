@@ -26,12 +26,13 @@ FEATURES, CLASSES = 64, 10
 POOL_ROWS = 2048
 
 
-def _weights() -> NDArray[np.float32]:
+def weights(seed: int = 1) -> NDArray[np.float32]:
+    """The whole numbers that a model of that seed multiplies with."""
     shape = (FEATURES, CLASSES)
-    return np.random.default_rng(1).integers(-8, 9, shape).astype(np.float32)
+    return np.random.default_rng(seed).integers(-8, 9, shape).astype(np.float32)
 
 
-def digits(directory: Path) -> Path:
+def digits(directory: Path, *, name: str = "digits", version: str = "1", seed: int = 1) -> Path:
     """A package: `X` FP32 [64] in, `label` INT64 and `scores` FP32 [10] out."""
     from onnx import TensorProto, helper, numpy_helper
 
@@ -46,13 +47,13 @@ def digits(directory: Path) -> Path:
             helper.make_tensor_value_info("label", TensorProto.INT64, ["N"]),
             helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", CLASSES]),
         ],
-        [numpy_helper.from_array(_weights(), "weights")],
+        [numpy_helper.from_array(weights(seed), "weights")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    path = directory / "digits"
+    path = directory / f"{name}-{version}"
     example = np.random.default_rng(2).integers(0, 17, (32, FEATURES)).astype(np.float32)
     data = model.SerializeToString()
-    package.build(data, name="digits", version="1", output=path, example=example)
+    package.build(data, name=name, version=version, output=path, example=example)
     return path
 
 
@@ -103,7 +104,7 @@ class Pool:
         rows = generator.integers(0, 17, (POOL_ROWS, FEATURES))
         self._rows = rows.astype(np.float32)
         self._texts = [",".join(map(str, row)) for row in rows.tolist()]
-        self._scores = self._rows @ _weights()
+        self._scores = self._rows @ weights()
         self._labels: list[int] = self._scores.argmax(axis=1).tolist()
 
     def question(self, at_least: int, at_most: int) -> Question:

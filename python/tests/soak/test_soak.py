@@ -86,7 +86,7 @@ def memory_over(served: Served, seconds: float) -> list[int]:
     ends_at = time.monotonic() + seconds
     samples = []
     while time.monotonic() < ends_at:
-        samples.append(resident_bytes(served))
+        samples.append(resident_bytes(served.process.pid))
         time.sleep(SAMPLE_S)
     return samples
 

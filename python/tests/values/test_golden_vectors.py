@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import pytest
 
 from shoal.errors import ShoalError
 from shoal.values import Signature, WireColumn, decode_request, decode_response
-
-if TYPE_CHECKING:
-    from types import ModuleType
+from tests.vectors import generator
 
 FOLDER = Path(__file__).parents[3] / "protocol" / "vectors"
 VECTORS: list[dict[str, Any]] = json.loads((FOLDER / "vectors.json").read_text(encoding="utf-8"))
@@ -43,17 +40,8 @@ def described(wire: WireColumn) -> dict[str, Any]:
     return entry if missing is None else {**entry, "missing_hex": bytes(missing).hex()}
 
 
-def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate_vectors", FOLDER / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_files_are_what_the_generator_writes() -> None:
-    program = generator()
+    program = generator(FOLDER)
     vectors = program.build()
     on_disk = {f"bodies/{file.name}": file.read_bytes() for file in (FOLDER / "bodies").iterdir()}
     assert vectors.bodies == on_disk, "run protocol/vectors/generate.py"

@@ -5,7 +5,7 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 
 use super::{Trouble, raise};
 use crate::description::Column;
@@ -253,13 +253,7 @@ pub(super) struct Elements<'s, 'c> {
     pub(super) depth: usize,
 }
 
-impl<'de> DeserializeSeed<'de> for Elements<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
+seed!(Elements<'_, '_>, (), deserialize_any);
 
 impl<'de> Visitor<'de> for Elements<'_, '_> {
     type Value = ();

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::elements::{Elements, Sink};
@@ -83,13 +83,7 @@ struct Request<'a> {
     trouble: &'a Trouble,
 }
 
-impl<'de> DeserializeSeed<'de> for Request<'_> {
-    type Value = InferRequest;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<InferRequest, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
+seed!(Request<'_>, InferRequest, deserialize_map);
 
 impl<'de> Visitor<'de> for Request<'_> {
     type Value = InferRequest;
@@ -199,13 +193,7 @@ struct Inputs<'a> {
     trouble: &'a Trouble,
 }
 
-impl<'de> DeserializeSeed<'de> for Inputs<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
+seed!(Inputs<'_>, (), deserialize_seq);
 
 impl<'de> Visitor<'de> for Inputs<'_> {
     type Value = ();
@@ -246,13 +234,7 @@ struct Draft<'de, 'a> {
     early: Option<&'de RawValue>,
 }
 
-impl<'de> DeserializeSeed<'de> for Input<'_> {
-    type Value = (Received, Option<usize>);
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
+seed!(Input<'_>, (Received, Option<usize>), deserialize_map);
 
 impl<'de> Visitor<'de> for Input<'_> {
     type Value = (Received, Option<usize>);

@@ -11,6 +11,19 @@ use serde::de;
 
 use crate::fault::{Code, Fault, Outcome};
 
+/// A visitor that is its own seed: it asks the parser for what it reads.
+macro_rules! seed {
+    ($visitor:ty, $value:ty, $asks:ident) => {
+        impl<'de> serde::de::DeserializeSeed<'de> for $visitor {
+            type Value = $value;
+
+            fn deserialize<D: serde::de::Deserializer<'de>>(self, deserializer: D) -> Result<$value, D::Error> {
+                deserializer.$asks(self)
+            }
+        }
+    };
+}
+
 pub(crate) mod answer;
 mod elements;
 pub(crate) mod infer;

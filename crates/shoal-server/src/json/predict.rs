@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 
 use super::elements::{Elements, Sink};
 use super::{Trouble, plain, raise, settle, unknown_field};
@@ -169,13 +169,7 @@ struct Body<'b, 'f> {
     trouble: &'b Trouble,
 }
 
-impl<'de> DeserializeSeed<'de> for Body<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
+seed!(Body<'_, '_>, (), deserialize_map);
 
 impl<'de> Visitor<'de> for Body<'_, '_> {
     type Value = ();
@@ -228,13 +222,7 @@ fn several(form: &Form) -> Fault {
     Fault::new(Code::InvalidRequest, message).hint("send each record as an object from column name to value")
 }
 
-impl<'de> DeserializeSeed<'de> for Features<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
+seed!(Features<'_, '_>, (), deserialize_any);
 
 impl<'de> Visitor<'de> for Features<'_, '_> {
     type Value = ();

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 
 use super::answer::{Texts, record, text};
 use super::elements::{Elements, Sink};
@@ -78,13 +78,7 @@ struct Body<'b, 'f> {
     trouble: &'b Trouble,
 }
 
-impl<'de> DeserializeSeed<'de> for Body<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
+seed!(Body<'_, '_>, (), deserialize_map);
 
 impl<'de> Visitor<'de> for Body<'_, '_> {
     type Value = ();
@@ -137,13 +131,7 @@ struct Instances<'b, 'f> {
     trouble: &'b Trouble,
 }
 
-impl<'de> DeserializeSeed<'de> for Instances<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
+seed!(Instances<'_, '_>, (), deserialize_seq);
 
 impl<'de> Visitor<'de> for Instances<'_, '_> {
     type Value = ();
@@ -177,13 +165,7 @@ impl<'f> Inputs<'_, 'f> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Inputs<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
+seed!(Inputs<'_, '_>, (), deserialize_any);
 
 impl<'de> Visitor<'de> for Inputs<'_, '_> {
     type Value = ();

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pyarrow as pa
 
-POLL_S = 0.005
-PATIENCE_S = 30.0
+from .patience import wait_for
 
 
 def answer(batch: pa.RecordBatch) -> pa.RecordBatch:
     gate = os.environ.get("SHOAL_GATE")
     if gate:
         Path(gate, "reached").touch()
-        ends_at = time.monotonic() + PATIENCE_S
-        while not Path(gate, "open").exists() and time.monotonic() < ends_at:
-            time.sleep(POLL_S)
+        wait_for(Path(gate, "open"))
     return pa.record_batch({"double": [2.0 * value for value in batch["value"].to_pylist()]})

@@ -11,13 +11,13 @@ import ctypes
 import os
 import signal
 import sys
-import time
 from pathlib import Path
+from threading import Event
 
 import pyarrow as pa
 
-POLL_S = 0.005
-PATIENCE_S = 60.0
+from .patience import wait_for
+
 RAISES, IS_KILLED, HANGS, EXITS, ASKS_TO_EXIT, ALLOCATES, WAITS, PRINTS = map(float, range(-8, 0))
 
 notes = Path(os.environ.get("SHOAL_NOTES", "/nonexistent"))
@@ -27,8 +27,7 @@ if (notes / "ends").exists():
     os._exit(7)
 if (notes / "slow").exists():
     (notes / "opening").write_text(str(os.getpid()))
-    while True:
-        time.sleep(POLL_S)
+    Event().wait()
 
 
 def answer(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -51,8 +50,7 @@ def is_killed() -> None:
 
 
 def hangs() -> None:
-    while True:
-        time.sleep(POLL_S)
+    Event().wait()
 
 
 def allocates() -> None:
@@ -61,9 +59,7 @@ def allocates() -> None:
 
 def waits() -> None:
     (notes / "reached").touch()
-    ends_at = time.monotonic() + PATIENCE_S
-    while not (notes / "open").exists() and time.monotonic() < ends_at:
-        time.sleep(POLL_S)
+    wait_for(notes / "open")
 
 
 def prints() -> None:

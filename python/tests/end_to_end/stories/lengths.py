@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pyarrow as pa
 
-POLL_S = 0.005
-PATIENCE_S = 60.0
+from .patience import wait_for
+
 WAITS = -1.0
 
 notes = Path(os.environ.get("SHOAL_NOTES", "/nonexistent"))
@@ -27,6 +26,4 @@ def answer(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 def waits() -> None:
     (notes / "reached").touch()
-    ends_at = time.monotonic() + PATIENCE_S
-    while not (notes / "open").exists() and time.monotonic() < ends_at:
-        time.sleep(POLL_S)
+    wait_for(notes / "open")
