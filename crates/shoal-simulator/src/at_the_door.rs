@@ -12,7 +12,7 @@
 //! 3. **When a client was at the door.** Requests that were read right behind each other were there when the first of them
 //!    was. Where the loop was idle before, that one was read at once. Where it was busy, clients came some time between
 //!    their own answer, or the moment the loop had looked before, and this one: the latest is taken where times are kept,
-//!    and any of them by chance where turnarounds are.
+//!    for all that were read between the same two micro-batches, and any of them by chance where turnarounds are.
 
 use std::collections::HashMap;
 
@@ -52,12 +52,13 @@ pub(crate) fn chores(requests: &[&Request], batches: &[Batch], pace: Pace) -> Ch
 pub(crate) fn at_the_door(requests: &[&Request], batches: &[Batch], (chores, pace): (&Chores, Pace)) -> Vec<Spoken> {
     let began_us = requests.first().map_or(0, |request| request.arrived_us);
     let mut all: Vec<Spoken> = requests.iter().map(|request| read_at_once(request, began_us, chores)).collect();
+    let looks = looks(requests, batches, &all);
     let chance = SmallRng::seed_from_u64(0);
     let mut door = Door { chores, pace, chance, last: HashMap::new(), busy_until_ms: 0.0, looked_ms: (0.0, 0.0) };
     for batch in batches {
         let end_ms = milliseconds(batch.end_us - began_us);
         for (index, place) in batch.members.iter().enumerate() {
-            let (came_ms, before) = door.came(&all[*place], index == 0);
+            let (came_ms, before) = door.came(&all[*place], (index == 0, looks[*place]));
             all[*place].at_ms = came_ms;
             if let Some(before) = before {
                 // The answer had been written when the client came, whatever an answer usually takes.
@@ -71,6 +72,19 @@ pub(crate) fn at_the_door(requests: &[&Request], batches: &[Batch], (chores, pac
     }
     all.sort_by(|one, other| one.at_ms.total_cmp(&other.at_ms));
     all
+}
+
+/// For each request, when the first was read of those that were read between the same two micro-batches.
+fn looks(requests: &[&Request], batches: &[Batch], all: &[Spoken]) -> Vec<f64> {
+    let (mut after, mut look_ms) = (usize::MAX, 0.0);
+    let look = |(request, spoken): (&&Request, &Spoken)| {
+        let done = batches.partition_point(|batch| batch.end_us <= request.arrived_us);
+        if done != after {
+            (after, look_ms) = (done, spoken.at_ms);
+        }
+        look_ms
+    };
+    requests.iter().zip(all).map(look).collect()
 }
 
 /// What is known of an event loop at one moment of a recording.
@@ -87,10 +101,12 @@ struct Door<'c> {
 
 impl Door<'_> {
     /// When a client came whose request was read without waiting at `at_ms`, and its request before.
-    fn came(&mut self, spoken: &Spoken, is_first: bool) -> (f64, Option<usize>) {
+    fn came(&mut self, spoken: &Spoken, (is_first, look_ms): (bool, f64)) -> (f64, Option<usize>) {
         let idle_ms = spoken.at_ms - self.busy_until_ms;
         let was_idle = idle_ms > IDLE_READINGS * self.chores.read_ms;
-        if is_first || (was_idle && self.pace == Pace::Turnarounds) {
+        if self.pace == Pace::Times {
+            self.looked_ms = (self.looked_ms.1, look_ms);
+        } else if is_first || was_idle {
             self.looked_ms = (self.looked_ms.1, spoken.at_ms);
         }
         self.busy_until_ms = f64::max(self.busy_until_ms, spoken.at_ms + self.chores.read_ms);
