@@ -109,8 +109,11 @@ def ask(
 def serving(*packages: Path, arguments: tuple[str, ...] = (), **settings: str) -> Iterator[Served]:
     """A server process on free ports; ended by SIGTERM, and killed if that does not end it.
 
-    `settings` are environment variables of the process.
+    `settings` are environment variables of the process. What an earlier server learned of costs is
+    not used unless a test says where it is: a test knows what its server knows.
     """
+    is_said = "--profile-cache" in arguments or "XDG_CACHE_HOME" in settings
+    cache = () if is_said else ("--profile-cache", "off")
     command = [
         *SHOAL,
         "serve",
@@ -121,7 +124,7 @@ def serving(*packages: Path, arguments: tuple[str, ...] = (), **settings: str) -
         "127.0.0.1:0",
     ]
     with subprocess.Popen(
-        [*command, *arguments],
+        [*command, *cache, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
