@@ -112,10 +112,10 @@ class Ready(NamedTuple):
 
 
 def shoal(material: Material) -> list[Server]:
-    """The server of this repository, which has no setting."""
+    """The server of this repository, which has no setting; it knows nothing of earlier runs."""
     program = str(Path(sys.executable).with_name("shoal"))
     addresses = ("--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0")
-    command = (program, "serve", str(material.package), *addresses)
+    command = (program, "serve", str(material.package), *addresses, "--profile-cache", "off")
     return [
         Server(
             "shoal",
