@@ -6,6 +6,7 @@
 
 mod admin;
 mod answer;
+mod attendant;
 mod binary;
 mod bodies;
 mod canary;

@@ -5,7 +5,6 @@
 //! then the executors end. Dropping a server closes it.
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -20,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{Dispatch, debug, error, info};
 
 use crate::admin::{self, Token};
+use crate::attendant::Attended;
 use crate::catalog::{Catalog, Prepared};
 use crate::connections::Late;
 use crate::description::Description;
@@ -349,20 +349,11 @@ async fn connection(catalog: Arc<Catalog>, dealt: Dealt, tls: Option<TlsAcceptor
     // The patience of this server knows what a client is late with.
     builder.header_read_timeout(None).max_header_size(catalog.options.header_limit_bytes);
     builder.max_buf_size(catalog.options.header_limit_bytes.max(READ_BYTES));
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(wire), service));
-    let mut late = pin!(catalog.guard.patience.exhausted(&watch));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => Some(ended),
-        late = late.as_mut() => return give_up(&catalog, late),
-        () = until_stopped(&mut stopped) => None,
-    };
-    if let Some(ended) = ended {
-        return settle(&catalog, ended);
-    }
-    connection.as_mut().graceful_shutdown();
-    tokio::select! {
-        ended = connection => settle(&catalog, ended),
-        late = late => give_up(&catalog, late),
+    let connection = builder.serve_connection(TokioIo::new(wire), service);
+    let watched = (Arc::clone(&watch), catalog.guard.patience);
+    match Attended::new(connection, http1::Connection::graceful_shutdown, watched, stopped).await {
+        Ok(ended) => settle(&catalog, ended),
+        Err(late) => give_up(&catalog, late),
     }
 }
 
