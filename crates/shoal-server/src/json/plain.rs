@@ -125,39 +125,27 @@ impl Text<'_> {
 
     #[inline]
     fn number(&mut self) -> Option<f64> {
-        let is_negative = self.bytes[self.at] == b'-';
-        self.at += usize::from(is_negative);
-        let start = self.at;
-        let mut whole = self.digits(0)?;
-        let (digits, mut decimals) = (self.at - start, 0);
-        if digits == 0 || (digits > 1 && self.bytes[start] == b'0') {
-            return None;
-        }
-        if self.bytes.get(self.at) == Some(&b'.') {
-            self.at += 1;
-            let point = self.at;
-            whole = self.digits(whole)?;
-            decimals = self.at - point;
-            if decimals == 0 || digits + decimals > DIGITS {
-                return None;
+        let rest = &self.bytes[self.at..];
+        let start = usize::from(rest.first() == Some(&b'-'));
+        let (mut at, mut point, mut digits) = (start, None, 0_u64);
+        while let Some(byte) = rest.get(at) {
+            let digit = byte.wrapping_sub(b'0');
+            if digit < 10 {
+                // Of too many digits the number is refused below.
+                digits = digits.wrapping_mul(10).wrapping_add(u64::from(digit));
+            } else if *byte == b'.' && point.is_none() {
+                point = Some(at);
+            } else {
+                break;
             }
+            at += 1;
         }
-        let number = whole as f64 / POWERS[decimals];
-        Some(if is_negative { -number } else { number })
-    }
-
-    /// Goes on with a whole number, by at most as many digits as a plain number has.
-    #[inline]
-    fn digits(&mut self, mut number: u64) -> Option<u64> {
-        let start = self.at;
-        while let Some(digit) = self.bytes.get(self.at).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
-            if self.at - start == DIGITS {
-                return None;
-            }
-            number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
-            self.at += 1;
-        }
-        Some(number)
+        self.at += at;
+        let whole = point.unwrap_or(at) - start;
+        let decimals = point.map_or(0, |point| at - point - 1);
+        let is_plain = whole > 0 && (whole == 1 || rest[start] != b'0') && whole + decimals <= DIGITS && (point.is_none() || decimals > 0);
+        let number = digits as f64 / *POWERS.get(decimals).filter(|_| is_plain)?;
+        Some(if start == 1 { -number } else { number })
     }
 }
 
