@@ -15,8 +15,7 @@ def main() -> None:
     heard = signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing has begun: no traceback is owed
     from shoal.cli._main import app
 
-    signal.signal(signal.SIGINT, heard)
-    app(prog_name="shoal")
+    app(prog_name="shoal", obj=heard)
 
 
 __all__ = ["main"]

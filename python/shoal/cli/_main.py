@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Annotated
 
 import typer
@@ -31,7 +32,8 @@ def _print_version(asked: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[
+    context: typer.Context,
+    _version: Annotated[
         bool,
         typer.Option(
             "--version", callback=_print_version, is_eager=True, help="Print the version."
@@ -39,3 +41,6 @@ def _options(
     ] = False,
 ) -> None:
     """Options before the command."""
+    # The command hears of SIGINT from here on; `serve` arranges that itself, at its first line.
+    if context.obj is not None and context.invoked_subcommand != "serve":
+        signal.signal(signal.SIGINT, context.obj)
