@@ -61,8 +61,9 @@ default. BentoML learns its wait by itself."""
 RAY_CHOICES = ((10, 0.01, 5), (64, 0.01, 256), (64, 0.002, 256), (64, 0.0, 256))
 """Ray's `max_batch_size`, `batch_wait_timeout_s` and `max_ongoing_requests`."""
 
-SETTLED = {"RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
-"""Below `uv run`, Ray would pack up this project and build it anew for its workers."""
+SETTLED = {"RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", "ORT_DISABLE_TELEMETRY": "1"}
+"""Below `uv run`, Ray would pack up this project and build it anew for its workers. No ONNX Runtime
+reports to its makers meanwhile, whoever loads it."""
 
 
 @dataclass(frozen=True)
