@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 
 def test_onnx_runtime_keeps_no_file_for_reports(digits: Sealed, tmp_path: Path) -> None:
+    place = str(tmp_path)
     # In CI its makers switch the reports off themselves.
-    settings = {"CI": "", "TF_BUILD": "", "GITHUB_ACTIONS": ""}
-    places = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
-    with serving(digits.path, **settings, **places) as served:
+    with serving(
+        digits.path, CI="", TF_BUILD="", GITHUB_ACTIONS="", HOME=place, XDG_CACHE_HOME=place
+    ) as served:
         assert served.ask("POST", "/predict", {"features": digits.rows[0]}).status == 200
         opened = [path.resolve() for path in Path(f"/proc/{served.process.pid}/fd").iterdir()]
         assert not [path for path in opened if path.suffix == ".db"]
