@@ -40,6 +40,18 @@ def starting(*words: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
                 process.kill()
 
 
+@contextmanager
+def opening(places: Path, tmp_path: Path, version: str) -> Iterator[subprocess.Popen[str]]:
+    """A server that is opening a model, which goes on once there is a file `open`."""
+    slow = models.story("gated", places, served_as="gated", version=version)
+    (tmp_path / "repository").mkdir()
+    (tmp_path / "repository" / "gated").symlink_to(slow)
+    words = ("--repository", str(tmp_path / "repository"), "--allow-code")
+    with starting(*words, SHOAL_GATE=str(tmp_path)) as process:
+        poll((tmp_path / "reached").exists, "its golden rows are being asked")
+        yield process
+
+
 def maps(name: str) -> Callable[[subprocess.Popen[str]], bool]:
     """Whether the process has a file of that name in its memory."""
 
@@ -97,12 +109,7 @@ def test_two_signals_in_a_row_end_the_start_with_0_or_1(digits: Sealed, moment: 
 
 
 def test_a_second_signal_ends_a_start_that_hangs_at_once(places: Path, tmp_path: Path) -> None:
-    slow = models.story("gated", places, served_as="gated", version="3")
-    (tmp_path / "repository").mkdir()
-    (tmp_path / "repository" / "gated").symlink_to(slow)
-    words = ("--repository", str(tmp_path / "repository"), "--allow-code")
-    with starting(*words, SHOAL_GATE=str(tmp_path)) as process:
-        poll((tmp_path / "reached").exists, "its golden rows are being asked")
+    with opening(places, tmp_path, "3") as process:
         process.send_signal(signal.SIGTERM)
         assert process.poll() is None  # what is being opened is opened first
         process.send_signal(signal.SIGINT)  # two of a kind may become one on the way
@@ -113,12 +120,7 @@ def test_a_second_signal_ends_a_start_that_hangs_at_once(places: Path, tmp_path:
 def test_a_first_signal_ends_a_start_once_the_model_that_is_being_opened_is_open(
     places: Path, tmp_path: Path
 ) -> None:
-    slow = models.story("gated", places, served_as="gated", version="4")
-    (tmp_path / "repository").mkdir()
-    (tmp_path / "repository" / "gated").symlink_to(slow)
-    words = ("--repository", str(tmp_path / "repository"), "--allow-code")
-    with starting(*words, SHOAL_GATE=str(tmp_path)) as process:
-        poll((tmp_path / "reached").exists, "its golden rows are being asked")
+    with opening(places, tmp_path, "4") as process:
         process.send_signal(signal.SIGTERM)
         (tmp_path / "open").touch()
         assert "Traceback" not in said(process)
