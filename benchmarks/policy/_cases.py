@@ -10,7 +10,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_ROWS = 64
+MAX_ROWS = 512
 LEAST_ANSWERS = 30_000
 """A 99th percentile of fewer would be noise."""
 

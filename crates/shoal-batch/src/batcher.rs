@@ -51,12 +51,23 @@ pub struct NextUp {
     pub oldest: Moment,
 }
 
+/// How large a micro-batch is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// At most so many rows.
+    pub most: usize,
+    /// One that holds so many leaves out whole what would be cut and fits whole into the next one.
+    pub enough: usize,
+}
+
 /// A micro-batch that still grows.
 struct Open {
     slices: Vec<Slice>,
     filled: Share,
     oldest: Moment,
     is_full: bool,
+    /// Whether a request was left out that would have been cut.
+    spared_one: bool,
 }
 
 impl Batcher {
@@ -187,16 +198,16 @@ impl Batcher {
     ///
     /// Requests whose deadline has passed at `now` are never released; `expire` hands them back.
     pub fn release(&mut self, now: Moment) -> Option<MicroBatch> {
-        self.release_up_to(now, self.limits.max_rows)
+        self.release_sized(now, Size { most: self.limits.max_rows, enough: usize::MAX })
     }
 
-    /// As `release`, with at most `rows` rows where that is less than the limit.
-    pub fn release_up_to(&mut self, now: Moment, rows: usize) -> Option<MicroBatch> {
+    /// As `release`, with a micro-batch of this size where that is within the limits.
+    pub fn release_sized(&mut self, now: Moment, size: Size) -> Option<MicroBatch> {
         self.set_expired_aside(now);
         let (queue, order) = self.queues.choose(now, self.patience)?;
         let bucket = self.queues.get(queue).bucket;
-        let limits = Limits { max_rows: self.limits.max_rows.min(rows.max(1)), ..self.limits };
-        let open = self.fill(queue, order, (now, &limits));
+        let limits = Limits { max_rows: self.limits.max_rows.min(size.most.max(1)), ..self.limits };
+        let open = self.fill(queue, order, (now, &limits, size.enough));
         self.queued.rows -= open.filled.rows;
         self.queued.bytes -= open.filled.bytes;
         self.queues.get_mut(queue).rows -= open.filled.rows;
@@ -220,23 +231,23 @@ impl Batcher {
         Some(NextUp { bucket: queue.bucket, rows: queue.rows, oldest })
     }
 
-    fn fill(&mut self, queue: usize, order: Order, (now, limits): (Moment, &Limits)) -> Open {
-        let mut open =
-            Open { slices: self.spare.pop().unwrap_or_default(), filled: Share { rows: 0, bytes: 0 }, oldest: now, is_full: false };
+    fn fill(&mut self, queue: usize, order: Order, bounds: (Moment, &Limits, usize)) -> Open {
+        let mut open = Open::new(bounds.0, self.spare.pop().unwrap_or_default());
         while !open.is_full {
             let Some(key) = self.queues.get(queue).next(order, &self.room) else {
                 break;
             };
-            self.take(key, &mut open, (now, limits));
+            self.take(key, &mut open, bounds);
         }
         open
     }
 
     /// Takes what fits of one request; what does not fit closes the micro-batch and stays where it is in line.
-    fn take(&mut self, key: Key, open: &mut Open, (now, limits): (Moment, &Limits)) {
+    fn take(&mut self, key: Key, open: &mut Open, (now, limits, enough): (Moment, &Limits, usize)) {
         let waiting = &mut self.room[key];
         let share = next_share(waiting, limits, open);
-        if share.rows == 0 {
+        open.spared_one = open.filled.rows >= enough && share.rows < waiting.rows && waiting.fits_whole(limits);
+        if share.rows == 0 || open.spared_one {
             open.is_full = true;
             return;
         }
@@ -266,7 +277,7 @@ impl Batcher {
             Reason::Drain
         } else if open.filled.rows == self.limits.max_rows {
             Reason::RowsFull
-        } else if open.filled.rows == max_rows {
+        } else if open.filled.rows == max_rows || open.spared_one {
             Reason::BestSize
         } else if open.is_full {
             Reason::BytesFull
@@ -360,6 +371,10 @@ impl Batcher {
 }
 
 impl Open {
+    fn new(now: Moment, slices: Vec<Slice>) -> Self {
+        Self { slices, filled: Share { rows: 0, bytes: 0 }, oldest: now, is_full: false, spared_one: false }
+    }
+
     fn add(&mut self, waiting: &Waiting, share: Share, limits: &Limits) {
         self.slices.push(Slice {
             id: waiting.id,

@@ -30,6 +30,8 @@ const WARM: f64 = 8.0;
 const QUICKER: f64 = 0.8;
 /// Cost per row within this of the best is as good as the best.
 const AS_CHEAP: f64 = 1.05;
+/// The same in a crowd: less than this cannot be told from chance, and a larger micro-batch keeps those behind it longer.
+const AS_CHEAP_IN_A_CROWD: f64 = 1.02;
 /// One call that takes more than so many times what several take is cut: costs that jump do, costs that were measured
 /// badly do not.
 const DEARER: f64 = 1.25;
@@ -125,18 +127,32 @@ impl CostModel {
     /// How long a micro-batch of so many rows takes; none before the first was seen.
     #[must_use]
     pub fn predict(&self, rows: usize) -> Option<Duration> {
+        let own = &self.bins[bin_of(rows)];
+        let smooth = self.between(rows)?;
+        if own.batches == 0.0 {
+            return Some(Duration::from_nanos(whole(smooth)));
+        }
+        let alone = self.along(own, rows);
+        // Costs jump from one bin to the next: there is no line to a neighbour then.
+        let jumps = (smooth - alone).abs() > SURPRISING * alone;
+        Some(Duration::from_nanos(whole(if jumps { alone } else { smooth })))
+    }
+
+    /// The time of a size on the straight line between what was measured below and above it.
+    fn between(&self, rows: usize) -> Option<f64> {
         let below = self.bins[..=bin_of(rows)].iter().rev().find(|bin| bin.batches > 0.0 && bin.rows <= rows as f64);
         let above =
             self.bins[bin_of(rows)..self.measured.max(bin_of(rows))].iter().find(|bin| bin.batches > 0.0 && bin.rows >= rows as f64);
-        let nanos = match (below, above) {
-            (Some(below), Some(above)) => below.towards(above, rows as f64),
-            (Some(below), None) => below.nanos + self.slope(below) * (rows as f64 - below.rows),
-            (None, Some(above)) => {
-                (above.nanos - self.slope(above) * (above.rows - rows as f64)).max(above.nanos * rows as f64 / above.rows)
-            }
-            (None, None) => return None,
-        };
-        Some(Duration::from_nanos(whole(nanos)))
+        match (below, above) {
+            (Some(below), Some(above)) => Some(below.towards(above, rows as f64)),
+            (Some(nearest), None) | (None, Some(nearest)) => Some(self.along(nearest, rows)),
+            (None, None) => None,
+        }
+    }
+
+    /// The time of a size near that of a bin.
+    fn along(&self, bin: &Bin, rows: usize) -> f64 {
+        bin.nanos + self.slope(bin) * (rows as f64 - bin.rows)
     }
 
     /// What one more row costs: the line's slope, never less than nothing nor more than a row of this bin. While one
@@ -151,13 +167,21 @@ impl CostModel {
     #[must_use]
     pub fn worth(&self, limit: usize, target: Option<Duration>, is_crowded: bool) -> usize {
         let within = target.map_or(limit, |target| self.within(limit, target));
-        let tolerance = if is_crowded { 1.0 } else { AS_CHEAP };
+        let tolerance = if is_crowded { AS_CHEAP_IN_A_CROWD } else { AS_CHEAP };
         let Some(bin) = self.cheapest(within, tolerance) else { return within };
         if let Some(half) = self.half_of_the_smallest(within) {
             return half.min(within);
         }
         let untried = (bin + 1..BINS).take(2).take_while(|next| self.bins[*next].batches < ENOUGH);
         within.min(end_of(untried.last().unwrap_or(bin)))
+    }
+
+    /// A size below `rows` whose rows cost about as much: found by halving, so it is not the smallest.
+    pub(crate) fn enough(&self, rows: usize) -> usize {
+        let per_row = |rows: usize| self.predict(rows).unwrap_or_default().as_secs_f64() / rows as f64;
+        let dearest = AS_CHEAP * per_row(rows);
+        let halves = std::iter::successors(Some(rows), |rows| Some(rows / 2).filter(|half| *half > 0));
+        halves.take_while(|half| per_row(*half) <= dearest).last().unwrap_or(rows)
     }
 
     /// Whether what is known of a size is little, or old.
@@ -360,9 +384,17 @@ mod tests {
         let cost = |rows: usize| 10.0 + rows as f64;
         let model = learned(cost, &SIZES);
         assert_eq!(model.worth(512, None, false), 192);
-        assert_eq!(model.worth(512, None, true), 512);
+        assert_eq!(model.worth(512, None, true), 256);
         assert_eq!(model.worth(64, None, false), 48);
         assert_eq!(model.worth(64, None, true), 64);
+    }
+
+    #[test]
+    fn a_cost_that_jumps_after_a_size_is_not_taken_for_a_line() {
+        let cost = |rows: usize| (500.0 + 20.0 * rows as f64) * if rows > 16 { 3.0 } else { 1.0 };
+        let model = learned(cost, &[1, 2, 4, 8, 14, 16, 18, 20]);
+        assert!(predicted(&model, 17) > 2.5 * predicted(&model, 16), "{} {}", predicted(&model, 16), predicted(&model, 17));
+        assert!(!model.is_whole_as_cheap(17, 16));
     }
 
     #[test]

@@ -17,7 +17,8 @@
 //! 4. **Nothing starves.** While a request that waits for [`PATIENCE`] is passed over for more urgent ones, every
 //!    fourth micro-batch is filled in order of age.
 //! 5. **Splitting.** A request that does not fit is cut: its first rows fill the micro-batch, the rest is first in line
-//!    for the next one. A request that filled a whole micro-batch alone goes to the end of its line before it gets
+//!    for the next one. Where the owner says which size is [`enough`](Size::enough), it is left out whole instead, if
+//!    it can travel whole: cut, it would have to wait for two. A request that filled a whole micro-batch alone goes to the end of its line before it gets
 //!    another, so that a request of ten thousand rows delays its neighbours by one micro-batch.
 //! 6. **Exactly once.** Each accepted request ends in one way: all rows released, or cancelled, or expired.
 //! 7. **Reasons.** Every [`MicroBatch`] says why it closed, how long its oldest request waited, its rows and its bytes.
@@ -69,7 +70,7 @@ mod scheduler;
 mod trials;
 mod waiting;
 
-pub use batcher::{Batcher, NextUp, PATIENCE};
+pub use batcher::{Batcher, NextUp, PATIENCE, Size};
 pub use cost::{CostModel, Measured};
 pub use lengths::rounded_length;
 pub use limits::Limits;

@@ -3,7 +3,8 @@
 //! A [`Scheduler`] stands on a [`Batcher`], which keeps the queue, and adds what is learned while it serves:
 //!
 //! 1. **Size.** A micro-batch takes no more rows than are worth one call ([`CostModel`]): the knee, and more where one call
-//!    for all is as cheap as several. With a latency target, no more than can be answered within it. Limits bound it all the same.
+//!    for all is as cheap as several. Where more than 64 rows wait, only throughput counts: the best size. A request
+//!    that would be cut waits whole for the next micro-batch where this one is as cheap without it. With a latency target, no more than can be answered within it. Limits bound it all the same.
 //! 2. **Waiting.** A free executor waits only for clients that were just answered and usually speak again at once, only
 //!    while that is worth more than it costs those who wait, never beyond `max_wait`, and never while another executor
 //!    is idle: a newcomer would be taken by that one.
@@ -16,7 +17,7 @@
 
 use std::time::Duration;
 
-use crate::batcher::NextUp;
+use crate::batcher::{NextUp, Size};
 use crate::cost::CostModel;
 use crate::costs::Costs;
 use crate::returns::{Question, Returns};
@@ -25,6 +26,8 @@ use crate::{Arrival, Batcher, Bucket, Client, Limits, Measured, MicroBatch, Mome
 
 /// One in so many requests that cannot make it is tried all the same.
 pub const DOUBT: u32 = 32;
+/// Where more rows than this wait, size is chosen for throughput.
+const CROWD: usize = 64;
 /// A client that stays away for longer than so many micro-batches has not returned soon ...
 const SOON_BATCHES: u32 = 3;
 /// ... of so many rows.
@@ -215,7 +218,7 @@ impl Scheduler {
         let cost = self.costs.of(bucket);
         let (limit, target) = (self.batcher.limits().max_rows, self.policy.latency_target);
         let knee = cost.worth(limit, target, false);
-        if waiting > limit {
+        if waiting > limit.min(CROWD) {
             return cost.worth(limit, target, true);
         }
         let is_within = waiting <= limit && target.is_none_or(|target| cost.predict(waiting).is_some_and(|took| 2 * took <= target));
@@ -232,24 +235,31 @@ impl Scheduler {
         }
         let predicted = self.costs.of(next_up.bucket).predict(rows.min(next_up.rows));
         self.give_up_hopeless(now, predicted);
-        // Where all that waits goes along, no size has bounded it.
-        let most = if rows >= next_up.rows { usize::MAX } else { rows };
-        let most = self.trial(next_up, rows).unwrap_or(most);
-        match self.batcher.release_up_to(now, most) {
+        let size = self.trial(next_up, rows).unwrap_or_else(|| self.size(next_up, rows));
+        match self.batcher.release_sized(now, size) {
             Some(batch) => Next::Run(self.depart(now, batch)),
             None => Next::Nothing,
         }
     }
 
+    fn size(&self, next_up: NextUp, rows: usize) -> Size {
+        if rows >= next_up.rows {
+            // All that waits goes along: no size has bounded it.
+            return Size { most: usize::MAX, enough: usize::MAX };
+        }
+        Size { most: rows, enough: self.costs.of(next_up.bucket).enough(rows) }
+    }
+
     /// Another size than `rows`, if it is the turn of one.
-    fn trial(&mut self, next_up: NextUp, rows: usize) -> Option<usize> {
+    fn trial(&mut self, next_up: NextUp, rows: usize) -> Option<Size> {
         if self.batcher.is_draining() {
             return None;
         }
         let NextUp { bucket, rows: waiting, .. } = next_up;
         let limit = self.batcher.limits().max_rows;
         let choice = Choice { rows: rows.min(waiting), waiting, limit, target: self.policy.latency_target };
-        self.trials.instead(self.costs.of(bucket), choice)
+        let most = self.trials.instead(self.costs.of(bucket), choice)?;
+        Some(Size { most, enough: usize::MAX })
     }
 
     fn worth_waiting(&mut self, now: Moment, next_up: NextUp) -> Option<Moment> {

@@ -5,7 +5,7 @@
 use std::ops::{Index, IndexMut};
 
 use crate::hash::NumberMap;
-use crate::{Client, Moment, RequestId};
+use crate::{Client, Limits, Moment, RequestId};
 
 /// The slot of a request.
 pub(crate) type Key = u32;
@@ -54,6 +54,11 @@ impl Waiting {
     /// What was not released yet.
     pub(crate) fn remaining(&self) -> Share {
         Share { rows: self.rows - self.released_rows, bytes: self.bytes - self.released_bytes }
+    }
+
+    /// Whether one micro-batch can hold it, and no part of it has gone yet.
+    pub(crate) fn fits_whole(&self, limits: &Limits) -> bool {
+        self.released_rows == 0 && self.rows <= limits.max_rows && self.bytes <= limits.max_bytes
     }
 
     /// As many of the remaining rows as fit into `rows` and `bytes`; perhaps none.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use shoal_batch::{Arrival, Batcher, Bucket, Client, Limits, MicroBatch, Moment, PATIENCE, Priority, Reason, Refusal, RequestId};
+use shoal_batch::{Arrival, Batcher, Bucket, Client, Limits, MicroBatch, Moment, PATIENCE, Priority, Reason, Refusal, RequestId, Size};
 
 const LIMITS: Limits = Limits { max_rows: 4, max_bytes: 1000, queue_rows: 100, queue_bytes: 10_000 };
 
@@ -111,6 +111,29 @@ fn a_request_that_does_not_fit_is_cut_and_its_rest_goes_first_in_the_next_batch(
     let batches = release_all(&mut with_all(LIMITS, [rows(1, 3), rows(2, 3), row(3)]));
     assert_eq!(slices(&batches[0]), [(1, 0, 3), (2, 0, 1)]);
     assert_eq!(slices(&batches[1]), [(2, 1, 2), (3, 0, 1)]);
+}
+
+#[test]
+fn where_enough_goes_along_a_request_is_left_out_whole_instead_of_cut() {
+    let size = Size { most: 4, enough: 3 };
+    let mut batcher = with_all(LIMITS, [rows(1, 3), rows(2, 3), row(3)]);
+    let first = batcher.release_sized(Moment::EPOCH, size).unwrap();
+    assert_eq!((slices(&first), first.reason), (vec![(1, 0, 3)], Reason::BestSize));
+    let second = batcher.release_sized(Moment::EPOCH, size).unwrap();
+    assert_eq!((slices(&second), second.reason), (vec![(2, 0, 3), (3, 0, 1)], Reason::RowsFull));
+}
+
+#[test]
+fn a_request_is_cut_where_too_little_would_go_without_it_or_it_is_cut_anyhow() {
+    let size = Size { most: 4, enough: 3 };
+    let mut too_little = with_all(LIMITS, [rows(1, 2), rows(2, 3)]);
+    assert_eq!(slices(&too_little.release_sized(Moment::EPOCH, size).unwrap()), [(1, 0, 2), (2, 0, 2)]);
+    let mut too_large = with_all(LIMITS, [rows(1, 3), rows(2, 5)]);
+    assert_eq!(slices(&too_large.release_sized(Moment::EPOCH, size).unwrap()), [(1, 0, 3), (2, 0, 1)]);
+    let limits = Limits { max_bytes: 40, ..LIMITS };
+    let mut too_heavy = with_all(limits, [rows(1, 3), Arrival { bytes: 60, ..rows(2, 3) }]);
+    assert_eq!(too_heavy.release_sized(Moment::EPOCH, size).unwrap().rows, 3, "no row of it fits beside the others");
+    assert_eq!(slices(&too_heavy.release_sized(Moment::EPOCH, size).unwrap()), [(2, 0, 2)]);
 }
 
 #[test]

@@ -199,6 +199,35 @@ fn a_size_that_costs_more_than_two_smaller_ones_is_cut() {
 }
 
 #[test]
+fn in_a_crowd_requests_of_many_rows_travel_whole_where_that_is_as_cheap() {
+    let limits = Limits { max_rows: 512, queue_rows: 10_000, ..LIMITS };
+    let mut scheduler = Scheduler::new(limits, Policy::default());
+    for rows in [1, 8, 64, 128, 256, 512] {
+        (0..3).for_each(|_| scheduler.learn(Bucket(0), Measured { rows, took: micros(10 + 10 * rows as u64) }));
+    }
+    (0..40).for_each(|id| scheduler.submit(at(0), Arrival { rows: 40, ..row(id) }).unwrap());
+    for _ in 0..10 {
+        let run = run(scheduler.next(at(0)));
+        assert!(run.batch.rows.is_multiple_of(40) && run.batch.slices.iter().all(|slice| slice.rows == 40), "{:?}", run.batch);
+        assert_eq!(run.batch.reason, Reason::BestSize);
+        scheduler.finish(at(0), run, None);
+    }
+}
+
+#[test]
+fn in_a_crowd_no_micro_batch_grows_for_less_than_can_be_told_from_chance() {
+    let limits = Limits { max_rows: 512, queue_rows: 10_000, ..LIMITS };
+    let mut scheduler = Scheduler::new(limits, Policy::default());
+    let slow = |rows: usize| micros(1000 + 1000 * rows as u64);
+    for rows in [1, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512] {
+        (0..3).for_each(|_| scheduler.learn(Bucket(0), Measured { rows, took: slow(rows) }));
+    }
+    scheduler.submit(at(0), Arrival { rows: 5000, ..row(1) }).unwrap();
+    let first = run(scheduler.next(at(0)));
+    assert_eq!(first.batch.rows, 48, "a row of 512 would be 1.9 % cheaper, and a neighbour kept ten times as long");
+}
+
+#[test]
 fn work_that_cannot_make_it_is_refused_at_the_door_and_told_when_to_come_again() {
     let mut scheduler = taught(Policy::default());
     (1..=640).for_each(|id| scheduler.submit(at(0), row(id)).unwrap());

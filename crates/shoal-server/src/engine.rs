@@ -1,7 +1,7 @@
 //! The one engine behind every front door: a request goes into the queue of its model, free executors take
 //! micro-batches out of it, and each request gets its own rows back.
 //!
-//! An executor sits in one of two places. A model whose largest micro-batch is quick runs **inline**, on the
+//! An executor sits in one of two places. A model whose micro-batches are quick runs **inline**, on the
 //! event loop itself: read every socket that is ready, run the batch, answer all, and no thread is woken.
 //! A model that would hold the loop up, or whose calls are Python, runs on a **thread** of its own.
 //! Either way the batch closes only when the executor is free (late binding). It waits only for clients that are about
@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use shoal_batch::{Client, CostModel, Limits, Measured, Moment, Policy, RequestId};
+use shoal_batch::{Client, CostModel, Limits, Moment, Policy, RequestId};
 use tokio::sync::Notify;
 
 use crate::connections::Crowd;
@@ -21,25 +21,19 @@ use crate::fault::{Code, Fault, Outcome};
 use crate::flight::{Answer, Flight, Hold, run};
 use crate::json::predict::Form;
 use crate::metrics::ModelMetrics;
-use crate::profiles::{Kept, Profiles, is_plausible, lessons};
+use crate::profiles::{Kept, Profiles};
 use crate::queue::{Queue, Turn, Wishes, deadline_passed};
 use crate::trace::{Ledger, Model, Trace};
 use crate::values::{Payload, Table, Values};
+use crate::warm_up::{has_variable_shapes, warm_up};
 
 /// Rows that may wait for one model.
 const QUEUE_ROWS: usize = 100_000;
 /// Bytes that may wait for one model.
 const QUEUE_BYTES: usize = 256 << 20;
-/// A model whose largest micro-batch is quicker than this runs on the event loop. Two hand-overs between
-/// threads cost tens of microseconds; half a millisecond is what a connection may well wait for its turn.
-const INLINE_LIMIT: Duration = Duration::from_micros(500);
 
 /// Waits of the event loop that are shorter than this are spent polling sockets: its timer is no finer.
 const TIMER: Duration = Duration::from_millis(1);
-/// A model is warmed up no longer than this before it serves.
-const WARM_UP: Duration = Duration::from_millis(150);
-/// Micro-batches of each size that warm a model up.
-const WARM_UPS: usize = 3;
 
 /// Where the executor of a model sits.
 enum Place {
@@ -71,18 +65,20 @@ pub(crate) struct Archive {
 
 impl Served {
     pub(crate) fn new(
-        description: Description,
+        mut description: Description,
         executors: &mut [Box<dyn Executor>],
         metrics: Arc<ModelMetrics>,
         crowd: Crowd,
         archive: Archive,
     ) -> Self {
-        let policy = description.policy;
-        let limits = Limits { max_rows: policy.max_rows, max_bytes: policy.max_bytes, queue_rows: QUEUE_ROWS, queue_bytes: QUEUE_BYTES };
         let has_variable_shapes = has_variable_shapes(&description);
         let kept = Kept::of(archive.profiles, &description, executors);
-        let (learned, is_quick) = school(&description, executors, kept.as_ref());
-        let inline = executors.len() == 1 && is_quick;
+        let (learned, quick_rows) = warm_up(&description, executors, kept.as_ref());
+        let quick_rows = quick_rows.filter(|_| executors.len() == 1);
+        let inline = quick_rows.is_some();
+        description.policy.max_rows = quick_rows.unwrap_or(description.policy.max_rows);
+        let policy = description.policy;
+        let limits = Limits { max_rows: policy.max_rows, max_bytes: policy.max_bytes, queue_rows: QUEUE_ROWS, queue_bytes: QUEUE_BYTES };
         let bounds = bounds(policy, executors.len());
         let mut queue = Queue::new(limits, bounds, description.output_dtypes()).with_padding(description.padding.clone());
         for measured in &learned {
@@ -363,90 +359,4 @@ fn bounds(policy: crate::description::Policy, executors: usize) -> Policy {
         max_wait: policy.max_wait_ms.and_then(milliseconds).unwrap_or(usual.max_wait),
         latency_target: policy.latency_target_ms.and_then(milliseconds),
     }
-}
-
-/// What the policy of a model is taught before the first request, and whether the model is known to be quick. What was
-/// kept from an earlier life takes the place of most of the warm-up, unless the rest of it says something else.
-fn school(description: &Description, executors: &mut [Box<dyn Executor>], kept: Option<&Kept>) -> (Vec<Measured>, bool) {
-    let recalled = kept.map(|kept| kept.read(description.policy.max_rows)).unwrap_or_default();
-    // How long a record of variable shape takes is not known before it is there.
-    let executor = match executors {
-        [first, ..] if description.runtime == "onnx" && !has_variable_shapes(description) => &mut **first,
-        _ => return (lessons(&recalled), false),
-    };
-    if let Some(kept) = kept.filter(|_| !recalled.is_empty()) {
-        let ends = measure(description, executor, [1, most_rows(description)].into_iter());
-        if is_plausible(&recalled, &ends) {
-            return (lessons(&recalled), is_quick(&ends, description));
-        }
-        kept.contradicted();
-    }
-    let measured = profile(description, executor);
-    let is_quick = is_quick(&measured, description);
-    (measured, is_quick)
-}
-
-fn has_variable_shapes(description: &Description) -> bool {
-    description.signature.inputs.iter().any(|column| column.shape.contains(&-1))
-}
-
-/// Runs micro-batches of zeros, from one row to as many as there may be: warms the session up and says what they cost.
-/// Larger ones are left out when time is up, and all of them when the model cannot run zeros.
-pub(crate) fn profile(description: &Description, executor: &mut dyn Executor) -> Vec<Measured> {
-    measure(description, executor, sizes(most_rows(description)))
-}
-
-fn measure(description: &Description, executor: &mut dyn Executor, sizes: impl Iterator<Item = usize>) -> Vec<Measured> {
-    let start = Instant::now();
-    let mut measured = Vec::new();
-    for rows in sizes {
-        let table = zeros(description, rows);
-        for _ in 0..WARM_UPS {
-            let began = Instant::now();
-            if start.elapsed() > WARM_UP || executor.run(&table).is_err() {
-                return measured;
-            }
-            measured.push(Measured { rows, took: began.elapsed() });
-        }
-    }
-    measured
-}
-
-/// One, two, four and so on, and the most rows at the end.
-fn sizes(most: usize) -> impl Iterator<Item = usize> {
-    (0..usize::BITS).map(|power| 1 << power).take_while(move |rows| *rows < most).chain([most])
-}
-
-/// Whether the largest micro-batch was measured, and is quick.
-pub(crate) fn is_quick(profile: &[Measured], description: &Description) -> bool {
-    let most = most_rows(description);
-    let largest = profile.iter().filter(|measured| measured.rows == most);
-    largest.map(|measured| measured.took).min().is_some_and(|took| took <= INLINE_LIMIT)
-}
-
-fn record_shape(column: &crate::description::Column) -> Vec<usize> {
-    column.shape.iter().map(|dim| usize::try_from(*dim).unwrap_or(1)).collect()
-}
-
-/// As many records as a micro-batch may hold, by its rows and by its bytes.
-fn most_rows(description: &Description) -> usize {
-    let inputs = &description.signature.inputs;
-    let row_bytes: usize =
-        inputs.iter().map(|column| record_shape(column).iter().product::<usize>().saturating_mul(column.dtype.width().max(4))).sum();
-    description.policy.max_rows.min(description.policy.max_bytes / row_bytes.max(1)).max(1)
-}
-
-/// So many records of zeros.
-fn zeros(description: &Description, rows: usize) -> Table {
-    let column = |column: &crate::description::Column| {
-        let shape = record_shape(column);
-        let count = rows * shape.iter().product::<usize>();
-        let mut payload = Payload::with_capacity(column.dtype, count);
-        match &mut payload {
-            Payload::Fixed(buffer) => buffer.extend(&vec![0; count * column.dtype.width()]),
-            Payload::Bytes(list) => list.resize(count, Vec::new()),
-        }
-        Values { shape, payload, missing: Vec::new() }
-    };
-    Table { rows, columns: description.signature.inputs.iter().map(column).collect() }
 }

@@ -56,5 +56,6 @@ mod v1;
 pub mod values;
 #[cfg(test)]
 mod vectors;
+mod warm_up;
 mod wire;
 pub mod worker;

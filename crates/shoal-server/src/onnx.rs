@@ -13,10 +13,10 @@ use ort::session::{Session, SessionInputValue};
 use ort::value::{DynValue, Outlet, Tensor, TensorElementType, TensorRef, ValueType};
 
 use crate::description::{Column, Description};
-use crate::engine::{is_quick, profile};
 use crate::executor::{Executor, check_answer};
 use crate::fault::{Code, Fault, Outcome};
 use crate::values::{Buffer, Dtype, Payload, Table, Values};
+use crate::warm_up::is_quick;
 
 static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
 static LOADING: Mutex<()> = Mutex::new(());
@@ -152,7 +152,7 @@ impl OnnxModel {
     }
 }
 
-/// Opens a model for a server: if its largest micro-batch is quick, once for each of its `threads` and on that one
+/// Opens a model for a server: if its micro-batches are quick, once for each of its `threads` and on that one
 /// alone, since waking others would cost more than they give; otherwise once, on all cores.
 ///
 /// # Errors
@@ -164,7 +164,7 @@ pub fn open_to_serve(description: &Description, source: &Source, library: &str, 
     if cores == 1 && threads == 1 {
         return Ok(vec![first]);
     }
-    if !is_quick(&profile(description, &mut *first), description) {
+    if !is_quick(description, &mut *first) {
         return Ok(vec![if cores > 1 { open(cores)? } else { first }]);
     }
     std::iter::once(Ok(first)).chain((1..threads).map(|_| open(1))).collect()

@@ -63,7 +63,7 @@ class Policy(_Part, frozen=True):
     With `latency_target_ms`, micro-batches stay small enough for an answer within it.
     """
 
-    max_rows: int = 64
+    max_rows: int = 512
     max_bytes: int = 16 * 1024 * 1024
     max_wait_ms: float | msgspec.UnsetType = msgspec.UNSET
     latency_target_ms: float | msgspec.UnsetType = msgspec.UNSET

@@ -46,7 +46,7 @@ TEXT = (
     '{"binding":{"file":"model.onnx",'
     '"inputs":[{"column":"X","features":["a","b"],"rank":2,"tensor":"X"}],'
     '"outputs":[{"column":"label","tensor":"l"},{"column":"p","tensor":"p"}]},'
-    '"format":1,"golden":"none","name":"digits","policy":{"max_bytes":16777216,"max_rows":64},'
+    '"format":1,"golden":"none","name":"digits","policy":{"max_bytes":16777216,"max_rows":512},'
     '"pure":true,"runtime":"onnx","signature":{"inputs":[{"dtype":"FP32","name":"X","shape":[2]}],'
     '"outputs":[{"dtype":"INT64","name":"label","shape":[]},'
     '{"classes":["0","ö"],"dtype":"FP32","name":"p","shape":[2]}]},'

@@ -7,7 +7,10 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use shoal_batch::{Arrival, Batcher, Bucket, Client, Limits, MicroBatch, Moment, Priority, Refusal, RequestId, rounded_length};
+use shoal_batch::{Arrival, Batcher, Bucket, Client, Limits, MicroBatch, Moment, Priority, Refusal, RequestId, Size, rounded_length};
+
+/// No size but the limits'.
+pub(crate) const ALL: Size = Size { most: usize::MAX, enough: usize::MAX };
 
 #[derive(Clone, Debug)]
 pub(crate) struct Play {
@@ -22,7 +25,7 @@ pub(crate) enum Action {
     /// The n-th request, if there is one.
     Cancel(usize),
     Expire,
-    Release,
+    Release(Size),
     Pass(Duration),
     Drain,
 }
@@ -50,7 +53,7 @@ pub(crate) enum Event {
     Submitted(Arrival, Result<(), Refusal>),
     Cancelled(RequestId, bool),
     Expired(Vec<RequestId>),
-    Released(Option<MicroBatch>),
+    Released(Size, Option<MicroBatch>),
     Passed,
     Drained,
 }
@@ -87,9 +90,15 @@ fn any_action() -> impl Strategy<Value = Action> {
         40 => any_request().prop_map(Action::Submit),
         8 => (0..60_usize).prop_map(Action::Cancel),
         6 => Just(Action::Expire),
-        20 => Just(Action::Release),
+        20 => any_size().prop_map(Action::Release),
         15 => milliseconds(0..6).prop_map(Action::Pass),
     ]
+}
+
+/// All that waits, or sizes about the limits of a play.
+fn any_size() -> impl Strategy<Value = Size> {
+    let sized = (0..14_usize, 0..14_usize).prop_map(|(most, enough)| Size { most, enough });
+    prop_oneof![Just(ALL), sized]
 }
 
 fn any_limits() -> impl Strategy<Value = Limits> {
@@ -125,7 +134,7 @@ pub(crate) fn padded_play() -> impl Strategy<Value = Play> {
     let action = prop_oneof![
         40 => padded_request().prop_map(Action::Submit),
         3 => (0..60_usize).prop_map(Action::Cancel),
-        30 => Just(Action::Release),
+        30 => any_size().prop_map(Action::Release),
         15 => milliseconds(0..6).prop_map(Action::Pass),
     ];
     let limits = (1..12_usize, 1..4000_usize).prop_map(|(max_rows, max_bytes)| Limits {
@@ -159,7 +168,7 @@ pub(crate) fn play(script: &Play) -> Vec<Step> {
         stage.act(action);
     }
     stage.act(&Action::Drain);
-    while stage.act(&Action::Release) {}
+    while stage.act(&Action::Release(ALL)) {}
     stage.act(&Action::Expire);
     stage.history
 }
@@ -187,11 +196,11 @@ impl Stage {
             Action::Submit(request) => self.submit(request),
             Action::Cancel(index) => self.cancel(*index),
             Action::Expire => self.expire(),
-            Action::Release => Event::Released(self.batcher.release(self.now)),
+            Action::Release(size) => self.release(*size),
             Action::Pass(duration) => self.pass(*duration),
             Action::Drain => self.drain(),
         };
-        let is_released = matches!(event, Event::Released(Some(_)));
+        let is_released = matches!(event, Event::Released(_, Some(_)));
         self.record(event);
         is_released
     }
@@ -208,6 +217,11 @@ impl Stage {
         };
         self.arrivals.push(arrival);
         Event::Submitted(arrival, self.batcher.submit(self.now, arrival))
+    }
+
+    fn release(&mut self, size: Size) -> Event {
+        let batch = if size == ALL { self.batcher.release(self.now) } else { self.batcher.release_sized(self.now, size) };
+        Event::Released(size, batch)
     }
 
     fn cancel(&mut self, index: usize) -> Event {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use shoal_batch::{Arrival, Limits, MicroBatch, Moment, Reason, Refusal, RequestId};
+use shoal_batch::{Arrival, Limits, MicroBatch, Moment, Reason, Refusal, RequestId, Size};
 
 use crate::history::{Event, Play, Step};
 
@@ -31,8 +31,8 @@ impl Ledger {
                 assert!(self.has_expired(*id, step.now), "{id:?} was open");
             }
             Event::Expired(ids) => ids.iter().for_each(|id| self.expire(*id, step.now)),
-            Event::Released(Some(batch)) => self.answer(batch, step.now),
-            Event::Submitted(_, Err(_)) | Event::Released(None) | Event::Passed | Event::Drained => {}
+            Event::Released(_, Some(batch)) => self.answer(batch, step.now),
+            Event::Submitted(_, Err(_)) | Event::Released(_, None) | Event::Passed | Event::Drained => {}
         }
     }
 
@@ -98,8 +98,8 @@ pub(crate) fn limits_are_kept(script: &Play, history: &[Step]) {
     let limits = at_least_one(script.limits);
     let mut ledger = Ledger::default();
     for step in history {
-        if let Event::Released(Some(batch)) = &step.event {
-            check_size(batch, &limits);
+        if let Event::Released(size, Some(batch)) = &step.event {
+            check_size(batch, *size, &limits);
             check_members(batch, &ledger, step.now);
         }
         ledger.enter(step);
@@ -117,7 +117,7 @@ pub(crate) fn nobody_is_passed_over_for_long(script: &Play, history: &[Step]) ->
     let mut served = BTreeSet::new();
     let mut all_passes = 0;
     for step in history {
-        if let Event::Released(Some(batch)) = &step.event {
+        if let Event::Released(_, Some(batch)) = &step.event {
             for id in ledger.overdue(step.now, script.patience) {
                 let before = ledger.open.keys().filter(|other| **other < id).count();
                 overdue.entry(id).or_insert((before, 0)).1 += 1;
@@ -144,16 +144,18 @@ fn at_least_one(limits: Limits) -> Limits {
     }
 }
 
-fn check_size(batch: &MicroBatch, limits: &Limits) {
+fn check_size(batch: &MicroBatch, size: Size, limits: &Limits) {
+    let most = limits.max_rows.min(size.most.max(1));
     let rows: usize = batch.slices.iter().map(|slice| slice.rows).sum();
     assert!(batch.slices.iter().all(|slice| slice.rows > 0));
     assert_eq!(batch.rows, rows);
-    assert!((1..=limits.max_rows).contains(&rows), "{batch:?}");
+    assert!((1..=most).contains(&rows), "{batch:?}");
     assert!(batch.bytes <= limits.max_bytes || rows == 1, "{batch:?}");
     match batch.reason {
         Reason::RowsFull => assert_eq!(rows, limits.max_rows),
-        Reason::BytesFull | Reason::ExecutorFree => assert!(rows < limits.max_rows),
-        Reason::BestSize | Reason::Returned => unreachable!("the queue alone knows no best size and never waits"),
+        Reason::BytesFull | Reason::ExecutorFree => assert!(rows < most),
+        Reason::BestSize => assert!(rows == most || rows >= size.enough),
+        Reason::Returned => unreachable!("the queue alone never waits"),
         Reason::Drain => {}
     }
 }
@@ -171,8 +173,8 @@ fn check_members(batch: &MicroBatch, before: &Ledger, now: Moment) {
 /// A free executor leaves nothing waiting: not in any bucket, and not in this one unless the micro-batch is full.
 fn check_rest(step: &Step, after: &Ledger) {
     match &step.event {
-        Event::Released(None) => assert_eq!(after.in_time(step.now).count(), 0),
-        Event::Released(Some(batch)) if batch.reason == Reason::ExecutorFree => {
+        Event::Released(_, None) => assert_eq!(after.in_time(step.now).count(), 0),
+        Event::Released(_, Some(batch)) if batch.reason == Reason::ExecutorFree => {
             let mut rest = after.in_time(step.now);
             assert!(rest.all(|open| open.arrival.bucket != batch.bucket));
         }
@@ -181,7 +183,8 @@ fn check_rest(step: &Step, after: &Ledger) {
 }
 
 /// What the plays have to reach for the laws to mean something.
-pub(crate) const TO_BE_REACHED: [&str; 14] = [
+pub(crate) const TO_BE_REACHED: [&str; 15] = [
+    "best_size",
     "executor_free",
     "rows_full",
     "bytes_full",
@@ -217,7 +220,7 @@ fn found_in(step: &Step, before: &Ledger) -> Vec<&'static str> {
         Event::Submitted(_, Err(refusal)) => vec![name_of(refusal)],
         Event::Cancelled(id, true) => either(is_cut(id), "cancelled between slices", "cancelled"),
         Event::Expired(ids) if !ids.is_empty() => either(ids.iter().any(is_cut), "expired between slices", "expired"),
-        Event::Released(Some(batch)) => {
+        Event::Released(_, Some(batch)) => {
             let is_later = batch.slices.iter().any(|slice| slice.start > 0);
             either(is_later, "a later slice", batch.reason.as_str())
         }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use shoal_batch::{Arrival, Bucket, Limits, MicroBatch, Moment, Reason, Refusal, RequestId, Slice};
+use shoal_batch::{Arrival, Bucket, Limits, MicroBatch, Moment, Reason, Refusal, RequestId, Size, Slice};
 
 use crate::history::{Event, Play, Queue, Step};
 
@@ -85,7 +85,7 @@ impl Model {
             Event::Submitted(arrival, _) => Event::Submitted(*arrival, self.submit(step.now, *arrival)),
             Event::Cancelled(id, _) => Event::Cancelled(*id, self.give_up(*id)),
             Event::Expired(_) => Event::Expired(self.expire(step.now)),
-            Event::Released(_) => Event::Released(self.release(step.now)),
+            Event::Released(size, _) => Event::Released(*size, self.release(step.now, *size)),
             Event::Passed => Event::Passed,
             Event::Drained => {
                 self.is_draining = true;
@@ -211,7 +211,7 @@ impl Model {
         turns
     }
 
-    fn release(&mut self, now: Moment) -> Option<MicroBatch> {
+    fn release(&mut self, now: Moment, size: Size) -> Option<MicroBatch> {
         self.set_expired_aside(now);
         let mut turns = self.turns();
         let oldest = turns.first()?.0;
@@ -221,7 +221,7 @@ impl Model {
         if chosen == urgent {
             turns.sort_by_key(|(place, _)| (place.rank, place.number));
         }
-        Some(self.fill(now, chosen.bucket, &turns))
+        Some(self.fill(now, (chosen.bucket, size), &turns))
     }
 
     fn choose(&mut self, now: Moment, oldest: Place, urgent: Place) -> Place {
@@ -234,11 +234,16 @@ impl Model {
         oldest
     }
 
-    fn fill(&mut self, now: Moment, bucket: Bucket, turns: &[(Place, RequestId)]) -> MicroBatch {
+    fn fill(&mut self, now: Moment, (bucket, size): (Bucket, Size), turns: &[(Place, RequestId)]) -> MicroBatch {
+        let most = self.limits.max_rows.min(size.most.max(1));
         let mut batch = MicroBatch { slices: Vec::new(), bucket, rows: 0, bytes: 0, reason: Reason::ExecutorFree, waited: Duration::ZERO };
         for (place, id) in turns {
             let waiting = self.waiting[self.index_of(*id).expect("it waits")].clone();
-            let is_whole = self.add(&mut batch, &waiting, now);
+            if batch.rows >= size.enough && self.is_spared(&batch, &waiting, most) {
+                batch.reason = if self.is_draining { Reason::Drain } else { self.reason_at_size(&batch) };
+                return batch;
+            }
+            let is_whole = self.add(&mut batch, &waiting, (now, most));
             let is_alone = batch.slices.len() == 1 && batch.slices[0].id == *id;
             if is_whole {
                 self.places.retain(|kept| kept != place);
@@ -249,8 +254,8 @@ impl Model {
                 let index = self.index_of(*id).expect("it waits");
                 self.waiting[index].own_place = moved.number;
             }
-            if !is_whole || batch.rows == self.limits.max_rows || batch.bytes >= self.limits.max_bytes {
-                batch.reason = self.reason_to_close(&batch);
+            if !is_whole || batch.rows == most || batch.bytes >= self.limits.max_bytes {
+                batch.reason = self.reason_to_close(&batch, most);
                 return batch;
             }
         }
@@ -260,23 +265,34 @@ impl Model {
         batch
     }
 
-    fn reason_to_close(&self, batch: &MicroBatch) -> Reason {
+    /// Whether a request would be cut that could travel whole in a micro-batch of its own.
+    fn is_spared(&self, batch: &MicroBatch, waiting: &Waiting, most: usize) -> bool {
+        let Arrival { rows, bytes, .. } = waiting.arrival;
+        let can_travel_whole = waiting.released == 0 && rows <= most && bytes <= self.limits.max_bytes;
+        can_travel_whole && (batch.rows + rows > most || batch.bytes + bytes > self.limits.max_bytes)
+    }
+
+    fn reason_at_size(&self, batch: &MicroBatch) -> Reason {
+        if batch.rows == self.limits.max_rows { Reason::RowsFull } else { Reason::BestSize }
+    }
+
+    fn reason_to_close(&self, batch: &MicroBatch, most: usize) -> Reason {
         if self.is_draining {
             Reason::Drain
-        } else if batch.rows == self.limits.max_rows {
-            Reason::RowsFull
+        } else if batch.rows == most {
+            self.reason_at_size(batch)
         } else {
             Reason::BytesFull
         }
     }
 
     /// Adds row after row until one does not fit; returns whether all of them did.
-    fn add(&mut self, batch: &mut MicroBatch, waiting: &Waiting, now: Moment) -> bool {
+    fn add(&mut self, batch: &mut MicroBatch, waiting: &Waiting, (now, most): (Moment, usize)) -> bool {
         let start = waiting.released;
         let mut end = start;
         while end < waiting.arrival.rows {
             let bytes = waiting.bytes_between(start, end + 1);
-            let fits = batch.rows + end + 1 - start <= self.limits.max_rows && batch.bytes + bytes <= self.limits.max_bytes;
+            let fits = batch.rows + end + 1 - start <= most && batch.bytes + bytes <= self.limits.max_bytes;
             let is_first = batch.rows == 0 && end == start;
             if !fits && !is_first {
                 break;
