@@ -56,8 +56,9 @@ pub struct NextUp {
 pub struct Size {
     /// At most so many rows.
     pub most: usize,
-    /// One that holds so many leaves out whole what would be cut and fits whole into the next one.
-    pub enough: usize,
+    /// One that holds so many leaves out whole what would be cut and fits whole into the next one; none: it is cut. One that begins with
+    /// the rest of a request does so where it is half full: one cut is not to cut all that follow.
+    pub enough: Option<usize>,
 }
 
 /// A micro-batch that still grows.
@@ -198,7 +199,7 @@ impl Batcher {
     ///
     /// Requests whose deadline has passed at `now` are never released; `expire` hands them back.
     pub fn release(&mut self, now: Moment) -> Option<MicroBatch> {
-        self.release_sized(now, Size { most: self.limits.max_rows, enough: usize::MAX })
+        self.release_sized(now, Size { most: self.limits.max_rows, enough: None })
     }
 
     /// As `release`, with a micro-batch of this size where that is within the limits.
@@ -231,7 +232,7 @@ impl Batcher {
         Some(NextUp { bucket: queue.bucket, rows: queue.rows, oldest })
     }
 
-    fn fill(&mut self, queue: usize, order: Order, bounds: (Moment, &Limits, usize)) -> Open {
+    fn fill(&mut self, queue: usize, order: Order, bounds: (Moment, &Limits, Option<usize>)) -> Open {
         let mut open = Open::new(bounds.0, self.spare.pop().unwrap_or_default());
         while !open.is_full {
             let Some(key) = self.queues.get(queue).next(order, &self.room) else {
@@ -243,10 +244,10 @@ impl Batcher {
     }
 
     /// Takes what fits of one request; what does not fit closes the micro-batch and stays where it is in line.
-    fn take(&mut self, key: Key, open: &mut Open, (now, limits, enough): (Moment, &Limits, usize)) {
+    fn take(&mut self, key: Key, open: &mut Open, (now, limits, enough): (Moment, &Limits, Option<usize>)) {
         let waiting = &mut self.room[key];
         let share = next_share(waiting, limits, open);
-        open.spared_one = open.filled.rows >= enough && share.rows < waiting.rows && waiting.fits_whole(limits);
+        open.spared_one = open.has(enough, limits.max_rows) && share.rows < waiting.rows && waiting.fits_whole(limits);
         if share.rows == 0 || open.spared_one {
             open.is_full = true;
             return;
@@ -373,6 +374,13 @@ impl Batcher {
 impl Open {
     fn new(now: Moment, slices: Vec<Slice>) -> Self {
         Self { slices, filled: Share { rows: 0, bytes: 0 }, oldest: now, is_full: false, spared_one: false }
+    }
+
+    /// Whether it holds enough to leave somebody out.
+    fn has(&self, enough: Option<usize>, most: usize) -> bool {
+        let begins_with_a_rest = self.slices.first().is_some_and(|slice| slice.start > 0);
+        let half = if begins_with_a_rest { most.div_ceil(2) } else { most };
+        enough.is_some_and(|enough| self.filled.rows >= enough.min(half))
     }
 
     fn add(&mut self, waiting: &Waiting, share: Share, limits: &Limits) {

@@ -176,12 +176,16 @@ impl CostModel {
         within.min(end_of(untried.last().unwrap_or(bin)))
     }
 
-    /// A size below `rows` whose rows cost about as much: found by halving, so it is not the smallest.
+    /// A size from half of `rows` on whose rows cost about as much as those of `rows`: the smallest, to within a row in 32.
     pub(crate) fn enough(&self, rows: usize) -> usize {
         let per_row = |rows: usize| self.predict(rows).unwrap_or_default().as_secs_f64() / rows as f64;
         let dearest = AS_CHEAP * per_row(rows);
-        let halves = std::iter::successors(Some(rows), |rows| Some(rows / 2).filter(|half| *half > 0));
-        halves.take_while(|half| per_row(*half) <= dearest).last().unwrap_or(rows)
+        let (mut enough, mut too_few) = (rows, rows / 2);
+        while enough - too_few > rows / 32 + 1 {
+            let middle = too_few + (enough - too_few) / 2;
+            if per_row(middle) <= dearest { enough = middle } else { too_few = middle }
+        }
+        enough
     }
 
     /// Whether what is known of a size is little, or old.

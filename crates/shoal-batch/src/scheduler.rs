@@ -245,9 +245,9 @@ impl Scheduler {
     fn size(&self, next_up: NextUp, rows: usize) -> Size {
         if rows >= next_up.rows {
             // All that waits goes along: no size has bounded it.
-            return Size { most: usize::MAX, enough: usize::MAX };
+            return Size { most: usize::MAX, enough: None };
         }
-        Size { most: rows, enough: self.costs.of(next_up.bucket).enough(rows) }
+        Size { most: rows, enough: Some(self.costs.of(next_up.bucket).enough(rows)) }
     }
 
     /// Another size than `rows`, if it is the turn of one.
@@ -259,7 +259,7 @@ impl Scheduler {
         let limit = self.batcher.limits().max_rows;
         let choice = Choice { rows: rows.min(waiting), waiting, limit, target: self.policy.latency_target };
         let most = self.trials.instead(self.costs.of(bucket), choice)?;
-        Some(Size { most, enough: usize::MAX })
+        Some(Size { most, enough: None })
     }
 
     fn worth_waiting(&mut self, now: Moment, next_up: NextUp) -> Option<Moment> {

@@ -10,7 +10,7 @@ use proptest::test_runner::TestRunner;
 use shoal_batch::{Arrival, Batcher, Bucket, Client, Limits, MicroBatch, Moment, Priority, Refusal, RequestId, Size, rounded_length};
 
 /// No size but the limits'.
-pub(crate) const ALL: Size = Size { most: usize::MAX, enough: usize::MAX };
+pub(crate) const ALL: Size = Size { most: usize::MAX, enough: None };
 
 #[derive(Clone, Debug)]
 pub(crate) struct Play {
@@ -97,7 +97,7 @@ fn any_action() -> impl Strategy<Value = Action> {
 
 /// All that waits, or sizes about the limits of a play.
 fn any_size() -> impl Strategy<Value = Size> {
-    let sized = (0..14_usize, 0..14_usize).prop_map(|(most, enough)| Size { most, enough });
+    let sized = (0..14_usize, option::of(0..14_usize)).prop_map(|(most, enough)| Size { most, enough });
     prop_oneof![Just(ALL), sized]
 }
 

@@ -239,7 +239,10 @@ impl Model {
         let mut batch = MicroBatch { slices: Vec::new(), bucket, rows: 0, bytes: 0, reason: Reason::ExecutorFree, waited: Duration::ZERO };
         for (place, id) in turns {
             let waiting = self.waiting[self.index_of(*id).expect("it waits")].clone();
-            if batch.rows >= size.enough && self.is_spared(&batch, &waiting, most) {
+            let begins_with_a_rest = batch.slices.first().is_some_and(|slice| slice.start > 0);
+            let half = if begins_with_a_rest { most.div_ceil(2) } else { most };
+            let has_enough = size.enough.is_some_and(|enough| batch.rows >= enough.min(half));
+            if has_enough && self.is_spared(&batch, &waiting, most) {
                 batch.reason = if self.is_draining { Reason::Drain } else { self.reason_at_size(&batch) };
                 return batch;
             }
