@@ -5,7 +5,9 @@
 //!    outside; they are in the gap between an answer and the next arrival on the same connection.
 //! 2. A connection is a number that says nothing about its address, and is another one in the next trace.
 //! 3. Nothing here waits: lines go through a bounded channel to a thread that writes. One that does not fit, or cannot be
-//!    written, is lost and counted; the count is in the metrics and in the last line.
+//!    written, is lost and counted; the count is in the metrics and in the last line. The thread looks for lines now and
+//!    then and writes few at a time: to be woken for each would cost the event loop more than the request, and a long
+//!    burst would keep it from a processor that they share.
 //! 4. A request that was refused before it reached a queue is not told.
 //!
 //! Lines are `start`, then one `model` for each that is loaded, one `request` for each that ended, and `end` when the
@@ -17,7 +19,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -34,8 +36,12 @@ use crate::fault::{Code, Fault, Outcome};
 const FORMAT: u32 = 1;
 /// Lines that may wait for the writer, of about a hundred bytes each.
 const WAITING_LINES: usize = 1 << 16;
-/// After so long without a line, what was written is handed to the file.
-const FLUSH_AFTER: Duration = Duration::from_secs(1);
+/// Lines that are written in one go ...
+const BURST: usize = 200;
+/// ... and how long the writer then leaves the processor to others.
+const PAUSE: Duration = Duration::from_millis(1);
+/// After so many pauses without a line, what was written is handed to the file, and the writer sleeps until there is one.
+const QUIET_PAUSES: u32 = 500;
 /// Bits of the number of a connection: as many as every reader of JSON takes exactly.
 const CLIENT_BITS: u32 = 53;
 
@@ -199,11 +205,14 @@ struct Writer {
 impl Writer {
     fn run(mut self, waiting: &Receiver<Line>) {
         self.write(&Line::Start { format: FORMAT });
-        while let Some(line) = self.next(waiting) {
-            if matches!(line, Line::End { .. }) {
+        let mut quiet_pauses = 0;
+        while let Some(written) = self.write_some(waiting) {
+            quiet_pauses = if written == 0 { quiet_pauses + 1 } else { 0 };
+            if quiet_pauses < QUIET_PAUSES {
+                std::thread::sleep(PAUSE);
+            } else if !self.wait(waiting) {
                 break;
             }
-            self.write(&line);
         }
         let lost = self.lost.get();
         self.write(&Line::End { requests: self.requests, lost });
@@ -211,16 +220,29 @@ impl Writer {
         self.told(flushed);
     }
 
-    /// The next line; while none comes, what was written is handed to the file, and then nothing is done.
-    fn next(&mut self, waiting: &Receiver<Line>) -> Option<Line> {
-        match waiting.recv_timeout(FLUSH_AFTER) {
-            Ok(line) => return Some(line),
-            Err(RecvTimeoutError::Disconnected) => return None,
-            Err(RecvTimeoutError::Timeout) => {}
+    /// Writes some of the lines that wait: how many; none after the last one of all.
+    fn write_some(&mut self, waiting: &Receiver<Line>) -> Option<usize> {
+        for written in 0..BURST {
+            match waiting.try_recv() {
+                Ok(Line::End { .. }) | Err(TryRecvError::Disconnected) => return None,
+                Ok(line) => self.write(&line),
+                Err(TryRecvError::Empty) => return Some(written),
+            }
         }
+        Some(BURST)
+    }
+
+    /// Hands what was written to the file and sleeps until there is a line, which is written; false after the last one.
+    fn wait(&mut self, waiting: &Receiver<Line>) -> bool {
         let flushed = self.out.flush();
         self.told(flushed);
-        waiting.recv().ok()
+        match waiting.recv() {
+            Ok(Line::End { .. }) | Err(_) => false,
+            Ok(line) => {
+                self.write(&line);
+                true
+            }
+        }
     }
 
     fn write(&mut self, line: &Line) {

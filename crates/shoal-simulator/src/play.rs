@@ -287,7 +287,7 @@ impl World<'_> {
     }
 
     fn start(&mut self, model: usize, call: Call) {
-        let left_ms = self.models[model].service.draw(call.rows, call.bucket, &mut self.model_chance);
+        let left_ms = self.models[model].service.draw((call.rows, call.bucket), in_milliseconds(self.now), &mut self.model_chance);
         self.running.push(Running { model, call, left_ms, started: self.now });
     }
 

@@ -5,7 +5,8 @@
 //! 2. **Clients** never speak before they are answered, as they did not. They are played twice. With `times` each request
 //!    comes when it came, or later where its client was answered later: so what made many pause at once is kept. With
 //!    `turnarounds` it comes as long after the answer as it did, so that sooner answers are followed by sooner questions.
-//! 3. **Micro-batches** take as long as one of the recorded ones of that size, drawn at random.
+//! 3. **Micro-batches** take as long as one of the recorded ones of that size, drawn at random where turnarounds are kept. Where
+//!    times are, the one that ran at that time says how slow the machine was then.
 //! 4. **The event loop** reads, writes and runs micro-batches one at a time, where the executor sits on it (`at_the_door`
 //!    says how its chores and the clients' own time are told apart). The time that a free executor took to look at the
 //!    queue counts as part of the micro-batch there; on a thread it is idle for the median of them.
@@ -23,7 +24,7 @@ use crate::at_the_door::{at_the_door, chores};
 use crate::play::{Model, Place, play};
 use crate::recording::{Recording, Request};
 use crate::report::{Report, WARM_UP, quantile};
-use crate::service::Service;
+use crate::service::{Service, average};
 use crate::shoal::Shoal;
 use crate::workload::{Kind, Pace, Source, Spoken, Timing, Workload};
 
@@ -108,7 +109,12 @@ pub fn replay(recording: &Recording, lost: Option<u64>) -> Comparison {
         let source = Source { timing: Timing::Recorded { requests: again(&place, pace), pace }, request: Kind::default(), model: 0 };
         let workload = Workload { sources: vec![source], span_ms, seed: 0 };
         let executors = recording.model.executors;
-        let model = Model { policy: Box::new(policy(recording)), service: service(&requests, &batches, inline(pace)), executors, place };
+        let model = Model {
+            policy: Box::new(policy(recording)),
+            service: service(&requests, &batches, (pace, recording.model.inline)),
+            executors,
+            place,
+        };
         prediction(&play(&workload, &mut [model], executors), measured)
     };
     Comparison {
@@ -165,34 +171,42 @@ fn batches(requests: &[&Request]) -> Vec<Batch> {
 }
 
 /// The times of micro-batches. On an event loop the look at the queue is one with them: each its own where times are kept,
-/// else the median.
-fn service(requests: &[&Request], batches: &[Batch], inline: Option<Pace>) -> Service {
+/// else the median. Where times are kept, so is when the machine was slow.
+fn service(requests: &[&Request], batches: &[Batch], (pace, is_inline): (Pace, bool)) -> Service {
     let looks = looks(requests, batches);
     let usual = usual(&looks);
+    let took_ms = |(batch, (own_ms, _)): (&Batch, &(f64, bool))| {
+        let look_ms = if pace == Pace::Times { *own_ms } else { usual };
+        milliseconds(batch.end_us - batch.start_us) + if is_inline { look_ms } else { 0.0 }
+    };
+    let took: Vec<f64> = batches.iter().zip(&looks).map(took_ms).collect();
     let mut by_rows: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
-    for (batch, look) in batches.iter().zip(looks) {
-        let look_ms = match inline {
-            Some(Pace::Times) => look.unwrap_or_default(),
-            Some(Pace::Turnarounds) => usual,
-            None => 0.0,
-        };
-        by_rows.entry(batch.rows).or_default().push(milliseconds(batch.end_us - batch.start_us) + look_ms);
+    batches.iter().zip(&took).for_each(|(batch, took_ms)| by_rows.entry(batch.rows).or_default().push(*took_ms));
+    if pace == Pace::Turnarounds {
+        return Service::Recorded(by_rows.into_iter().collect());
     }
-    Service::Recorded(by_rows.into_iter().collect())
+    let averages: BTreeMap<usize, f64> = by_rows.into_iter().map(|(rows, each)| (rows, average(&each))).collect();
+    let began_us = requests.first().map_or(0, |request| request.arrived_us);
+    let moment = |(batch, took_ms): (&Batch, &f64)| (milliseconds(batch.start_us - began_us), took_ms / averages[&batch.rows].max(1e-9));
+    let moments = batches.iter().zip(&took).map(moment).collect();
+    Service::Remembered { sizes: averages.into_iter().collect(), moments }
 }
 
-fn usual(looks: &[Option<f64>]) -> f64 {
-    share(looks.iter().flatten().copied().collect(), 0.5)
+/// The median of those of a free executor.
+fn usual(looks: &[(f64, bool)]) -> f64 {
+    share(looks.iter().filter(|(_, was_free)| *was_free).map(|(look_ms, _)| *look_ms).collect(), 0.5)
 }
 
-/// For each micro-batch, how long the executor took to look after its newest request had come, if it was free then.
-fn looks(requests: &[&Request], batches: &[Batch]) -> Vec<Option<f64>> {
+/// For each micro-batch, how long the executor took to look after its newest request had come, or after the micro-batch
+/// before, and whether it was free when that request came.
+fn looks(requests: &[&Request], batches: &[Batch]) -> Vec<(f64, bool)> {
     let mut busy_until_us = 0;
     let look = |batch: &Batch| {
         let newest_us = batch.members.last().map_or(0, |place| requests[*place].arrived_us);
         let was_free = newest_us > busy_until_us;
+        let since_us = newest_us.max(busy_until_us);
         busy_until_us = busy_until_us.max(batch.end_us);
-        was_free.then(|| milliseconds(batch.start_us.saturating_sub(newest_us)))
+        (milliseconds(batch.start_us.saturating_sub(since_us)), was_free)
     };
     batches.iter().map(look).collect()
 }

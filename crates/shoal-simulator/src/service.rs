@@ -38,6 +38,13 @@ pub enum Service {
     /// Recorded: (rows, milliseconds of each micro-batch of so many) in ascending order; one is drawn of the nearest size
     /// that has [`ENOUGH`], and scaled by what sizes cost on average.
     Recorded(Vec<(usize, Vec<f64>)>),
+    /// Recorded, and played at the times of the recording: whatever made the machine slow then makes it slow again.
+    Remembered {
+        /// (rows, milliseconds on average) in ascending order.
+        sizes: Vec<(usize, f64)>,
+        /// When micro-batches began, in milliseconds and in order, and what each took over the average of its size.
+        moments: Vec<(f64, f64)>,
+    },
 }
 
 /// Micro-batches of one size that say how much they differ.
@@ -51,14 +58,15 @@ impl Service {
         match self {
             Self::Line { a, b } | Self::Padded { a, b } => a * many + b,
             Self::Step { a, b, from, times } => (a * many + b) * if rows >= *from { *times } else { 1.0 },
-            Self::Table(known) => between(known, many),
+            Self::Table(known) | Self::Remembered { sizes: known, .. } => between(known, many),
             Self::Recorded(known) => between(&known.iter().map(|(size, each)| (*size, average(each))).collect::<Vec<_>>(), many),
         }
     }
 
     /// Milliseconds of a micro-batch of a bucket, give or take 5 %, or as those that were recorded.
-    pub(crate) fn draw(&self, rows: usize, bucket: u64, chance: &mut SmallRng) -> f64 {
+    pub(crate) fn draw(&self, (rows, bucket): (usize, u64), now_ms: f64, chance: &mut SmallRng) -> f64 {
         match self {
+            Self::Remembered { moments, .. } => at(moments, now_ms) * self.mean(rows),
             Self::Recorded(known) => drawn(known, rows, chance).unwrap_or_default() * self.mean(rows),
             Self::Padded { a, b } => (a * rows as f64 * bucket as f64 + b) * chance.random_range(0.95..1.05),
             _ => self.mean(rows) * chance.random_range(0.95..1.05),
@@ -72,7 +80,13 @@ impl Service {
     }
 }
 
-fn average(each: &[f64]) -> f64 {
+/// What the latest micro-batch before a moment took, over the average; that of the first before all of them.
+fn at(moments: &[(f64, f64)], now_ms: f64) -> f64 {
+    let after = moments.partition_point(|(began_ms, _)| *began_ms <= now_ms);
+    moments.get(after.saturating_sub(1)).map_or(1.0, |(_, ratio)| *ratio)
+}
+
+pub(crate) fn average(each: &[f64]) -> f64 {
     each.iter().sum::<f64>() / each.len().max(1) as f64
 }
 
@@ -118,7 +132,7 @@ mod tests {
         assert!((recorded.mean(1) - 2.0).abs() < 1e-12 && (recorded.mean(4) - 5.0).abs() < 1e-12);
         let mut chance = SmallRng::seed_from_u64(7);
         for (rows, either) in [(1, [1.0, 3.0]), (4, [2.5, 7.5]), (8, [4.0, 12.0])] {
-            let times = (0..50).map(|_| recorded.draw(rows, 0, &mut chance)).collect::<Vec<_>>();
+            let times = (0..50).map(|_| recorded.draw((rows, 0), 0.0, &mut chance)).collect::<Vec<_>>();
             assert!(either.iter().all(|one| times.iter().any(|time| (time - one).abs() < 1e-9)), "{rows}: {times:?}");
             assert!(times.iter().all(|time| either.iter().any(|one| (time - one).abs() < 1e-9)), "{rows}: {times:?}");
         }
