@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.replay import _wide
 from benchmarks.serve import _models
 from shoal import package
 from tools import machine
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 RELEASE = machine.ROOT / "target" / "release"
-PATH = "/v2/models/digits/infer"
+MODELS = ("digits", "wide")
+"""A quick one, whose micro-batches run on the event loop, and one that has a thread."""
 PROMISED = 0.2
 """Predictions are to be within this share of what was measured."""
 CLOSED = (8, 64)
@@ -65,6 +67,7 @@ class Comparison(msgspec.Struct, frozen=True):
 class Load(msgspec.Struct, frozen=True):
     """One load on one server."""
 
+    model: str
     kind: str
     """`closed` or `open`."""
     amount: float
@@ -105,7 +108,9 @@ def main(
     busy = os.getloadavg()[0]
     _build()
     with tempfile.TemporaryDirectory(prefix="shoal-") as directory:
-        loads = _loads(Path(directory), seconds, share)
+        loads = [
+            load for model in MODELS for load in _loads(Path(directory) / model, seconds, share)
+        ]
     seen = Result(
         date=machine.now(),
         commit=machine.commit(),
@@ -127,7 +132,9 @@ def main(
 
 def table(seen: Result) -> Table:
     """One row for each load and figure."""
-    drawn = Table("load", "figure", "measured", "times kept", "ratio", "turnarounds kept", "ratio")
+    drawn = Table(
+        "model", "load", "figure", "measured", "times kept", "ratio", "turnarounds kept", "ratio"
+    )
     for load in seen.loads:
         compared = load.comparison
         unit = "connections" if load.kind == "closed" else "/s"
@@ -136,7 +143,7 @@ def table(seen: Result) -> Table:
             for each in (compared.times, compared.turnarounds):
                 predicted = getattr(each.predicted, f"{figure}_us")
                 cells += [f"{predicted:.0f} us", f"{getattr(each, f'{figure}_ratio'):.2f}"]
-            drawn.add_row(f"{load.kind}, {load.amount:.0f} {unit}", figure, *cells)
+            drawn.add_row(load.model, f"{load.kind}, {load.amount:.0f} {unit}", figure, *cells)
     return drawn
 
 
@@ -155,12 +162,17 @@ def _loads(directory: Path, seconds: float, share: float) -> list[Load]:
 
 
 def _seal(directory: Path) -> None:
-    """The model `digits`, and the body of a request with one row."""
+    """The model that the folder is named after, and the body of a request with one row."""
+    directory.mkdir()
     trained = _models.train("digits", directory)
     rows = trained.held_out
+    source = trained.source
+    if directory.name == "wide":
+        source = directory / "wide.onnx"
+        _wide.write(source)
     example = pa.record_batch({"X": pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), 64)})
-    output = directory / "digits"
-    package.build(trained.source, name="digits", version="1", output=output, example=example)
+    output = directory / "package"
+    package.build(source, name=directory.name, version="1", output=output, example=example)
     data = [float(value) for value in rows[0]]
     column = {"name": "X", "shape": [1, 64], "datatype": "FP32", "data": data}
     (directory / "body.json").write_text(json.dumps({"inputs": [column]}))
@@ -168,9 +180,9 @@ def _seal(directory: Path) -> None:
 
 def _load(directory: Path, kind: tuple[str, float], seconds: float) -> Load:
     trace = directory / f"{kind[0]}-{kind[1]:.0f}.jsonl"
-    with _serving(directory / "digits", trace) as address:
-        asked = _ask(address, directory / "body.json", kind, seconds)
-    return Load(*kind, asked.answered / asked.seconds, _replay(trace))
+    with _serving(directory / "package", trace) as address:
+        asked = _ask(address, directory, kind, seconds)
+    return Load(directory.name, *kind, asked.answered / asked.seconds, _replay(trace))
 
 
 @contextmanager
@@ -187,10 +199,11 @@ def _serving(sealed: Path, trace: Path) -> Iterator[str]:
             process.terminate()
 
 
-def _ask(address: str, body: Path, kind: tuple[str, float], seconds: float) -> Asked:
-    amount = f"{kind[1]:.0f}"
+def _ask(address: str, directory: Path, kind: tuple[str, float], seconds: float) -> Asked:
+    amount, body = f"{kind[1]:.0f}", directory / "body.json"
+    path = f"/v2/models/{directory.name}/infer"
     load = str(RELEASE / "examples" / "load")
-    command = [load, address, PATH, str(body), kind[0], amount, str(seconds)]
+    command = [load, address, path, str(body), kind[0], amount, str(seconds)]
     done = subprocess.run(_pinned(command, -1), capture_output=True, text=True, check=True)
     return msgspec.json.decode(done.stdout, type=Asked)
 

@@ -5,10 +5,9 @@
 //!
 //! 1. **Reading** one request takes the gap between requests of one micro-batch that came while nothing ran: the executor
 //!    would have run if the loop had had nothing to read. The median is taken where turnarounds are kept; where times are,
-//!    any of them by chance, in which stalls of the machine and waits of the policy are, too.
+//!    any of them by chance, stalls and waits among them, but none of more than [`STALLED`] medians.
 //! 2. **Writing** one answer: the time from a micro-batch to the next request, for each of its answers. A loop that is
-//!    busy reads at once when it has written, so a low quantile of these times has no waiting in it. Where times are kept
-//!    it is in them.
+//!    busy reads at once when it has written, so a low quantile of these times has no waiting in it.
 //! 3. **When a client was at the door.** Requests that were read right behind each other were there when the first of them
 //!    was. Where the loop was idle before, that one was read at once. Where it was busy, clients came some time between
 //!    their own answer, or the moment the loop had looked before, and this one: the latest is taken where times are kept,
@@ -26,6 +25,8 @@ use crate::workload::{Pace, Spoken};
 
 /// The quantile that has no waiting in it.
 const BUSY: f64 = 0.05;
+/// Reading takes no longer than so many times the usual: what does is a wait of the policy, or of clients.
+const STALLED: f64 = 16.0;
 /// A loop that does nothing for so many readings was idle.
 const IDLE_READINGS: f64 = 1.0;
 
@@ -42,10 +43,10 @@ pub(crate) fn chores(requests: &[&Request], batches: &[Batch], pace: Pace) -> Ch
         (end_us, answers) = (batch.end_us, u32::try_from(batch.members.len()).unwrap_or(u32::MAX));
     }
     let read_ms = share(reading.clone(), 0.5);
-    let readings_ms = if pace == Pace::Times { reading } else { Vec::new() };
+    let stalled_ms = STALLED * read_ms;
+    let readings_ms = if pace == Pace::Times { reading.into_iter().map(|each| each.min(stalled_ms)).collect() } else { Vec::new() };
     let each = writing.into_iter().map(|(gap_ms, answers)| (gap_ms - read_ms).max(0.0) / answers).collect();
-    let write_ms = if pace == Pace::Times { 0.0 } else { share(each, BUSY) };
-    Chores { read_ms, readings_ms, write_ms }
+    Chores { read_ms, readings_ms, write_ms: share(each, BUSY) }
 }
 
 /// The requests as their clients send them: when each was at the door, and when its answer was written.

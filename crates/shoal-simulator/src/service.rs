@@ -139,6 +139,15 @@ mod tests {
     }
 
     #[test]
+    fn what_made_the_machine_slow_makes_it_slow_again() {
+        let remembered = Service::Remembered { sizes: vec![(1, 1.0), (3, 2.0)], moments: vec![(0.0, 1.0), (10.0, 4.0), (20.0, 0.5)] };
+        let mut chance = SmallRng::seed_from_u64(7);
+        for (now_ms, rows, takes_ms) in [(-1.0, 1, 1.0), (9.0, 3, 2.0), (10.0, 1, 4.0), (19.0, 2, 6.0), (50.0, 3, 1.0)] {
+            assert!((remembered.draw((rows, 0), now_ms, &mut chance) - takes_ms).abs() < 1e-9, "{now_ms}");
+        }
+    }
+
+    #[test]
     fn the_capacity_is_that_of_the_cheapest_size() {
         let step = Service::Step { a: 1.0, b: 10.0, from: 9, times: 5.0 };
         assert!((step.capacity(64) - 8.0 / 18.0).abs() < 1e-12);

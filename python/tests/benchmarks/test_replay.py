@@ -15,7 +15,10 @@ def test_every_load_has_its_measured_and_predicted_figures() -> None:
     predicted = Latency(answered=100, p50_us=110.0, p99_us=180.0, mean_rows=4.0)
     prediction = Prediction(predicted, p50_ratio=1.1, p99_ratio=0.9)
     compared = Comparison(100, 0, measured, times=prediction, turnarounds=prediction)
-    loads = [Load("open", 5000.0, 5000.0, compared), Load("closed", 64, 9000.0, compared)]
+    loads = [
+        Load("digits", "open", 5000.0, 5000.0, compared),
+        Load("wide", "closed", 64, 9000.0, compared),
+    ]
     place = machine.describe_machine()
     output = StringIO()
     seen = Result(machine.now(), "commit", False, place, 0.0, 10.0, 0.5, 0.2, loads)  # noqa: FBT003 - not changed
