@@ -21,6 +21,17 @@ Example = Annotated[
     Path | None,
     typer.Option(metavar="ROWS.parquet", help="Rows of input, not used for training."),
 ]
+Pad = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN=VALUE[,start][,multiple-of=N][,lengths=A:B:C]",
+        help="How records of different lengths are padded; once for each input.",
+    ),
+]
+Follows = Annotated[
+    list[str] | None,
+    typer.Option(metavar="OUTPUT=INPUT", help="An output that has the length of a padded input."),
+]
 
 
 @app.command()
@@ -39,12 +50,21 @@ def build(
     lock: Annotated[
         bool, typer.Option("--lock", help="Lock requirements with hashes (Python models).")
     ] = False,
+    pad: Pad = None,
+    follows: Follows = None,
     as_json: Json = False,
 ) -> None:
     """Seal an ONNX file, or a Python function or class, as a package."""
     with reported(as_json=as_json):
         from shoal import package
+        from shoal.values import read_follows, read_padding
 
+        settings = package.Settings(
+            pure=not not_pure,
+            lock=lock,
+            padding=read_padding(pad or ()),
+            follows=read_follows(follows or ()),
+        )
         rows = None if example is None else _rows(example)
         sealed = package.build(
             model,
@@ -53,7 +73,7 @@ def build(
             output=output,
             example=rows,
             weak_proof=weak_proof,
-            settings=package.Settings(pure=not not_pure, lock=lock),
+            settings=settings,
         )
         _show({"package": str(output), "digest": sealed.digest}, as_json=as_json)
 

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from shoal.values._padding import Padding
+from shoal.values._padding_words import read_follows, read_padding
 from shoal.values._signature import Column, Dtype, Signature
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ __all__ = [
     "infer_columns",
     "join_groups",
     "match_columns",
+    "read_follows",
+    "read_padding",
     "schema_of",
     "split_by_shape",
     "to_arrow",

@@ -158,6 +158,8 @@ SURFACE = snapshot(
             "infer_columns",
             "join_groups",
             "match_columns",
+            "read_follows",
+            "read_padding",
             "schema_of",
             "split_by_shape",
             "to_arrow",
