@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::bucket_queue::Order;
 use crate::dated::DatedRows;
 use crate::deadlines::{Deadlines, Due};
+use crate::kin::{Load, Shape, Shapes, Queued};
 use crate::line::Exit;
 use crate::queues::Queues;
 use crate::waiting::{Key, NOBODY, Place, Room, Share, Waiting};
@@ -35,6 +36,7 @@ pub struct Batcher {
     expired: Vec<(Moment, RequestId)>,
     queued: Share,
     dated: DatedRows,
+    shapes: Shapes,
     next_number: u64,
     is_draining: bool,
     spare: Vec<Vec<Slice>>,
@@ -59,6 +61,13 @@ pub struct Size {
     /// One that holds so many leaves out whole what would be cut and fits whole into the next one; none: it is cut. One that begins with
     /// the rest of a request does so where it is half full: one cut is not to cut all that follow.
     pub enough: Option<usize>,
+}
+
+/// What a micro-batch that still grows keeps to.
+struct Bounds<'l> {
+    now: Moment,
+    limits: &'l Limits,
+    enough: Option<usize>,
 }
 
 /// A micro-batch that still grows.
@@ -90,6 +99,7 @@ impl Batcher {
             expired: Vec::new(),
             queued: Share { rows: 0, bytes: 0 },
             dated: DatedRows::default(),
+            shapes: Shapes::default(),
             next_number: 0,
             is_draining: false,
             spare: Vec::new(),
@@ -158,6 +168,7 @@ impl Batcher {
         }
         let queue = self.queues.get_mut(waiting.queue);
         queue.rows += waiting.rows;
+        queue.bytes += waiting.bytes;
         self.dated.add(waiting.deadline, waiting.rows);
         queue.line(waiting.rank).join(&mut self.room, key);
         self.queues.settle(waiting.queue, &self.room);
@@ -179,7 +190,7 @@ impl Batcher {
         let remaining = self.room[key].remaining();
         self.queued.rows -= remaining.rows;
         self.queued.bytes -= remaining.bytes;
-        self.queues.get_mut(queue).rows -= remaining.rows;
+        self.queues.get_mut(queue).take(remaining);
         self.dated.remove(self.room[key].deadline, remaining.rows);
         self.remove(key, Exit::GivenUp);
         self.queues.settle(queue, &self.room);
@@ -204,23 +215,71 @@ impl Batcher {
 
     /// As `release`, with a micro-batch of this size where that is within the limits.
     pub fn release_sized(&mut self, now: Moment, size: Size) -> Option<MicroBatch> {
+        self.release_together(now, size, &[])
+    }
+
+    /// As `release_sized`, with rows of several buckets: all that wait in `company`, padded to the first of them.
+    ///
+    /// They go if the bucket whose turn it is is one of them, the first can take the rows of all of them, and all fit whole.
+    /// Otherwise the bucket whose turn it is goes alone.
+    pub fn release_together(&mut self, now: Moment, size: Size, company: &[Bucket]) -> Option<MicroBatch> {
         self.set_expired_aside(now);
         let (queue, order) = self.queues.choose(now, self.patience)?;
-        let bucket = self.queues.get(queue).bucket;
+        let own = self.queues.get(queue).bucket;
         let limits = Limits { max_rows: self.limits.max_rows.min(size.most.max(1)), ..self.limits };
-        let open = self.fill(queue, order, (now, &limits, size.enough));
-        self.queued.rows -= open.filled.rows;
-        self.queued.bytes -= open.filled.bytes;
-        self.queues.get_mut(queue).rows -= open.filled.rows;
-        self.queues.settle(queue, &self.room);
+        let target = self.target(own, company, &limits);
+        let mut open = Open::new(now, self.spare.pop().unwrap_or_default());
+        let bounds = Bounds { now, limits: &limits, enough: size.enough };
+        self.fill(queue, (order, self.growth(own, target)), (&mut open, &bounds));
+        let others = if target.is_some() { company } else { &[] };
+        for bucket in others.iter().filter(|bucket| **bucket != own) {
+            let Some(queue) = self.queues.find(*bucket) else { continue };
+            self.fill(queue, (order, self.growth(*bucket, target)), (&mut open, &bounds));
+        }
         Some(MicroBatch {
             reason: self.reason(&open, limits.max_rows),
             slices: open.slices,
-            bucket,
+            bucket: target.unwrap_or(own),
             rows: open.filled.rows,
             bytes: open.filled.bytes,
             waited: now - open.oldest,
         })
+    }
+
+    /// The bucket to whose lengths all of the company are padded, if they can go together.
+    fn target(&self, own: Bucket, company: &[Bucket], limits: &Limits) -> Option<Bucket> {
+        let target = *company.first().filter(|_| company.contains(&own))?;
+        let mut load = Load::default();
+        for bucket in company {
+            let waiting = self.queues.get(self.queues.find(*bucket)?).waiting();
+            load = load.with(&waiting, self.shapes.growth(*bucket, target)?);
+        }
+        load.is_within(limits).then_some(target)
+    }
+
+    fn growth(&self, bucket: Bucket, target: Option<Bucket>) -> usize {
+        target.and_then(|target| self.shapes.growth(bucket, target)).unwrap_or(0)
+    }
+
+    /// Tells the shape of a bucket: its rows may travel with others of their kin from here on.
+    pub fn tell(&mut self, bucket: Bucket, shape: Shape) {
+        self.shapes.tell(bucket, shape);
+    }
+
+    /// Takes the shape of a bucket back: it is of no kin from here on.
+    pub fn forget(&mut self, bucket: Bucket) {
+        self.shapes.forget(bucket);
+    }
+
+    /// The shape of a bucket, if it was told.
+    #[must_use]
+    pub fn shape(&self, bucket: Bucket) -> Option<&Shape> {
+        self.shapes.of(bucket)
+    }
+
+    /// What waits in the buckets, the one first whose next place is the oldest.
+    pub fn queued_by_age(&self) -> impl Iterator<Item = Queued> {
+        self.queues.by_age().map(|queue| queue.waiting())
     }
 
     /// Whose turn it is: what `release` would take from. None means that nothing waits.
@@ -232,36 +291,44 @@ impl Batcher {
         Some(NextUp { bucket: queue.bucket, rows: queue.rows, oldest })
     }
 
-    fn fill(&mut self, queue: usize, order: Order, bounds: (Moment, &Limits, Option<usize>)) -> Open {
-        let mut open = Open::new(bounds.0, self.spare.pop().unwrap_or_default());
+    /// Takes from one bucket, whose rows grow by so many bytes in this micro-batch.
+    fn fill(&mut self, queue: usize, (order, growth): (Order, usize), (open, bounds): (&mut Open, &Bounds<'_>)) {
+        let before = open.filled;
         while !open.is_full {
             let Some(key) = self.queues.get(queue).next(order, &self.room) else {
                 break;
             };
-            self.take(key, &mut open, bounds);
+            self.take(key, growth, (open, bounds));
         }
-        open
+        let rows = open.filled.rows - before.rows;
+        let taken = Share { rows, bytes: open.filled.bytes - before.bytes - growth * rows };
+        self.queued.rows -= taken.rows;
+        self.queued.bytes -= taken.bytes;
+        self.queues.get_mut(queue).take(taken);
+        self.queues.settle(queue, &self.room);
     }
 
     /// Takes what fits of one request; what does not fit closes the micro-batch and stays where it is in line.
-    fn take(&mut self, key: Key, open: &mut Open, (now, limits, enough): (Moment, &Limits, Option<usize>)) {
-        let waiting = &mut self.room[key];
-        let share = next_share(waiting, limits, open);
-        open.spared_one = open.has(enough, limits.max_rows) && share.rows < waiting.rows && waiting.fits_whole(limits);
+    fn take(&mut self, key: Key, growth: usize, (open, bounds): (&mut Open, &Bounds<'_>)) {
+        let limits = bounds.limits;
+        let waiting = self.room[key].grown(growth);
+        let share = next_share(&waiting, limits, open);
+        open.spared_one = open.has(bounds.enough, limits.max_rows) && share.rows < waiting.rows && waiting.fits_whole(limits);
         if share.rows == 0 || open.spared_one {
             open.is_full = true;
             return;
         }
-        open.add(waiting, share, limits);
-        waiting.released_rows += share.rows;
-        waiting.released_bytes += share.bytes;
+        open.add(&waiting, share, limits);
+        let left = &mut self.room[key];
+        left.released_rows += share.rows;
+        left.released_bytes += share.bytes - growth * share.rows;
         self.dated.remove(waiting.deadline, share.rows);
-        if waiting.released_rows == waiting.rows {
+        if left.released_rows == left.rows {
             return self.remove(key, Exit::Released);
         }
         open.is_full = true;
         if open.slices.len() == 1 {
-            self.yield_place(key, now);
+            self.yield_place(key, bounds.now);
         }
     }
 

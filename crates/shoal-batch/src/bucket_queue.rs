@@ -1,7 +1,8 @@
 //! The queue of one bucket: a line for each priority in it.
 
+use crate::kin::Queued;
 use crate::line::Line;
-use crate::waiting::{Key, Place, Room};
+use crate::waiting::{Key, Place, Room, Share};
 use crate::{Bucket, Moment};
 
 /// Which line of a bucket goes first.
@@ -28,13 +29,26 @@ pub(crate) struct BucketQueue {
     pub(crate) standing: Option<Standing>,
     /// Rows that wait.
     pub(crate) rows: usize,
+    /// And their bytes.
+    pub(crate) bytes: usize,
     /// The most urgent first; some may be empty.
     lines: Vec<Line>,
 }
 
 impl BucketQueue {
     pub(crate) fn new(bucket: Bucket) -> Self {
-        Self { bucket, standing: None, rows: 0, lines: Vec::new() }
+        Self { bucket, standing: None, rows: 0, bytes: 0, lines: Vec::new() }
+    }
+
+    /// What waits, in numbers.
+    pub(crate) const fn waiting(&self) -> Queued {
+        Queued { bucket: self.bucket, rows: self.rows, bytes: self.bytes }
+    }
+
+    /// So much waits no more.
+    pub(crate) const fn take(&mut self, share: Share) {
+        self.rows -= share.rows;
+        self.bytes -= share.bytes;
     }
 
     /// Keeps the memory of one small line for the bucket that comes next.

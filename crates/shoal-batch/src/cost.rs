@@ -65,7 +65,7 @@ struct Bin {
 
 /// Sums of a weighted least-squares fit of nanoseconds over rows.
 #[derive(Clone, Copy, Debug, Default)]
-struct Line {
+pub(crate) struct Line {
     weight: f64,
     rows: f64,
     nanos: f64,
@@ -200,6 +200,13 @@ impl CostModel {
         (end != rows).then_some(end)
     }
 
+    /// What was seen nearest to a size: batches, rows and nanoseconds.
+    pub(crate) fn nearest(&self, rows: usize) -> Option<(f64, f64, f64)> {
+        let seen = self.bins[..self.measured].iter().enumerate().filter(|(_, bin)| bin.batches > 0.0);
+        let (_, bin) = seen.min_by_key(|(index, _)| index.abs_diff(bin_of(rows)))?;
+        Some((bin.batches, bin.rows, bin.nanos))
+    }
+
     /// Half of the smallest size that was measured, if that is about as cheap as any: what is smaller may be cheaper.
     fn half_of_the_smallest(&self, limit: usize) -> Option<usize> {
         let smallest = self.bins.iter().position(|bin| bin.batches >= ENOUGH)?;
@@ -286,7 +293,7 @@ impl Bin {
 }
 
 impl Line {
-    fn observe(&mut self, rows: f64, nanos: f64) {
+    pub(crate) fn observe(&mut self, rows: f64, nanos: f64) {
         self.weight = KEPT * self.weight + 1.0;
         self.rows = KEPT * self.rows + rows;
         self.nanos = KEPT * self.nanos + nanos;
@@ -295,10 +302,17 @@ impl Line {
     }
 
     /// None while all batches had one size.
-    fn slope(&self) -> Option<f64> {
+    pub(crate) fn slope(&self) -> Option<f64> {
         let spread = self.weight * self.rows_rows - self.rows * self.rows;
         let slope = (self.weight * self.rows_nanos - self.rows * self.nanos) / spread;
         (spread > 1e-6 * self.rows_rows * self.weight).then_some(slope)
+    }
+
+    /// What the line says, where neither a row nor a call costs less than nothing.
+    pub(crate) fn above_zero(&self, rows: f64) -> Option<f64> {
+        let (mean, mean_rows) = (self.nanos / self.weight, self.rows / self.weight);
+        let slope = self.slope()?.clamp(0.0, mean / mean_rows);
+        Some(mean + slope * (rows - mean_rows))
     }
 
     fn intercept(&self, slope: f64) -> f64 {

@@ -21,6 +21,11 @@ impl Costs {
         self.known.get(&bucket).map_or(&self.overall, |(_, cost)| cost)
     }
 
+    /// None if the bucket was not seen.
+    pub(crate) fn known(&self, bucket: Bucket) -> Option<&CostModel> {
+        self.known.get(&bucket).map(|(_, cost)| &**cost)
+    }
+
     pub(crate) fn overall(&self) -> &CostModel {
         &self.overall
     }

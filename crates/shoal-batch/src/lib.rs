@@ -53,11 +53,14 @@
 
 mod batcher;
 mod bucket_queue;
+mod company;
 mod cost;
 mod costs;
 mod dated;
 mod deadlines;
 mod hash;
+mod kin;
+mod kin_costs;
 mod lengths;
 mod limits;
 mod line;
@@ -72,6 +75,7 @@ mod waiting;
 
 pub use batcher::{Batcher, NextUp, PATIENCE, Size};
 pub use cost::{CostModel, Measured};
+pub use kin::{Kin, Queued, Shape};
 pub use lengths::rounded_length;
 pub use limits::Limits;
 pub use micro_batch::{MicroBatch, Reason, Slice};

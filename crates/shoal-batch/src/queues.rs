@@ -50,6 +50,16 @@ impl Queues {
         self.all.len() - 1
     }
 
+    /// The queue of a bucket in which somebody waits.
+    pub(crate) fn find(&self, bucket: Bucket) -> Option<usize> {
+        self.by_bucket.get(&bucket).copied()
+    }
+
+    /// All queues, the one first whose next place is the oldest.
+    pub(crate) fn by_age(&self) -> impl Iterator<Item = &BucketQueue> {
+        self.by_age.values().map(|(_, queue)| &self.all[*queue])
+    }
+
     pub(crate) fn get(&self, queue: usize) -> &BucketQueue {
         &self.all[queue]
     }

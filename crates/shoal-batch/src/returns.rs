@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::hash::NumberMap;
-use crate::{Bucket, Client, Moment};
+use crate::{Bucket, Client, Kin, Moment};
 
 /// How fast the chance follows what a client does.
 const CHANCE_RATE: f64 = 0.2;
@@ -81,17 +81,26 @@ struct Ticket {
 #[derive(Clone, Copy, Debug)]
 struct Expected {
     number: u64,
-    bucket: Bucket,
+    group: Group,
     due: Moment,
     late: Moment,
     chance: f64,
 }
 
+/// Requests that may share a micro-batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    /// Those of one bucket.
+    Alone(Bucket),
+    /// Those of all buckets of a kin.
+    Kin(Kin),
+}
+
 /// What a decision to wait weighs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Question {
-    /// The bucket whose micro-batch would grow.
-    pub(crate) bucket: Bucket,
+    /// Whose micro-batch would grow.
+    pub(crate) group: Group,
     /// Requests that wait with the executor.
     pub(crate) waiting: usize,
     /// What a newcomer gains by going along.
@@ -102,7 +111,7 @@ pub(crate) struct Question {
 
 impl Returns {
     /// A client was answered.
-    pub(crate) fn answered(&mut self, now: Moment, client: Client, bucket: Bucket) {
+    pub(crate) fn answered(&mut self, now: Moment, client: Client, group: Group) {
         if client == Client::default() {
             return;
         }
@@ -112,7 +121,7 @@ impl Returns {
         let habit = self.habits.entry(client).or_default();
         let number = self.next_ticket;
         self.next_ticket += 1;
-        let expected = (habit.chance >= LIKELY).then(|| habit.expect(now, (bucket, number)));
+        let expected = (habit.chance >= LIKELY).then(|| habit.expect(now, (group, number)));
         let oldest = if habit.answers.len() == ANSWERS_KEPT { habit.answers.pop_front() } else { None };
         let ticket = expected.map(|expected| {
             let place = seat(&mut self.expected, &mut self.free, expected);
@@ -164,7 +173,7 @@ impl Returns {
             if expected.late <= now {
                 // It keeps its answer, so that its next word is still measured.
                 self.forget(place);
-            } else if expected.due > now && expected.due <= last && expected.bucket == question.bucket {
+            } else if expected.due > now && expected.due <= last && expected.group == question.group {
                 self.due.push((expected.due, expected.chance));
             }
         }
@@ -221,9 +230,9 @@ fn best(now: Moment, due: &[(Moment, f64)], weight: f64, question: Question) -> 
 }
 
 impl Habit {
-    fn expect(&self, now: Moment, (bucket, number): (Bucket, u64)) -> Expected {
+    fn expect(&self, now: Moment, (group, number): (Group, u64)) -> Expected {
         let after = |deviations: f64| now + nanos(self.mean + deviations * self.deviation);
-        Expected { number, bucket, due: after(DUE_DEVIATIONS), late: after(LATE_DEVIATIONS), chance: self.chance }
+        Expected { number, group, due: after(DUE_DEVIATIONS), late: after(LATE_DEVIATIONS), chance: self.chance }
     }
 
     fn learn(&mut self, turnaround: Duration, horizon: Duration) {
@@ -254,6 +263,8 @@ fn nanos(number: f64) -> Duration {
 mod tests {
     use super::*;
 
+    const GROUP: Group = Group::Alone(Bucket(0));
+
     const HORIZON: Duration = Duration::from_millis(10);
 
     fn at(micros: u64) -> Moment {
@@ -264,17 +275,17 @@ mod tests {
     fn regulars(clients: u64, turnaround: u64) -> (Returns, u64) {
         let (mut returns, mut now) = (Returns::default(), 0);
         for _ in 0..20 {
-            (1..=clients).for_each(|client| returns.answered(at(now), Client(client), Bucket(0)));
+            (1..=clients).for_each(|client| returns.answered(at(now), Client(client), GROUP));
             now += turnaround;
             (1..=clients).for_each(|client| returns.spoke(at(now), Client(client), HORIZON));
             now += 1000;
         }
-        (1..=clients).for_each(|client| returns.answered(at(now), Client(client), Bucket(0)));
+        (1..=clients).for_each(|client| returns.answered(at(now), Client(client), GROUP));
         (returns, now)
     }
 
     fn question(waiting: usize, relief: u64) -> Question {
-        Question { bucket: Bucket(0), waiting, relief: Duration::from_micros(relief), latest: at(u64::MAX / 2000) }
+        Question { group: GROUP, waiting, relief: Duration::from_micros(relief), latest: at(u64::MAX / 2000) }
     }
 
     #[test]
@@ -313,8 +324,8 @@ mod tests {
     fn strangers_and_nobody_in_particular_are_not_waited_for() {
         let mut returns = Returns::default();
         for client in 1..100 {
-            returns.answered(at(client), Client(client), Bucket(0));
-            returns.answered(at(client), Client(0), Bucket(0));
+            returns.answered(at(client), Client(client), GROUP);
+            returns.answered(at(client), Client(0), GROUP);
             returns.spoke(at(client), Client(0), HORIZON);
         }
         assert_eq!(returns.worth_waiting(at(100), question(1, 1_000_000)), None);
@@ -323,7 +334,7 @@ mod tests {
     #[test]
     fn clients_of_another_bucket_and_beyond_the_latest_moment_do_not_count() {
         let (mut returns, now) = regulars(8, 100);
-        assert_eq!(returns.worth_waiting(at(now), Question { bucket: Bucket(1), ..question(1, 1000) }), None);
+        assert_eq!(returns.worth_waiting(at(now), Question { group: Group::Alone(Bucket(1)), ..question(1, 1000) }), None);
         assert_eq!(returns.worth_waiting(at(now), Question { latest: at(now + 10), ..question(1, 1000) }), None);
     }
 
@@ -331,12 +342,12 @@ mod tests {
     fn several_requests_in_flight_on_one_connection_are_several_returns() {
         let (mut returns, mut now) = (Returns::default(), 0);
         for _ in 0..20 {
-            (0..8).for_each(|_| returns.answered(at(now), Client(1), Bucket(0)));
+            (0..8).for_each(|_| returns.answered(at(now), Client(1), GROUP));
             now += 100;
             (0..8).for_each(|_| returns.spoke(at(now), Client(1), HORIZON));
             now += 1000;
         }
-        (0..8).for_each(|_| returns.answered(at(now), Client(1), Bucket(0)));
+        (0..8).for_each(|_| returns.answered(at(now), Client(1), GROUP));
         let eight = returns.worth_waiting(at(now), question(8, 400));
         assert!(eight.is_some());
         (0..7).for_each(|_| returns.spoke(at(now + 1), Client(1), HORIZON));
@@ -349,7 +360,7 @@ mod tests {
         for _ in 0..12 {
             now += 50_000;
             returns.spoke(at(now), Client(1), HORIZON);
-            returns.answered(at(now), Client(1), Bucket(0));
+            returns.answered(at(now), Client(1), GROUP);
         }
         assert_eq!(returns.worth_waiting(at(now), question(1, 1000)), None);
     }
@@ -358,7 +369,7 @@ mod tests {
     fn memory_is_bounded_by_those_who_are_away() {
         let (mut returns, now) = regulars(4, 100);
         for _ in 0..1000 {
-            returns.answered(at(now), Client(1), Bucket(0));
+            returns.answered(at(now), Client(1), GROUP);
         }
         assert_eq!(returns.habits[&Client(1)].answers.len(), ANSWERS_KEPT);
         assert!(returns.expected.iter().flatten().count() <= ANSWERS_KEPT + 3);

@@ -18,11 +18,13 @@
 use std::time::Duration;
 
 use crate::batcher::{NextUp, Size};
+use crate::company::{Candidate, Company, Terms, UNCERTAINTY, choose};
 use crate::cost::CostModel;
 use crate::costs::Costs;
-use crate::returns::{Question, Returns};
+use crate::kin_costs::KinCosts;
+use crate::returns::{Group, Question, Returns};
 use crate::trials::{Choice, Trials};
-use crate::{Arrival, Batcher, Bucket, Client, Limits, Measured, MicroBatch, Moment, Reason, Refusal, RequestId};
+use crate::{Arrival, Batcher, Bucket, Client, Limits, Measured, MicroBatch, Moment, Queued, Reason, Refusal, RequestId, Shape};
 
 /// One in so many requests that cannot make it is tried all the same.
 pub const DOUBT: u32 = 32;
@@ -34,8 +36,10 @@ const SOON_BATCHES: u32 = 3;
 const USUAL_ROWS: usize = 8;
 /// Below this a turnaround is soon, however quick the model is.
 const SOON_AT_LEAST: Duration = Duration::from_micros(50);
-/// Costs are known to within so much of themselves; a saving that is smaller is none.
-const UNCERTAINTY: f64 = 0.05;
+/// All that waits: no size bounds it.
+const ALL: Size = Size { most: usize::MAX, enough: None };
+/// Buckets that are looked at for company, those whose turn is next.
+const LOOKED_AT: usize = 64;
 
 /// What bounds the policy beside the limits of the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +95,7 @@ pub struct Scheduler {
     batcher: Batcher,
     policy: Policy,
     costs: Costs,
+    kin_costs: KinCosts,
     returns: Returns,
     running: Vec<(u64, Option<Moment>)>,
     next_run: u64,
@@ -110,6 +115,7 @@ impl Scheduler {
             batcher: Batcher::new(limits),
             policy,
             costs: Costs::default(),
+            kin_costs: KinCosts::default(),
             returns: Returns::default(),
             running: Vec::new(),
             next_run: 0,
@@ -127,6 +133,9 @@ impl Scheduler {
 
     fn observe(&mut self, bucket: Bucket, rows: usize, took: Duration) {
         self.costs.observe(bucket, rows, took);
+        if let Some(shape) = self.batcher.shape(bucket) {
+            self.kin_costs.observe(shape, rows, took.as_nanos() as f64);
+        }
         let usual = self.costs.of(bucket).predict(USUAL_ROWS).unwrap_or_default();
         self.horizon = (SOON_BATCHES * usual).max(SOON_AT_LEAST);
     }
@@ -227,25 +236,57 @@ impl Scheduler {
 
     /// What a free executor is to do now.
     pub fn next(&mut self, now: Moment) -> Next {
-        let Some(next_up) = self.batcher.next_up(now) else { return Next::Nothing };
+        let Some(turn) = self.batcher.next_up(now) else { return Next::Nothing };
+        let company = self.company(turn);
+        let next_up = company.as_ref().map_or(turn, |company| NextUp { bucket: company.members[0], rows: company.rows, ..turn });
         let rows = self.worth(next_up.bucket, next_up.rows);
         if let Some(until) = self.worth_waiting(now, next_up) {
             self.has_waited = true;
             return Next::WaitUntil(until);
         }
-        let predicted = self.costs.of(next_up.bucket).predict(rows.min(next_up.rows));
+        let predicted = self.took(next_up.bucket, rows.min(next_up.rows));
         self.give_up_hopeless(now, predicted);
-        let size = self.trial(next_up, rows).unwrap_or_else(|| self.size(next_up, rows));
-        match self.batcher.release_sized(now, size) {
-            Some(batch) => Next::Run(self.depart(now, batch)),
-            None => Next::Nothing,
+        let batch = match company {
+            Some(company) => self.batcher.release_together(now, ALL, &company.members),
+            None => {
+                let size = self.trial(next_up, rows).unwrap_or_else(|| self.size(next_up, rows));
+                self.batcher.release_sized(now, size)
+            }
+        };
+        batch.map_or(Next::Nothing, |batch| Next::Run(self.depart(now, batch)))
+    }
+
+    /// The buckets that go with the one whose turn it is, if any do.
+    fn company(&self, turn: NextUp) -> Option<Company> {
+        let own = self.batcher.shape(turn.bucket)?;
+        let seconds = |waits: &Queued, shape: &Shape, rows: usize| {
+            Some(self.kin_costs.predict(shape, self.costs.known(waits.bucket), rows)? / 1e9)
+        };
+        let candidate = |waits: Queued| {
+            let shape = self.batcher.shape(waits.bucket).filter(|shape| shape.kin == own.kin)?;
+            Some(Candidate { waits, shape, alone: seconds(&waits, shape, waits.rows)? })
+        };
+        let mut candidates: Vec<Candidate<'_>> = self.batcher.queued_by_age().take(LOOKED_AT).filter_map(candidate).collect();
+        let first = candidates.iter().position(|candidate| candidate.waits.bucket == turn.bucket)?;
+        candidates.swap(0, first);
+        let limits = self.batcher.limits();
+        choose(&candidates, &Terms { limits: &limits, waiting: self.batcher.queued_rows(), took: seconds })
+    }
+
+    /// How long so many rows of a bucket take, as far as it or its kin are known.
+    fn took(&self, bucket: Bucket, rows: usize) -> Option<Duration> {
+        let own = self.costs.known(bucket);
+        let by_kin = self.batcher.shape(bucket).and_then(|shape| self.kin_costs.predict(shape, own, rows));
+        match by_kin {
+            Some(nanos) => Duration::try_from_secs_f64(nanos / 1e9).ok(),
+            None => self.costs.of(bucket).predict(rows),
         }
     }
 
     fn size(&self, next_up: NextUp, rows: usize) -> Size {
         if rows >= next_up.rows {
             // All that waits goes along: no size has bounded it.
-            return Size { most: usize::MAX, enough: None };
+            return ALL;
         }
         Size { most: rows, enough: Some(self.costs.of(next_up.bucket).enough(rows)) }
     }
@@ -273,16 +314,20 @@ impl Scheduler {
         let saving = self.saving(next_up.bucket, next_up.rows)?;
         let relief = others.map_or(saving, |end| saving.min(end - now));
         let waiting = self.batcher.queued_requests();
-        self.returns.worth_waiting(now, Question { bucket: next_up.bucket, waiting, relief, latest })
+        self.returns.worth_waiting(now, Question { group: self.group(next_up.bucket), waiting, relief, latest })
+    }
+
+    /// Those whose return could make a micro-batch of this bucket larger.
+    fn group(&self, bucket: Bucket) -> Group {
+        self.batcher.shape(bucket).map_or(Group::Alone(bucket), |shape| Group::Kin(shape.kin))
     }
 
     /// What one call saves over two, if all who are expected join the rows that wait.
     fn saving(&self, bucket: Bucket, rows: usize) -> Option<Duration> {
-        let cost = self.costs.of(bucket);
         let limit = self.batcher.limits().max_rows;
         let joining = self.returns.expected().min(limit.saturating_sub(rows)).max(1);
-        let together = cost.predict(rows + joining)?;
-        let saved = (cost.predict(rows)? + cost.predict(joining)?).saturating_sub(together);
+        let together = self.took(bucket, rows + joining)?;
+        let saved = (self.took(bucket, rows)? + self.took(bucket, joining)?).saturating_sub(together);
         Some(saved.saturating_sub(together.mul_f64(UNCERTAINTY)))
     }
 
@@ -298,7 +343,7 @@ impl Scheduler {
         if std::mem::take(&mut self.has_waited) && batch.reason == Reason::ExecutorFree {
             batch.reason = Reason::Returned;
         }
-        let predicted = self.costs.of(batch.bucket).predict(batch.rows);
+        let predicted = self.took(batch.bucket, batch.rows);
         let number = self.next_run;
         self.next_run += 1;
         self.running.push((number, predicted.map(|took| now + took)));
@@ -313,13 +358,24 @@ impl Scheduler {
         if let Some(took) = took {
             self.observe(bucket, rows, took);
         }
-        slices.iter().filter(|slice| slice.is_last).for_each(|slice| self.returns.answered(now, slice.client, bucket));
+        let group = self.group(bucket);
+        slices.iter().filter(|slice| slice.is_last).for_each(|slice| self.returns.answered(now, slice.client, group));
         self.batcher.recycle(slices);
     }
 
     /// A client has gone: nobody waits for it.
     pub fn gone(&mut self, client: Client) {
         self.returns.gone(client);
+    }
+
+    /// Tells the shape of a bucket; see [`Batcher::tell`].
+    pub fn tell(&mut self, bucket: Bucket, shape: Shape) {
+        self.batcher.tell(bucket, shape);
+    }
+
+    /// Takes the shape of a bucket back; see [`Batcher::forget`].
+    pub fn forget(&mut self, bucket: Bucket) {
+        self.batcher.forget(bucket);
     }
 
     /// Takes back a request; see [`Batcher::cancel`].

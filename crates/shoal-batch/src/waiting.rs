@@ -56,6 +56,12 @@ impl Waiting {
         Share { rows: self.rows - self.released_rows, bytes: self.bytes - self.released_bytes }
     }
 
+    /// The same with rows of so many more bytes: padded to longer ones.
+    pub(crate) const fn grown(&self, growth: usize) -> Self {
+        let (bytes, released_bytes) = (self.bytes + growth * self.rows, self.released_bytes + growth * self.released_rows);
+        Self { bytes, released_bytes, ..*self }
+    }
+
     /// Whether one micro-batch can hold it, and no part of it has gone yet.
     pub(crate) fn fits_whole(&self, limits: &Limits) -> bool {
         self.released_rows == 0 && self.rows <= limits.max_rows && self.bytes <= limits.max_bytes

@@ -103,7 +103,8 @@ fn policy(chosen: &Chosen) -> Box<dyn Policy> {
             if warm {
                 warm_up(&mut shoal, chosen);
             }
-            Box::new(shoal)
+            let pads = matches!(chosen.service, Service::Padded { .. });
+            Box::new(if pads { shoal.padding() } else { shoal })
         }
     }
 }
