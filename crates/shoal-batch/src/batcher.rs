@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::bucket_queue::Order;
+use crate::bucket_queue::{BucketQueue, Order};
 use crate::dated::DatedRows;
 use crate::deadlines::{Deadlines, Due};
 use crate::kin::{Load, Shape, Shapes, Queued};
@@ -279,7 +279,7 @@ impl Batcher {
 
     /// What waits in the buckets, the one first whose next place is the oldest.
     pub fn queued_by_age(&self) -> impl Iterator<Item = Queued> {
-        self.queues.by_age().map(|queue| queue.waiting())
+        self.queues.by_age().map(BucketQueue::waiting)
     }
 
     /// Whose turn it is: what `release` would take from. None means that nothing waits.

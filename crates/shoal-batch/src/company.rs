@@ -34,6 +34,8 @@ pub(crate) struct Company {
 /// What a choice is made by.
 pub(crate) struct Terms<'t, Took: Fn(&Queued, &Shape, usize) -> Option<f64>> {
     pub(crate) limits: &'t Limits,
+    /// Seconds that a call may take at most.
+    pub(crate) longest: f64,
     /// All rows that wait, in any bucket.
     pub(crate) waiting: usize,
     /// The seconds of so many rows in a bucket, if they are known.
@@ -101,6 +103,9 @@ impl Growing<'_, '_> {
             return false;
         }
         let Some(together) = (terms.took)(&self.target.waits, self.target.shape, load.rows) else { return false };
+        if together > terms.longest {
+            return false;
+        }
         let dearer = together - self.together;
         let (all, behind) = (terms.waiting as f64, terms.waiting.saturating_sub(self.load.rows) as f64);
         let spared = if price > 0.0 { all } else { behind };

@@ -9,7 +9,9 @@
 //! 1. **Late binding.** One queue. A micro-batch is put together at the moment it is asked for
 //!    ([`Batcher::release`]) and not before: a lone request leaves at once, a crowd leaves together.
 //! 2. **Limits.** A micro-batch has rows of one [`Bucket`] only, at most `max_rows` rows and `max_bytes` bytes. The one
-//!    exception: a single row larger than `max_bytes` travels alone.
+//!    exception: a single row larger than `max_bytes` travels alone. Where buckets are of one [`Kin`], those that the owner
+//!    names may go together ([`Batcher::release_together`]), padded to the longest of them and counted so; all of
+//!    them fit whole, or the bucket whose turn it is goes alone.
 //! 3. **Order.** The most urgent [`Priority`] first; among equals the bucket whose turn is the oldest. Within a bucket
 //!    and a priority first come, first served; requests with a deadline exchange their places among themselves so that
 //!    the earliest deadline goes first, and never pass a request without one. Room that is left goes to lower

@@ -13,7 +13,9 @@
 //!    in [`DOUBT`] of these is run all the same: a prediction that is never tried can never be corrected.
 //! 4. **Trials.** About one micro-batch in a hundred has another size than the best known one, of rows that wait anyway,
 //!    so that costs that are unknown, or wrong by now, are learned ([`trials`](crate::trials)).
-//! 5. **Nothing to set.** Limits are limits; everything else is measured.
+//! 5. **Company.** Buckets of one kin, which differ in the lengths of their rows, go together where one call is cheaper
+//!    ([`company`](crate::company)).
+//! 6. **Nothing to set.** Limits are limits; everything else is measured.
 
 use std::time::Duration;
 
@@ -246,12 +248,11 @@ impl Scheduler {
         }
         let predicted = self.took(next_up.bucket, rows.min(next_up.rows));
         self.give_up_hopeless(now, predicted);
-        let batch = match company {
-            Some(company) => self.batcher.release_together(now, ALL, &company.members),
-            None => {
-                let size = self.trial(next_up, rows).unwrap_or_else(|| self.size(next_up, rows));
-                self.batcher.release_sized(now, size)
-            }
+        let batch = if let Some(company) = company {
+            self.batcher.release_together(now, ALL, &company.members)
+        } else {
+            let size = self.trial(next_up, rows).unwrap_or_else(|| self.size(next_up, rows));
+            self.batcher.release_sized(now, size)
         };
         batch.map_or(Next::Nothing, |batch| Next::Run(self.depart(now, batch)))
     }
@@ -270,7 +271,8 @@ impl Scheduler {
         let first = candidates.iter().position(|candidate| candidate.waits.bucket == turn.bucket)?;
         candidates.swap(0, first);
         let limits = self.batcher.limits();
-        choose(&candidates, &Terms { limits: &limits, waiting: self.batcher.queued_rows(), took: seconds })
+        let longest = self.policy.latency_target.map_or(f64::INFINITY, |target| target.as_secs_f64() / 2.0);
+        choose(&candidates, &Terms { limits: &limits, longest, waiting: self.batcher.queued_rows(), took: seconds })
     }
 
     /// How long so many rows of a bucket take, as far as it or its kin are known.

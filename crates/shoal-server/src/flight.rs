@@ -75,9 +75,9 @@ impl Hold {
         Ok(self.table.insert(table))
     }
 
-    /// The same, each padded to the length that all of them round up to.
+    /// The same, each padded to the longest of the lengths that they round up to.
     fn load_padded(&mut self, members: &[Member], padding: &Padding) -> Outcome<&Table> {
-        let shapes = padding.shapes(&members[0].table);
+        let shapes = padding.widest(&members[0].table, members[1..].iter().map(|member| &*member.table));
         let fits = |table: &Table| table.columns.iter().zip(&shapes).all(|(have, want)| have.shape == *want);
         let mut table = self.table.take().filter(fits).unwrap_or_else(|| Table::empty_of(&shapes, &self.dtypes));
         table.clear();

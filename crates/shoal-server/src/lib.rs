@@ -9,6 +9,7 @@ mod answer;
 mod attendant;
 mod binary;
 mod bodies;
+mod buckets;
 mod canary;
 mod catalog;
 mod compression;

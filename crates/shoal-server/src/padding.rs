@@ -2,10 +2,12 @@
 //!
 //! 1. An input column with one variable dimension may carry a rule: the value to fill with, the end it goes to, and the
 //!    lengths that a length is rounded up to. A record is always padded to its rounded length, alone as in company, so a
-//!    model sees few shapes and its costs are known by them.
+//!    model sees few shapes and its costs are known by them. In a micro-batch of several lengths all are padded to the
+//!    longest of the rounded ones.
 //! 2. An output column that follows such an input column is cut back to each record's own length. A model whose answer
 //!    does not have the padded length broke its signature.
-//! 3. A length of 0, and one beyond the last of the lengths that a rule lists, is left as it is.
+//! 3. A length of 0, and one beyond the last of the lengths that a rule lists, is left as it is. A record of length 0
+//!    travels with its like only.
 //! 4. Sealing has proved that an answer does not depend on padding. What counts against limits is the padded size.
 
 use std::sync::Arc;
@@ -81,6 +83,16 @@ pub(crate) struct Padding {
     outputs: Vec<Output>,
 }
 
+/// The shapes of padded records, as the batcher is told of them.
+pub(crate) struct Lengths {
+    /// All dimensions that padding leaves alone.
+    pub(crate) beside: Vec<usize>,
+    /// The others, rounded.
+    pub(crate) padded: Vec<usize>,
+    /// Bytes that a record would have in the padded columns if it were all filling.
+    pub(crate) row_bytes: usize,
+}
+
 #[derive(Clone, Debug)]
 struct Output {
     name: String,
@@ -131,6 +143,36 @@ impl Padding {
             .zip(&table.columns)
             .map(|(fill, values)| fill.as_ref().map_or_else(|| values.shape.clone(), |fill| fill.shape(values)))
             .collect()
+    }
+
+    /// What decides with whom the records of a table may travel; none where they travel with their like only.
+    pub(crate) fn lengths(&self, table: &Table) -> Option<Lengths> {
+        let mut found = Lengths { beside: Vec::new(), padded: Vec::new(), row_bytes: 0 };
+        for (fill, values) in self.inputs.iter().zip(&table.columns) {
+            let Some(fill) = fill else {
+                found.beside.extend(&values.shape);
+                continue;
+            };
+            let length = fill.rule.rounded(values.shape[fill.axis]);
+            found.padded.push(length);
+            found.beside.extend(fill.beside(values));
+            found.row_bytes = found.row_bytes.saturating_add(fill.filling_bytes(values, length));
+        }
+        found.padded.iter().all(|length| *length > 0).then_some(found)
+    }
+
+    /// The shapes to which records of all these tables can be padded; they are of one kin.
+    pub(crate) fn widest<'t>(&self, first: &Table, others: impl Iterator<Item = &'t Table>) -> Vec<Vec<usize>> {
+        let mut shapes = self.shapes(first);
+        for table in others {
+            let padded = self.inputs.iter().zip(&table.columns).zip(&mut shapes);
+            for ((fill, values), shape) in padded {
+                if let Some(fill) = fill {
+                    shape[fill.axis] = shape[fill.axis].max(fill.rule.rounded(values.shape[fill.axis]));
+                }
+            }
+        }
+        shapes
     }
 
     /// Whether no record of a table needs padding.
@@ -196,7 +238,10 @@ impl Padding {
 
     /// Cuts an answer back to the lengths of the request it belongs to.
     pub(crate) fn cut(&self, answer: Answer, request: &Table) -> Answer {
-        if self.fits(request) || self.followers().next().is_none() {
+        let is_own = |(index, (follow, fill)): (usize, (Follow, &Fill))| {
+            answer.table.columns[index].shape[follow.axis] == request.columns[follow.input].shape[fill.axis]
+        };
+        if self.followers().all(is_own) {
             return answer;
         }
         let columns = self.outputs.iter().zip(&answer.table.columns).map(|(output, values)| {
@@ -247,15 +292,23 @@ impl Fill {
         shape
     }
 
+    fn beside<'v>(&self, values: &'v Values) -> impl Iterator<Item = usize> + use<'v> {
+        let own = self.axis;
+        values.shape.iter().enumerate().filter(move |(axis, _)| *axis != own).map(|(_, dim)| *dim)
+    }
+
     fn added_bytes(&self, values: &Values, rows: usize) -> usize {
         let own = values.shape[self.axis];
-        let beside = values.shape.iter().enumerate().filter(|(axis, _)| *axis != self.axis).map(|(_, dim)| *dim);
-        let added = beside.fold(self.rule.rounded(own) - own, usize::saturating_mul).saturating_mul(rows);
+        self.filling_bytes(values, self.rule.rounded(own) - own).saturating_mul(rows)
+    }
+
+    /// Bytes of so much filling in each record.
+    fn filling_bytes(&self, values: &Values, length: usize) -> usize {
         let each = match &values.payload {
             Payload::Fixed(_) => self.value.len(),
             Payload::Bytes(_) => self.value.len() + 4,
         };
-        added.saturating_mul(each)
+        self.beside(values).fold(length, usize::saturating_mul).saturating_mul(each)
     }
 
     /// Appends the values of some records, each run along the dimension filled up.

@@ -14,6 +14,7 @@ use shoal_batch::{
 use tokio::sync::oneshot;
 
 use crate::bodies::SOON;
+use crate::buckets::Buckets;
 use crate::fault::{Code, Fault, Outcome};
 use crate::flight::{Answer, Flight, Member, rejoin};
 use crate::padding::Padding;
@@ -94,7 +95,7 @@ impl Queue {
     /// Accepts a request. `shapes` are those that its records will have in a micro-batch, if columns are variable.
     pub(crate) fn submit(&mut self, now: Moment, table: Table, shapes: Option<Vec<usize>>, wishes: Wishes) -> Outcome<(RequestId, Reply)> {
         let id = RequestId(self.next_id);
-        let bucket = self.buckets.enter(shapes.as_ref());
+        let bucket = self.bucket(shapes.as_ref(), &table);
         let arrival = Arrival {
             id,
             client: wishes.client,
@@ -121,6 +122,18 @@ impl Queue {
         let rows_left = table.rows;
         self.pending.insert(id.0, Pending { table: Arc::new(table), shapes, rows_left, parts: Vec::new(), reply });
         Ok((id, receiver))
+    }
+
+    /// The bucket of a request. Of a new one the scheduler is told which others it may travel with.
+    fn bucket(&mut self, shapes: Option<&Vec<usize>>, table: &Table) -> Bucket {
+        let entered = self.buckets.enter(shapes);
+        if entered.is_new {
+            entered.swept.into_iter().for_each(|bucket| self.scheduler.forget(bucket));
+            if let Some(lengths) = self.padding.as_ref().and_then(|padding| padding.lengths(table)) {
+                self.scheduler.tell(entered.bucket, self.buckets.shape(lengths));
+            }
+        }
+        entered.bucket
     }
 
     /// Learns what a micro-batch costs, measured before the first request. Models of fixed shape have one bucket.
@@ -272,38 +285,6 @@ fn refused(TurnedAway { refusal, retry_after }: TurnedAway) -> Fault {
     }
 }
 
-/// Shapes whose numbers outlive their requests: what was learned of them is of use when they come again.
-const SHAPES_KEPT: usize = 256;
-
-/// Numbers for the shapes of variable columns, exact and bounded by the requests that wait.
-#[derive(Default)]
-struct Buckets {
-    known: HashMap<Vec<usize>, (u64, usize)>,
-    next: u64,
-}
-
-impl Buckets {
-    fn enter(&mut self, shapes: Option<&Vec<usize>>) -> Bucket {
-        let Some(shapes) = shapes else { return Bucket(0) };
-        if let Some((number, users)) = self.known.get_mut(shapes) {
-            *users += 1;
-            return Bucket(*number);
-        }
-        if self.known.len() >= SHAPES_KEPT {
-            self.known.retain(|_, (_, users)| *users > 0);
-        }
-        self.next += 1;
-        self.known.insert(shapes.clone(), (self.next, 1));
-        Bucket(self.next)
-    }
-
-    fn leave(&mut self, shapes: Option<&Vec<usize>>) {
-        if let Some((_, users)) = shapes.and_then(|shapes| self.known.get_mut(shapes)) {
-            *users -= 1;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -385,22 +366,17 @@ mod tests {
     }
 
     #[test]
-    fn a_shape_keeps_its_number_and_of_those_that_nobody_uses_few_are_kept() {
+    fn a_shape_keeps_its_number_while_its_requests_come_and_go() {
         let mut queue = queue(8);
-        queue.submit(Moment::EPOCH, table(&[1]), Some(vec![3]), Wishes::default()).unwrap();
-        queue.submit(Moment::EPOCH, table(&[2]), Some(vec![4]), Wishes::default()).unwrap();
-        let number = queue.buckets.known[&vec![3]].0;
+        for shapes in [vec![3], vec![4]] {
+            queue.submit(Moment::EPOCH, table(&[1]), Some(shapes), Wishes::default()).unwrap();
+        }
+        let mut numbers = Vec::new();
         while let Some(flight) = fly(&mut queue) {
             assert_eq!(flight.members.len(), 1);
+            numbers.push(flight.run.batch.bucket);
             echo(&mut queue, flight);
         }
-        assert_eq!(queue.buckets.enter(Some(&vec![3])), Bucket(number));
-        for size in 10..2000 {
-            let shapes = vec![size];
-            queue.buckets.enter(Some(&shapes));
-            queue.buckets.leave(Some(&shapes));
-        }
-        assert!(queue.buckets.known.len() <= SHAPES_KEPT);
-        assert_eq!(queue.buckets.enter(Some(&vec![3])), Bucket(number), "it is in use");
+        assert_eq!([vec![3], vec![4]].map(|shapes| queue.buckets.enter(Some(&shapes)).bucket).to_vec(), numbers);
     }
 }

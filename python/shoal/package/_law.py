@@ -5,12 +5,14 @@ made to disturb: a record ten thousand times as large, one of NaN, one that is m
 refuses such a mate even alone is not asked to answer beside it: the refusal is that mate's own.
 
 Where records are padded, a record alone, as it is, and the same record padded beside longer mates
-give the same answer; what follows the length is cut back before comparing. The records are those of
-the example, a few of each length, or made-up ones of several lengths.
+give the same answer: padded to its rounded length, and to the longest of all that it may travel
+with. What follows the length is cut back before comparing. The records are those of the example, a
+few of each length, or made-up ones of several lengths.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,7 +23,7 @@ from shoal.package._rows import Rows, disagreement, rows_of, synthetic_rows
 from shoal.values import split_by_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
@@ -159,8 +161,31 @@ def check_padding(model: Model, description: Description, groups: Sequence[Rows]
     if all(_shapes(rows) == shapes for shapes, members in buckets.items() for rows in members):
         message = "no record of the example needs padding, so nothing shows that it does no harm"
         raise ProofError(message, hint="Give records of several lengths as the example.")
+    columns = description.signature.inputs
     for shapes, members in buckets.items():
-        _check_bucket(_Proof(model, description), shapes, members)
+        shorter = [
+            rows.take(np.array([0]))
+            for others, those in buckets.items()
+            if others != shapes and _longest(others, buckets, columns) == shapes
+            for rows in those
+        ]
+        _check_bucket(_Proof(model, description), shapes, [*members, *shorter])
+
+
+def _longest(shapes: Shapes, known: Iterable[Shapes], columns: Sequence[Column]) -> Shapes:
+    """The longest shapes that records of these may be padded to."""
+    taking = (each for each in known if _takes(each, shapes, columns))
+    return max(taking, key=lambda each: sum(map(math.prod, each)), default=shapes)
+
+
+def _takes(longer: Shapes, shapes: Shapes, columns: Sequence[Column]) -> bool:
+    """Whether records of these shapes may be padded to longer ones; what is empty never is."""
+    for column, most, own in zip(columns, longer, shapes, strict=True):
+        axis = None if column.padding is None else column.shape.index(-1)
+        for place, (large, small) in enumerate(zip(most, own, strict=True)):
+            if not (0 < small <= large if place == axis else small == large):
+                return False
+    return True
 
 
 @dataclass(frozen=True)

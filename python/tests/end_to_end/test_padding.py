@@ -102,6 +102,37 @@ def test_all_lengths_that_wait_go_in_one_micro_batch_per_rounded_length(tmp_path
         assert batching(served, "lengths")["batch_rows"] == {"1": 1, "8": 2}
 
 
+def test_once_costs_are_known_lengths_that_wait_together_go_in_one_micro_batch(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "lengths"
+    package.build(
+        "lengths:answer",
+        name="lengths",
+        version="1",
+        output=path,
+        example=pa.record_batch({"values": [[1.0], [2.0, 3.0], [4.0] * 5]}),
+        settings=package.Settings(
+            source=models.STORIES, padding={"values": Padding(0, lengths=(2, 4, 6, 8))}
+        ),
+    )
+    arguments = ("--allow-code",)
+    with serving(path, arguments=arguments, SHOAL_NOTES=str(tmp_path)) as served:
+        for rows, length in [(1, 1), (1, 8), (64, 1), (64, 8), (256, 8)] * 4:
+            numbers = [2.0] * (rows * length)
+            column = {"name": "values", "shape": [rows, length], "datatype": "FP64"}
+            reply = served.ask(
+                "POST", "/v2/models/lengths/infer", {"inputs": [{**column, "data": numbers}]}
+            )
+            assert reply.json()["outputs"][0]["data"] == [2.0 * length] * rows
+        assert _sums(served, tmp_path) == [[float(each * (1 + each % 8))] for each in range(16)]
+        recent = batching(served, "lengths")["recent"]
+    (together,) = (each for each in recent if each["requests"] > 1)
+    # Each of the sixteen counts as one of the longest: eight numbers of eight bytes.
+    assert (together["requests"], together["rows"]) == (16, 16), recent
+    assert together["bytes"] == 16 * 8 * 8, recent
+
+
 def _sums(served: Served, notes: Path) -> list[list[float]]:
     with held(served, notes, {"values": [lengths.WAITS]}) as hold:
         asks = []

@@ -38,13 +38,26 @@ def means() -> bytes:
     return _model([node], {"ids": ["N", "L"]}, {"mean": ["N"]})
 
 
+def latest() -> bytes:
+    """`total` of the last eight `ids`: padding to eight at most does it no harm."""
+    nodes = [
+        helper.make_node("Slice", ["ids", "start", "end", "axes"], ["last"]),
+        helper.make_node("ReduceSum", ["last", "axes"], ["total"], keepdims=0),
+    ]
+    bounds = {"start": -8, "end": 2**31 - 1}
+    numbers = [numpy_helper.from_array(np.array([each]), name) for name, each in bounds.items()]
+    return _model(nodes, {"ids": ["N", "L"]}, {"total": ["N"]}, *numbers)
+
+
 def copies() -> bytes:
     """`copy` [-1] is `ids`."""
     node = helper.make_node("Identity", ["ids"], ["copy"])
     return _model([node], {"ids": ["N", "L"]}, {"copy": ["N", "L"]})
 
 
-def _model(nodes: list[Any], inputs: dict[str, list[str]], outputs: dict[str, list[str]]) -> bytes:
+def _model(
+    nodes: list[Any], inputs: dict[str, list[str]], outputs: dict[str, list[str]], *numbers: Any
+) -> bytes:
     def tensors(named: dict[str, list[str]]) -> list[Any]:
         return [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
@@ -52,7 +65,8 @@ def _model(nodes: list[Any], inputs: dict[str, list[str]], outputs: dict[str, li
         ]
 
     axes = numpy_helper.from_array(np.array([1]), "axes")
-    graph = helper.make_graph(nodes, "padded", tensors(inputs), tensors(outputs), [axes])
+    weights = [axes, *numbers]
+    graph = helper.make_graph(nodes, "padded", tensors(inputs), tensors(outputs), weights)
     opset = [helper.make_opsetid("", 18)]
     model: onnx.ModelProto = helper.make_model(graph, opset_imports=opset, ir_version=9)
     return bytes(model.SerializeToString(deterministic=True))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from shoal import package
 from shoal.errors import BatchDependenceError, InvalidRequestError, ProofError
 from shoal.runtime import Policy
 from shoal.values import Column, Dtype, Padding
-from tests.package.padded import RULES, copies, example, masked_sums, means, sealed
+from tests.package.padded import RULES, copies, example, latest, masked_sums, means, sealed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +48,25 @@ def test_a_model_whose_answer_depends_on_padding_is_refused_by_name(tmp_path: Pa
     with pytest.raises(BatchDependenceError, match="column 'total'"):
         build(masked_sums(), tmp_path, padding=rules, follows={"states": "ids"})
     assert not (tmp_path / "m").exists()
+
+
+def test_a_model_that_only_padding_beyond_the_rounded_length_disturbs_is_refused(
+    tmp_path: Path,
+) -> None:
+    ids = [[1.0] * length for length in (3, 5, 8, 16)]
+    records = pa.record_batch({"ids": pa.array(ids, pa.list_(pa.float32()))})
+    settings = package.Settings(padding={"ids": Padding(0, multiple_of=8)})
+
+    def seal(name: str, example: pa.RecordBatch) -> package.Package:
+        place = tmp_path / name
+        return package.build(
+            latest(), name=name, version="1", output=place, example=example, settings=settings
+        )
+
+    # Records of up to eight are padded to eight, and none shows what more would do.
+    seal("short", records.slice(0, 3))
+    with pytest.raises(BatchDependenceError, match=r"length \{'ids': 3\} .* padded to \{'ids': 16\}"):
+        seal("long", records)
 
 
 def test_an_output_of_the_padded_length_has_to_say_so(tmp_path: Path) -> None:

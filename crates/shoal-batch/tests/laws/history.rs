@@ -7,7 +7,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use shoal_batch::{Arrival, Batcher, Bucket, Client, Limits, MicroBatch, Moment, Priority, Refusal, RequestId, Size, rounded_length};
+use shoal_batch::{Arrival, Batcher, Bucket, Client, Kin, Limits, MicroBatch, Moment, Priority, Refusal, RequestId, Shape, Size, rounded_length};
 
 /// No size but the limits'.
 pub(crate) const ALL: Size = Size { most: usize::MAX, enough: None };
@@ -16,6 +16,8 @@ pub(crate) const ALL: Size = Size { most: usize::MAX, enough: None };
 pub(crate) struct Play {
     pub(crate) limits: Limits,
     pub(crate) patience: Duration,
+    /// Whether the batcher knows the shapes of buckets.
+    pub(crate) is_padded: bool,
     pub(crate) actions: Vec<Action>,
 }
 
@@ -26,6 +28,8 @@ pub(crate) enum Action {
     Cancel(usize),
     Expire,
     Release(Size),
+    /// Together with a few of those that wait: one for each bit.
+    Together(Size, u64),
     Pass(Duration),
     Drain,
 }
@@ -53,7 +57,7 @@ pub(crate) enum Event {
     Submitted(Arrival, Result<(), Refusal>),
     Cancelled(RequestId, bool),
     Expired(Vec<RequestId>),
-    Released(Size, Option<MicroBatch>),
+    Released(Size, Vec<Bucket>, Option<MicroBatch>),
     Passed,
     Drained,
 }
@@ -91,6 +95,7 @@ fn any_action() -> impl Strategy<Value = Action> {
         8 => (0..60_usize).prop_map(Action::Cancel),
         6 => Just(Action::Expire),
         20 => any_size().prop_map(Action::Release),
+        3 => (any_size(), few_bits()).prop_map(|(size, mask)| Action::Together(size, mask)),
         15 => milliseconds(0..6).prop_map(Action::Pass),
     ]
 }
@@ -99,6 +104,11 @@ fn any_action() -> impl Strategy<Value = Action> {
 fn any_size() -> impl Strategy<Value = Size> {
     let sized = (0..14_usize, option::of(0..14_usize)).prop_map(|(most, enough)| Size { most, enough });
     prop_oneof![Just(ALL), sized]
+}
+
+/// About one bit in eight.
+fn few_bits() -> impl Strategy<Value = u64> {
+    any::<[u64; 3]>().prop_map(|[one, two, three]| one & two & three)
 }
 
 fn any_limits() -> impl Strategy<Value = Limits> {
@@ -115,7 +125,7 @@ pub(crate) fn any_play() -> impl Strategy<Value = Play> {
     let actions = (vec(any_action(), 0..120), vec(any_action(), 0..20));
     (any_limits(), milliseconds(0..12), actions).prop_map(|(limits, patience, (before, after))| {
         let actions = before.into_iter().chain([Action::Drain]).chain(after).collect();
-        Play { limits, patience, actions }
+        Play { limits, patience, is_padded: false, actions }
     })
 }
 
@@ -129,12 +139,19 @@ fn padded_request() -> impl Strategy<Value = Request> {
     })
 }
 
+/// What the padded plays tell of a bucket; one in five is of another kin.
+pub(crate) fn shape(bucket: Bucket) -> Shape {
+    let length = usize::try_from(bucket.0).expect("a length");
+    Shape { kin: Kin(u64::from(length % 5 == 0)), lengths: [length].into(), row_bytes: length }
+}
+
 /// Plays of padded requests, with short patience and queues that hold a crowd.
 pub(crate) fn padded_play() -> impl Strategy<Value = Play> {
     let action = prop_oneof![
         40 => padded_request().prop_map(Action::Submit),
         3 => (0..60_usize).prop_map(Action::Cancel),
-        30 => any_size().prop_map(Action::Release),
+        10 => any_size().prop_map(Action::Release),
+        30 => (any_size(), few_bits()).prop_map(|(size, mask)| Action::Together(size, mask)),
         15 => milliseconds(0..6).prop_map(Action::Pass),
     ];
     let limits = (1..12_usize, 1..4000_usize).prop_map(|(max_rows, max_bytes)| Limits {
@@ -143,7 +160,7 @@ pub(crate) fn padded_play() -> impl Strategy<Value = Play> {
         queue_rows: 500,
         queue_bytes: 100_000,
     });
-    (limits, milliseconds(0..12), vec(action, 0..200)).prop_map(|(limits, patience, actions)| Play { limits, patience, actions })
+    (limits, milliseconds(0..12), vec(action, 0..200)).prop_map(|(limits, patience, actions)| Play { limits, patience, is_padded: true, actions })
 }
 
 /// The first plays of a fixed seed.
@@ -178,6 +195,7 @@ struct Stage {
     now: Moment,
     arrivals: Vec<Arrival>,
     history: Vec<Step>,
+    is_padded: bool,
 }
 
 impl Stage {
@@ -187,6 +205,7 @@ impl Stage {
             now: Moment::EPOCH,
             arrivals: Vec::new(),
             history: Vec::new(),
+            is_padded: script.is_padded,
         }
     }
 
@@ -197,10 +216,11 @@ impl Stage {
             Action::Cancel(index) => self.cancel(*index),
             Action::Expire => self.expire(),
             Action::Release(size) => self.release(*size),
+            Action::Together(size, mask) => self.release_together(*size, *mask),
             Action::Pass(duration) => self.pass(*duration),
             Action::Drain => self.drain(),
         };
-        let is_released = matches!(event, Event::Released(_, Some(_)));
+        let is_released = matches!(event, Event::Released(.., Some(_)));
         self.record(event);
         is_released
     }
@@ -216,12 +236,26 @@ impl Stage {
             deadline: request.deadline.map(|duration| self.now + duration),
         };
         self.arrivals.push(arrival);
+        if self.is_padded {
+            self.batcher.tell(arrival.bucket, shape(arrival.bucket));
+        }
         Event::Submitted(arrival, self.batcher.submit(self.now, arrival))
     }
 
     fn release(&mut self, size: Size) -> Event {
         let batch = if size == ALL { self.batcher.release(self.now) } else { self.batcher.release_sized(self.now, size) };
-        Event::Released(size, batch)
+        Event::Released(size, Vec::new(), batch)
+    }
+
+    /// With some of those that wait, the longest first, and usually with the one whose turn it is: they may go or not.
+    fn release_together(&mut self, size: Size, mask: u64) -> Event {
+        let turn = self.batcher.next_up(self.now).map(|turn| turn.bucket).filter(|_| !mask.count_ones().is_multiple_of(4));
+        let waiting = self.batcher.queued_by_age().map(|queued| queued.bucket).enumerate();
+        let mut company: Vec<Bucket> =
+            waiting.filter(|(index, bucket)| Some(*bucket) == turn || mask >> (index % 60) & 1 > 0).map(|(_, bucket)| bucket).collect();
+        company.sort_by_key(|bucket| std::cmp::Reverse(bucket.0));
+        let batch = self.batcher.release_together(self.now, size, &company);
+        Event::Released(size, company, batch)
     }
 
     fn cancel(&mut self, index: usize) -> Event {

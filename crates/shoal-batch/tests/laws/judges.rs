@@ -3,9 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use shoal_batch::{Arrival, Limits, MicroBatch, Moment, Reason, Refusal, RequestId, Size};
+use shoal_batch::{Arrival, Bucket, Limits, MicroBatch, Moment, Reason, Refusal, RequestId, Size};
 
-use crate::history::{Event, Play, Step};
+use crate::history::{Event, Play, Step, shape};
 
 /// An accepted request, as its client sees it.
 #[derive(Clone, Copy)]
@@ -31,8 +31,8 @@ impl Ledger {
                 assert!(self.has_expired(*id, step.now), "{id:?} was open");
             }
             Event::Expired(ids) => ids.iter().for_each(|id| self.expire(*id, step.now)),
-            Event::Released(_, Some(batch)) => self.answer(batch, step.now),
-            Event::Submitted(_, Err(_)) | Event::Released(_, None) | Event::Passed | Event::Drained => {}
+            Event::Released(.., Some(batch)) => self.answer(batch, step.now),
+            Event::Submitted(_, Err(_)) | Event::Released(.., None) | Event::Passed | Event::Drained => {}
         }
     }
 
@@ -98,12 +98,13 @@ pub(crate) fn limits_are_kept(script: &Play, history: &[Step]) {
     let limits = at_least_one(script.limits);
     let mut ledger = Ledger::default();
     for step in history {
-        if let Event::Released(size, Some(batch)) = &step.event {
+        if let Event::Released(size, _, Some(batch)) = &step.event {
             check_size(batch, *size, &limits);
             check_members(batch, &ledger, step.now);
         }
+        let buckets = buckets_of(step, &ledger);
         ledger.enter(step);
-        check_rest(step, &ledger);
+        check_rest(step, &ledger, &buckets);
         assert!(step.after.rows <= limits.queue_rows && step.after.bytes <= limits.queue_bytes);
     }
 }
@@ -117,7 +118,7 @@ pub(crate) fn nobody_is_passed_over_for_long(script: &Play, history: &[Step]) ->
     let mut served = BTreeSet::new();
     let mut all_passes = 0;
     for step in history {
-        if let Event::Released(_, Some(batch)) = &step.event {
+        if let Event::Released(.., Some(batch)) = &step.event {
             for id in ledger.overdue(step.now, script.patience) {
                 let before = ledger.open.keys().filter(|other| **other < id).count();
                 overdue.entry(id).or_insert((before, 0)).1 += 1;
@@ -133,6 +134,17 @@ pub(crate) fn nobody_is_passed_over_for_long(script: &Play, history: &[Step]) ->
         overdue.retain(|id, _| ledger.open.contains_key(id));
     }
     all_passes
+}
+
+/// How many micro-batches took from several buckets.
+pub(crate) fn mixed(history: &[Step]) -> usize {
+    let mut ledger = Ledger::default();
+    let is_mixed = |step: &&Step| {
+        let buckets = buckets_of(step, &ledger);
+        ledger.enter(step);
+        buckets.len() > 1
+    };
+    history.iter().filter(is_mixed).count()
 }
 
 fn at_least_one(limits: Limits) -> Limits {
@@ -160,23 +172,36 @@ fn check_size(batch: &MicroBatch, size: Size, limits: &Limits) {
     }
 }
 
-/// One bucket, one slice each, and the wait of the one that came first.
+/// The buckets that a micro-batch took from.
+fn buckets_of(step: &Step, before: &Ledger) -> BTreeSet<Bucket> {
+    let Event::Released(.., Some(batch)) = &step.event else { return BTreeSet::new() };
+    batch.slices.iter().map(|slice| before.open[&slice.id].arrival.bucket).collect()
+}
+
+/// One bucket or those that can travel in it, one slice each, and the wait of the one that came first.
 fn check_members(batch: &MicroBatch, before: &Ledger, now: Moment) {
     let members: Vec<&Open> = batch.slices.iter().map(|slice| &before.open[&slice.id]).collect();
     let ids: BTreeSet<_> = batch.slices.iter().map(|slice| slice.id).collect();
     assert_eq!(ids.len(), batch.slices.len(), "two slices of one request");
-    assert!(members.iter().all(|open| open.arrival.bucket == batch.bucket));
+    assert!(members.iter().any(|open| open.arrival.bucket == batch.bucket));
+    let is_mixed = members.iter().any(|open| open.arrival.bucket != batch.bucket);
+    if is_mixed {
+        let target = shape(batch.bucket);
+        assert!(members.iter().all(|open| target.takes(&shape(open.arrival.bucket))));
+        assert_eq!(batch.bytes, batch.rows * target.row_bytes, "bytes are those of the longest");
+        assert!(batch.slices.iter().all(|slice| slice.is_last), "who goes in company goes whole");
+    }
     let first = members.iter().map(|open| open.submitted).min().expect("a member");
     assert_eq!(batch.waited, now - first);
 }
 
 /// A free executor leaves nothing waiting: not in any bucket, and not in this one unless the micro-batch is full.
-fn check_rest(step: &Step, after: &Ledger) {
+fn check_rest(step: &Step, after: &Ledger, taken_from: &BTreeSet<Bucket>) {
     match &step.event {
-        Event::Released(_, None) => assert_eq!(after.in_time(step.now).count(), 0),
-        Event::Released(_, Some(batch)) if batch.reason == Reason::ExecutorFree => {
+        Event::Released(.., None) => assert_eq!(after.in_time(step.now).count(), 0),
+        Event::Released(.., Some(batch)) if batch.reason == Reason::ExecutorFree => {
             let mut rest = after.in_time(step.now);
-            assert!(rest.all(|open| open.arrival.bucket != batch.bucket));
+            assert!(rest.all(|open| !taken_from.contains(&open.arrival.bucket)));
         }
         _ => {}
     }
@@ -220,7 +245,7 @@ fn found_in(step: &Step, before: &Ledger) -> Vec<&'static str> {
         Event::Submitted(_, Err(refusal)) => vec![name_of(refusal)],
         Event::Cancelled(id, true) => either(is_cut(id), "cancelled between slices", "cancelled"),
         Event::Expired(ids) if !ids.is_empty() => either(ids.iter().any(is_cut), "expired between slices", "expired"),
-        Event::Released(_, Some(batch)) => {
+        Event::Released(.., Some(batch)) => {
             let is_later = batch.slices.iter().any(|slice| slice.start > 0);
             either(is_later, "a later slice", batch.reason.as_str())
         }

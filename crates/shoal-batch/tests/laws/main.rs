@@ -74,3 +74,10 @@ fn the_padded_plays_pass_somebody_over() {
         history::padded_sample(100).iter().map(|script| judges::nobody_is_passed_over_for_long(script, &play(script))).sum();
     assert!(passes > 1000, "{passes}");
 }
+
+/// Who goes in company goes whole: of the plays' random companies some fit.
+#[test]
+fn the_padded_plays_send_buckets_together() {
+    let mixed: usize = history::padded_sample(300).iter().map(|script| judges::mixed(&play(script))).sum();
+    assert!(mixed > 100, "{mixed}");
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use shoal_batch::{Arrival, Bucket, Limits, MicroBatch, Moment, Reason, Refusal, RequestId, Size, Slice};
 
-use crate::history::{Event, Play, Queue, Step};
+use crate::history::{Event, Play, Queue, Step, shape};
 
 /// A place in the line of a bucket and a rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,7 @@ struct Model {
     next_number: u64,
     passed_over: u8,
     is_draining: bool,
+    is_padded: bool,
 }
 
 pub(crate) fn replay(script: &Play, history: &[Step]) {
@@ -77,6 +78,7 @@ impl Model {
             next_number: 0,
             passed_over: 0,
             is_draining: false,
+            is_padded: script.is_padded,
         }
     }
 
@@ -85,7 +87,9 @@ impl Model {
             Event::Submitted(arrival, _) => Event::Submitted(*arrival, self.submit(step.now, *arrival)),
             Event::Cancelled(id, _) => Event::Cancelled(*id, self.give_up(*id)),
             Event::Expired(_) => Event::Expired(self.expire(step.now)),
-            Event::Released(size, _) => Event::Released(*size, self.release(step.now, *size)),
+            Event::Released(size, company, _) => {
+                Event::Released(*size, company.clone(), self.release(step.now, *size, company))
+            }
             Event::Passed => Event::Passed,
             Event::Drained => {
                 self.is_draining = true;
@@ -211,17 +215,41 @@ impl Model {
         turns
     }
 
-    fn release(&mut self, now: Moment, size: Size) -> Option<MicroBatch> {
+    fn release(&mut self, now: Moment, size: Size, company: &[Bucket]) -> Option<MicroBatch> {
         self.set_expired_aside(now);
         let mut turns = self.turns();
         let oldest = turns.first()?.0;
         let urgent = turns.iter().map(|(place, _)| *place).min_by_key(|place| (place.rank, place.number))?;
         let chosen = self.choose(now, oldest, urgent);
-        turns.retain(|(place, _)| place.bucket == chosen.bucket);
-        if chosen == urgent {
-            turns.sort_by_key(|(place, _)| (place.rank, place.number));
+        let target = self.target(chosen.bucket, company, size);
+        let members: Vec<Bucket> = company.iter().copied().filter(|_| target.is_some()).collect();
+        turns.retain(|(place, _)| place.bucket == chosen.bucket || members.contains(&place.bucket));
+        let order = |bucket: Bucket| (bucket != chosen.bucket, members.iter().position(|member| *member == bucket));
+        let rank = |place: &Place| if chosen == urgent { place.rank } else { 0 };
+        turns.sort_by_key(|(place, _)| (order(place.bucket), rank(place), place.number));
+        Some(self.fill(now, (target.unwrap_or(chosen.bucket), size), &turns))
+    }
+
+    /// The first of a company, if all that waits in it fits into one micro-batch, as long as the rows of the first.
+    fn target(&self, own: Bucket, company: &[Bucket], size: Size) -> Option<Bucket> {
+        let target = *company.first()?;
+        let takes = |bucket: &Bucket| *bucket == target || self.is_padded && shape(target).takes(&shape(*bucket));
+        let members = || self.waiting.iter().filter(|waiting| company.contains(&waiting.arrival.bucket));
+        let rows: usize = members().map(|waiting| waiting.arrival.rows - waiting.released).sum();
+        let bytes: usize = members().map(|waiting| self.bytes_in(target, waiting, (waiting.released, waiting.arrival.rows))).sum();
+        let is_there = |bucket: &Bucket| members().any(|waiting| waiting.arrival.bucket == *bucket);
+        let can_go = company.contains(&own) && company.iter().all(|bucket| takes(bucket) && is_there(bucket));
+        let fits = rows <= self.limits.max_rows.min(size.most.max(1)) && bytes <= self.limits.max_bytes;
+        (can_go && fits).then_some(target)
+    }
+
+    /// Bytes of some rows of a request in a micro-batch of this bucket.
+    fn bytes_in(&self, target: Bucket, waiting: &Waiting, (start, end): (usize, usize)) -> usize {
+        let own = waiting.bytes_between(start, end);
+        if !self.is_padded || waiting.arrival.bucket == target {
+            return own;
         }
-        Some(self.fill(now, (chosen.bucket, size), &turns))
+        own + (end - start) * shape(target).row_bytes.saturating_sub(shape(waiting.arrival.bucket).row_bytes)
     }
 
     fn choose(&mut self, now: Moment, oldest: Place, urgent: Place) -> Place {
@@ -294,7 +322,7 @@ impl Model {
         let start = waiting.released;
         let mut end = start;
         while end < waiting.arrival.rows {
-            let bytes = waiting.bytes_between(start, end + 1);
+            let bytes = self.bytes_in(batch.bucket, waiting, (start, end + 1));
             let fits = batch.rows + end + 1 - start <= most && batch.bytes + bytes <= self.limits.max_bytes;
             let is_first = batch.rows == 0 && end == start;
             if !fits && !is_first {
@@ -306,7 +334,7 @@ impl Model {
             let (id, client, rows) = (waiting.arrival.id, waiting.arrival.client, end - start);
             batch.slices.push(Slice { id, client, is_last: end == waiting.arrival.rows, start, rows });
             batch.rows += rows;
-            batch.bytes += waiting.bytes_between(start, end);
+            batch.bytes += self.bytes_in(batch.bucket, waiting, (start, end));
             batch.waited = batch.waited.max(now - waiting.arrived.since);
         }
         let index = self.index_of(waiting.arrival.id).expect("it waits");

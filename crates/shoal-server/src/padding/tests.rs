@@ -141,3 +141,53 @@ fn rules_that_cannot_be_followed_are_refused_when_the_package_is_opened() {
     refused("INT64", "[-1]", r#"{"value":0,"at":"middle"}"#);
     refused("INT64", "[-1]", "null");
 }
+
+#[test]
+fn requests_that_round_up_to_different_lengths_are_padded_to_the_longest_and_cut_back() {
+    let description = described("INT64", "[-1]", r#"{"value":-1,"multiple_of":2}"#).unwrap();
+    // The first is whole as it is, and still is padded for the second.
+    let requests = vec![request(1, integers(&[2], &[1, 2])), request(1, integers(&[5], &[3, 4, 5, 6, 7])), request(1, integers(&[1], &[8]))];
+    let (model, answers) = flown(&description, requests.clone());
+    assert_eq!(given(&model), (vec![6], vec![1, 2, -1, -1, -1, -1, 3, 4, 5, 6, 7, -1, 8, -1, -1, -1, -1, -1]));
+    assert_eq!(answers, requests);
+}
+
+/// Echoes what it is given, and fails where it meets a 13.
+struct Superstitious {
+    shapes: Vec<(usize, Vec<usize>)>,
+}
+
+impl Executor for Superstitious {
+    fn run(&mut self, inputs: &Table) -> Outcome<Table> {
+        let (shape, numbers) = given(inputs);
+        self.shapes.push((inputs.rows, shape));
+        if numbers.contains(&13) { Err(Fault::new(Code::ModelFailed, "13")) } else { Ok(inputs.clone()) }
+    }
+}
+
+#[test]
+fn halves_of_a_failed_micro_batch_are_padded_to_their_own_longest() {
+    let description = described("INT64", "[-1]", r#"{"value":0,"multiple_of":4}"#).unwrap();
+    let tables = [integers(&[1], &[1]), integers(&[3], &[1, 2, 3]), integers(&[9], &[13; 9]), integers(&[5], &[5; 5])];
+    let member = |(id, x)| Member { id: RequestId(id), start: 0, rows: 1, table: Arc::new(request(1, x)) };
+    let members: Vec<Member> = (0..).zip(tables).map(member).collect();
+    let mut model = Superstitious { shapes: Vec::new() };
+    let mut hold = Hold::new(description.input_dtypes()).with_padding(description.padding.clone());
+    let outcomes = run(&mut model, &members, &mut hold, true);
+    assert_eq!(model.shapes, [(4, vec![12]), (2, vec![4]), (2, vec![12]), (1, vec![12]), (1, vec![8])]);
+    assert_eq!(outcomes.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, true, false, true]);
+    let own = |index: usize| (&outcomes[index]).as_ref().unwrap().table.columns[0].shape.clone();
+    assert_eq!([0, 1, 3].map(own), [[1], [3], [5]]);
+}
+
+#[test]
+fn shapes_are_told_by_their_padded_lengths_and_what_a_value_of_them_takes() {
+    let padding = described("INT64", "[2,-1,3]", r#"{"value":0,"multiple_of":4}"#).unwrap().padding.unwrap();
+    let told = |shape: &[usize]| padding.lengths(&request(1, integers(shape, &vec![0; shape.iter().product()])));
+    let (short, long) = (told(&[2, 3, 3]).unwrap(), told(&[2, 7, 3]).unwrap());
+    assert_eq!((short.padded, long.padded), (vec![4], vec![8]));
+    assert_eq!(short.beside, long.beside);
+    let bytes = |shape: &[usize]| padding.size_bytes(&request(1, integers(shape, &vec![0; shape.iter().product()])));
+    assert_eq!(long.row_bytes - short.row_bytes, bytes(&[2, 7, 3]) - bytes(&[2, 3, 3]), "both as the batcher counts");
+    assert!(told(&[2, 0, 3]).is_none(), "nothing is not padded");
+}
