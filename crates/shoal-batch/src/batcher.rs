@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::bucket_queue::{BucketQueue, Order};
 use crate::dated::DatedRows;
 use crate::deadlines::{Deadlines, Due};
-use crate::kin::{Load, Shape, Shapes, Queued};
+use crate::kin::{Load, Queued, Shape, Shapes};
 use crate::line::Exit;
 use crate::queues::Queues;
 use crate::waiting::{Key, NOBODY, Place, Room, Share, Waiting};

@@ -68,12 +68,7 @@ struct Growing<'g, 's> {
 }
 
 /// All that are worth taking along to a target; `first` goes in any case.
-fn gather<'s, Took>(
-    first: &Candidate<'s>,
-    target: &Candidate<'s>,
-    candidates: &[Candidate<'s>],
-    terms: &Terms<'_, Took>,
-) -> Option<Company>
+fn gather<'s, Took>(first: &Candidate<'s>, target: &Candidate<'s>, candidates: &[Candidate<'s>], terms: &Terms<'_, Took>) -> Option<Company>
 where
     Took: Fn(&Queued, &Shape, usize) -> Option<f64>,
 {

@@ -260,9 +260,8 @@ impl Scheduler {
     /// The buckets that go with the one whose turn it is, if any do.
     fn company(&self, turn: NextUp) -> Option<Company> {
         let own = self.batcher.shape(turn.bucket)?;
-        let seconds = |waits: &Queued, shape: &Shape, rows: usize| {
-            Some(self.kin_costs.predict(shape, self.costs.known(waits.bucket), rows)? / 1e9)
-        };
+        let seconds =
+            |waits: &Queued, shape: &Shape, rows: usize| Some(self.kin_costs.predict(shape, self.costs.known(waits.bucket), rows)? / 1e9);
         let candidate = |waits: Queued| {
             let shape = self.batcher.shape(waits.bucket).filter(|shape| shape.kin == own.kin)?;
             Some(Candidate { waits, shape, alone: seconds(&waits, shape, waits.rows)? })

@@ -26,15 +26,7 @@ fn at(micros: u64) -> Moment {
 
 fn rows(id: u64, length: u64, rows: usize) -> Arrival {
     let bytes = rows * usize::try_from(length).unwrap();
-    Arrival {
-        id: RequestId(id),
-        client: Client(id),
-        bucket: Bucket(length),
-        rows,
-        bytes,
-        priority: Priority::default(),
-        deadline: None,
-    }
+    Arrival { id: RequestId(id), client: Client(id), bucket: Bucket(length), rows, bytes, priority: Priority::default(), deadline: None }
 }
 
 fn tell(scheduler: &mut Scheduler, kin: u64, length: u64) {

@@ -85,9 +85,8 @@ mod tests {
     #[test]
     fn shapes_are_of_one_kin_if_they_differ_in_padded_lengths_only() {
         let mut buckets = Buckets::default();
-        let mut kin = |beside: usize, length: usize| {
-            buckets.shape(Lengths { beside: vec![beside], padded: vec![length], row_bytes: 8 * length }).kin
-        };
+        let mut kin =
+            |beside: usize, length: usize| buckets.shape(Lengths { beside: vec![beside], padded: vec![length], row_bytes: 8 * length }).kin;
         assert_eq!(kin(1, 4), kin(1, 8));
         assert_ne!(kin(1, 4), kin(2, 4));
         let early = kin(1, 4);

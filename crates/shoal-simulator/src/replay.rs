@@ -93,7 +93,8 @@ pub(crate) struct Batch {
 /// Plays a recording again. `lost` is how many lines of its trace are missing.
 #[must_use]
 pub fn replay(recording: &Recording, lost: Option<u64>) -> Comparison {
-    let requests: Vec<&Request> = recording.requests.iter().filter(|request| request.batch().is_some()).collect();
+    let requests = together(recording);
+    let requests: Vec<&Request> = requests.iter().collect();
     let batches = batches(&requests);
     let inline = |pace: Pace| recording.model.inline.then_some(pace);
     let place = |pace: Pace| place(&requests, &batches, inline(pace));
@@ -128,6 +129,34 @@ pub fn replay(recording: &Recording, lost: Option<u64>) -> Comparison {
         times: predict(Pace::Times),
         turnarounds: predict(Pace::Turnarounds),
     }
+}
+
+/// The requests that were answered. Buckets that shared a micro-batch count as one: a recording knows no lengths.
+fn together(recording: &Recording) -> Vec<Request> {
+    let mut requests: Vec<Request> = recording.requests.iter().filter(|request| request.batch().is_some()).cloned().collect();
+    let batches = batches(&requests.iter().collect::<Vec<_>>());
+    let mut joined: BTreeMap<u64, u64> = BTreeMap::new();
+    for batch in &batches {
+        let [first, others @ ..] = &batch.members[..] else { continue };
+        for other in others {
+            let (one, another) = (root(&joined, requests[*first].bucket), root(&joined, requests[*other].bucket));
+            if one != another {
+                joined.insert(one.max(another), one.min(another));
+            }
+        }
+    }
+    for request in &mut requests {
+        request.bucket = root(&joined, request.bucket);
+    }
+    requests
+}
+
+/// The bucket that stands for all those that it was joined with: the smallest.
+fn root(joined: &BTreeMap<u64, u64>, mut bucket: u64) -> u64 {
+    while let Some(smaller) = joined.get(&bucket) {
+        bucket = *smaller;
+    }
+    bucket
 }
 
 fn prediction(report: &Report, measured: Latency) -> Prediction {
@@ -251,5 +280,33 @@ fn measured(requests: &[&Request], batches: &[Batch], (began_us, span_ms): (u64,
         p50_us: quantile(&latencies_us, 0.50),
         p99_us: quantile(&latencies_us, 0.99),
         mean_rows: rows as f64 / batches.len().max(1) as f64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recording::Trace;
+
+    /// Requests of these buckets, each with the micro-batch of two rows that it was in.
+    fn recorded(requests: &[(u64, u64)]) -> Trace {
+        let model = r#"{"event":"model","model":"m","version":"1","lane":0,"inline":true,"executors":1,"max_rows":64,"max_wait_us":0,"latency_target_us":null,"learned":[]}"#;
+        let request = |(place, (bucket, batch)): (usize, &(u64, u64))| {
+            format!(
+                r#"{{"event":"request","model":"m","version":"1","lane":0,"client":{place},"rows":1,"bucket":{bucket},"arrived_us":{batch},"started_us":{batch},"batch_rows":2,"answered_us":{},"outcome":"ok"}}"#,
+                batch + 5
+            )
+        };
+        let lines =
+            [r#"{"event":"start","format":1}"#.to_owned(), model.to_owned()].into_iter().chain(requests.iter().enumerate().map(request));
+        let text: String = lines.flat_map(|line| [line, "\n".to_owned()]).collect();
+        Trace::read(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn buckets_that_shared_a_micro_batch_are_one_and_others_stay_apart() {
+        let trace = recorded(&[(5, 10), (4, 10), (4, 20), (3, 20), (7, 30), (7, 30)]);
+        let buckets: Vec<u64> = together(trace.recordings().next().unwrap()).iter().map(|request| request.bucket).collect();
+        assert_eq!(buckets, [3, 3, 3, 3, 7, 7]);
     }
 }

@@ -7,7 +7,9 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use shoal_batch::{Arrival, Batcher, Bucket, Client, Kin, Limits, MicroBatch, Moment, Priority, Refusal, RequestId, Shape, Size, rounded_length};
+use shoal_batch::{
+    Arrival, Batcher, Bucket, Client, Kin, Limits, MicroBatch, Moment, Priority, Refusal, RequestId, Shape, Size, rounded_length,
+};
 
 /// No size but the limits'.
 pub(crate) const ALL: Size = Size { most: usize::MAX, enough: None };
@@ -160,7 +162,12 @@ pub(crate) fn padded_play() -> impl Strategy<Value = Play> {
         queue_rows: 500,
         queue_bytes: 100_000,
     });
-    (limits, milliseconds(0..12), vec(action, 0..200)).prop_map(|(limits, patience, actions)| Play { limits, patience, is_padded: true, actions })
+    (limits, milliseconds(0..12), vec(action, 0..200)).prop_map(|(limits, patience, actions)| Play {
+        limits,
+        patience,
+        is_padded: true,
+        actions,
+    })
 }
 
 /// The first plays of a fixed seed.

@@ -87,9 +87,7 @@ impl Model {
             Event::Submitted(arrival, _) => Event::Submitted(*arrival, self.submit(step.now, *arrival)),
             Event::Cancelled(id, _) => Event::Cancelled(*id, self.give_up(*id)),
             Event::Expired(_) => Event::Expired(self.expire(step.now)),
-            Event::Released(size, company, _) => {
-                Event::Released(*size, company.clone(), self.release(step.now, *size, company))
-            }
+            Event::Released(size, company, _) => Event::Released(*size, company.clone(), self.release(step.now, *size, company)),
             Event::Passed => Event::Passed,
             Event::Drained => {
                 self.is_draining = true;

@@ -146,7 +146,8 @@ fn rules_that_cannot_be_followed_are_refused_when_the_package_is_opened() {
 fn requests_that_round_up_to_different_lengths_are_padded_to_the_longest_and_cut_back() {
     let description = described("INT64", "[-1]", r#"{"value":-1,"multiple_of":2}"#).unwrap();
     // The first is whole as it is, and still is padded for the second.
-    let requests = vec![request(1, integers(&[2], &[1, 2])), request(1, integers(&[5], &[3, 4, 5, 6, 7])), request(1, integers(&[1], &[8]))];
+    let requests =
+        vec![request(1, integers(&[2], &[1, 2])), request(1, integers(&[5], &[3, 4, 5, 6, 7])), request(1, integers(&[1], &[8]))];
     let (model, answers) = flown(&description, requests.clone());
     assert_eq!(given(&model), (vec![6], vec![1, 2, -1, -1, -1, -1, 3, 4, 5, 6, 7, -1, 8, -1, -1, -1, -1, -1]));
     assert_eq!(answers, requests);
