@@ -61,6 +61,8 @@ pub struct Size {
     /// One that holds so many leaves out whole what would be cut and fits whole into the next one; none: it is cut. One that begins with
     /// the rest of a request does so where it is half full: one cut is not to cut all that follow.
     pub enough: Option<usize>,
+    /// Whether it holds, beside the first, only those whose place is before all of other buckets of their kin.
+    pub in_turn: bool,
 }
 
 /// What a micro-batch that still grows keeps to.
@@ -68,6 +70,8 @@ struct Bounds<'l> {
     now: Moment,
     limits: &'l Limits,
     enough: Option<usize>,
+    /// The last place that may go with another one.
+    youngest: u64,
 }
 
 /// A micro-batch that still grows.
@@ -76,7 +80,7 @@ struct Open {
     filled: Share,
     oldest: Moment,
     is_full: bool,
-    /// Whether a request was left out that would have been cut.
+    /// Whether a request was left out that would have been cut, or came too late.
     spared_one: bool,
 }
 
@@ -210,7 +214,7 @@ impl Batcher {
     ///
     /// Requests whose deadline has passed at `now` are never released; `expire` hands them back.
     pub fn release(&mut self, now: Moment) -> Option<MicroBatch> {
-        self.release_sized(now, Size { most: self.limits.max_rows, enough: None })
+        self.release_sized(now, Size { most: self.limits.max_rows, enough: None, in_turn: false })
     }
 
     /// As `release`, with a micro-batch of this size where that is within the limits.
@@ -229,7 +233,8 @@ impl Batcher {
         let limits = Limits { max_rows: self.limits.max_rows.min(size.most.max(1)), ..self.limits };
         let target = self.target(own, company, &limits);
         let mut open = Open::new(now, self.spare.pop().unwrap_or_default());
-        let bounds = Bounds { now, limits: &limits, enough: size.enough };
+        let youngest = if size.in_turn && target.is_none() { self.oldest_of_kin(own) } else { None };
+        let bounds = Bounds { now, limits: &limits, enough: size.enough, youngest: youngest.unwrap_or(u64::MAX) };
         self.fill(queue, (order, self.growth(own, target)), (&mut open, &bounds));
         let others = if target.is_some() { company } else { &[] };
         for bucket in others.iter().filter(|bucket| **bucket != own) {
@@ -255,6 +260,13 @@ impl Batcher {
             load = load.with(&waiting, self.shapes.growth(*bucket, target)?);
         }
         load.is_within(limits).then_some(target)
+    }
+
+    /// The oldest place in the other buckets of a bucket's kin.
+    fn oldest_of_kin(&self, own: Bucket) -> Option<u64> {
+        let kin = self.shapes.of(own)?.kin;
+        let is_kin = |queue: &&BucketQueue| queue.bucket != own && self.shapes.of(queue.bucket).is_some_and(|shape| shape.kin == kin);
+        Some(self.queues.by_age().find(is_kin)?.standing?.oldest.number)
     }
 
     fn growth(&self, bucket: Bucket, target: Option<Bucket>) -> usize {
@@ -313,7 +325,9 @@ impl Batcher {
         let limits = bounds.limits;
         let waiting = self.room[key].grown(growth);
         let share = next_share(&waiting, limits, open);
-        open.spared_one = open.has(bounds.enough, limits.max_rows) && share.rows < waiting.rows && waiting.fits_whole(limits);
+        let would_be_cut = open.has(bounds.enough, limits.max_rows) && share.rows < waiting.rows && waiting.fits_whole(limits);
+        let is_too_young = waiting.place.number > bounds.youngest && !open.slices.is_empty();
+        open.spared_one = would_be_cut || is_too_young;
         if share.rows == 0 || open.spared_one {
             open.is_full = true;
             return;

@@ -26,8 +26,8 @@ pub enum Reason {
     ExecutorFree,
     /// It holds as many rows as it may.
     RowsFull,
-    /// It holds as many rows as are worth one call: more would not make a row cheaper, or would miss the latency target
-    /// or cut a request.
+    /// It holds as many rows as are worth one call: more would not make a row cheaper, or would miss the latency target,
+    /// cut a request, or pass one of another length that came before.
     BestSize,
     /// The next row did not fit into its bytes.
     BytesFull,

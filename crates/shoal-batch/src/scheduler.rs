@@ -14,7 +14,7 @@
 //! 4. **Trials.** About one micro-batch in a hundred has another size than the best known one, of rows that wait anyway,
 //!    so that costs that are unknown, or wrong by now, are learned ([`trials`](crate::trials)).
 //! 5. **Company.** Buckets of one kin, which differ in the lengths of their rows, go together where one call is cheaper
-//!    ([`company`](crate::company)).
+//!    ([`company`](crate::company)). Where even rows of one length save little together, all go in the order in which they came.
 //! 6. **Nothing to set.** Limits are limits; everything else is measured.
 
 use std::time::Duration;
@@ -38,8 +38,10 @@ const SOON_BATCHES: u32 = 3;
 const USUAL_ROWS: usize = 8;
 /// Below this a turnaround is soon, however quick the model is.
 const SOON_AT_LEAST: Duration = Duration::from_micros(50);
+/// Rows of one length that are cheaper together by less than this do not pass longer ones that came before.
+const WORTH_PASSING: f64 = 0.1;
 /// All that waits: no size bounds it.
-const ALL: Size = Size { most: usize::MAX, enough: None };
+const ALL: Size = Size { most: usize::MAX, enough: None, in_turn: false };
 /// Buckets that are looked at for company, those whose turn is next.
 const LOOKED_AT: usize = 64;
 
@@ -252,6 +254,7 @@ impl Scheduler {
             self.batcher.release_together(now, ALL, &company.members)
         } else {
             let size = self.trial(next_up, rows).unwrap_or_else(|| self.size(next_up, rows));
+            let size = Size { in_turn: self.goes_in_turn(next_up, rows.min(next_up.rows)), ..size };
             self.batcher.release_sized(now, size)
         };
         batch.map_or(Next::Nothing, |batch| Next::Run(self.depart(now, batch)))
@@ -284,12 +287,19 @@ impl Scheduler {
         }
     }
 
+    /// Whether rows of one length save so little in one call that those of others should not wait for it.
+    fn goes_in_turn(&self, next_up: NextUp, rows: usize) -> bool {
+        let each = |rows: usize| Some(self.took(next_up.bucket, rows)?.as_secs_f64() / rows as f64);
+        let has_kin = self.batcher.shape(next_up.bucket).is_some();
+        has_kin && each(rows).zip(each(1)).is_some_and(|(many, one)| many > (1.0 - WORTH_PASSING) * one)
+    }
+
     fn size(&self, next_up: NextUp, rows: usize) -> Size {
         if rows >= next_up.rows {
             // All that waits goes along: no size has bounded it.
             return ALL;
         }
-        Size { most: rows, enough: Some(self.costs.of(next_up.bucket).enough(rows)) }
+        Size { most: rows, enough: Some(self.costs.of(next_up.bucket).enough(rows)), in_turn: false }
     }
 
     /// Another size than `rows`, if it is the turn of one.
@@ -301,7 +311,7 @@ impl Scheduler {
         let limit = self.batcher.limits().max_rows;
         let choice = Choice { rows: rows.min(waiting), waiting, limit, target: self.policy.latency_target };
         let most = self.trials.instead(self.costs.of(bucket), choice)?;
-        Some(Size { most, enough: None })
+        Some(Size { most, enough: None, in_turn: false })
     }
 
     fn worth_waiting(&mut self, now: Moment, next_up: NextUp) -> Option<Moment> {

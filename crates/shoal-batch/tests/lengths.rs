@@ -95,6 +95,15 @@ fn lengths_go_apart_where_padding_is_dearer_than_a_call() {
 }
 
 #[test]
+fn where_rows_of_one_length_save_little_together_all_go_as_they_came() {
+    let waiting = [(20, 1), (80, 2), (20, 3), (10, 1)];
+    let cost = Cost { call: 10, value: 10 };
+    assert_eq!(served(&mut taught(Policy::default(), cost), &waiting, cost), waiting);
+    let cost = Cost { call: 100, value: 10 };
+    assert_eq!(served(&mut taught(Policy::default(), cost), &waiting, cost), [(20, 4), (80, 2), (10, 1)]);
+}
+
+#[test]
 fn only_those_go_along_for_whom_it_is_cheaper() {
     let cost = Cost { call: 300, value: 10 };
     let mut scheduler = taught(Policy::default(), cost);

@@ -115,7 +115,7 @@ fn a_request_that_does_not_fit_is_cut_and_its_rest_goes_first_in_the_next_batch(
 
 #[test]
 fn where_enough_goes_along_a_request_is_left_out_whole_instead_of_cut() {
-    let size = Size { most: 4, enough: Some(3) };
+    let size = Size { most: 4, enough: Some(3), in_turn: false };
     let mut batcher = with_all(LIMITS, [rows(1, 3), rows(2, 3), row(3)]);
     let first = batcher.release_sized(Moment::EPOCH, size).unwrap();
     assert_eq!((slices(&first), first.reason), (vec![(1, 0, 3)], Reason::BestSize));
@@ -126,9 +126,9 @@ fn where_enough_goes_along_a_request_is_left_out_whole_instead_of_cut() {
 #[test]
 fn one_cut_does_not_cut_all_that_follow() {
     let limits = Limits { max_rows: 8, ..LIMITS };
-    let size = Size { most: 8, enough: Some(7) };
+    let size = Size { most: 8, enough: Some(7), in_turn: false };
     let mut batcher = with_all(limits, (0..6).map(|id| rows(id, 4)));
-    let cut = batcher.release_sized(Moment::EPOCH, Size { most: 6, enough: None }).unwrap();
+    let cut = batcher.release_sized(Moment::EPOCH, Size { most: 6, enough: None, in_turn: false }).unwrap();
     assert_eq!(slices(&cut), [(0, 0, 4), (1, 0, 2)]);
     let settled = batcher.release_sized(Moment::EPOCH, size).unwrap();
     assert_eq!(slices(&settled), [(1, 2, 2), (2, 0, 4)], "half full, and whole again from here on");
@@ -137,7 +137,7 @@ fn one_cut_does_not_cut_all_that_follow() {
 
 #[test]
 fn a_request_is_cut_where_too_little_would_go_without_it_or_it_is_cut_anyhow() {
-    let size = Size { most: 4, enough: Some(3) };
+    let size = Size { most: 4, enough: Some(3), in_turn: false };
     let mut too_little = with_all(LIMITS, [rows(1, 2), rows(2, 3)]);
     assert_eq!(slices(&too_little.release_sized(Moment::EPOCH, size).unwrap()), [(1, 0, 2), (2, 0, 2)]);
     let mut too_large = with_all(LIMITS, [rows(1, 3), rows(2, 5)]);

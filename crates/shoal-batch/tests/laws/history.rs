@@ -12,7 +12,7 @@ use shoal_batch::{
 };
 
 /// No size but the limits'.
-pub(crate) const ALL: Size = Size { most: usize::MAX, enough: None };
+pub(crate) const ALL: Size = Size { most: usize::MAX, enough: None, in_turn: false };
 
 #[derive(Clone, Debug)]
 pub(crate) struct Play {
@@ -104,8 +104,8 @@ fn any_action() -> impl Strategy<Value = Action> {
 
 /// All that waits, or sizes about the limits of a play.
 fn any_size() -> impl Strategy<Value = Size> {
-    let sized = (0..14_usize, option::of(0..14_usize)).prop_map(|(most, enough)| Size { most, enough });
-    prop_oneof![Just(ALL), sized]
+    let sized = (0..14_usize, option::of(0..14_usize), any::<bool>()).prop_map(|(most, enough, in_turn)| Size { most, enough, in_turn });
+    prop_oneof![Just(ALL), Just(Size { in_turn: true, ..ALL }), sized]
 }
 
 /// About one bit in eight.

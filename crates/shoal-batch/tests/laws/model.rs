@@ -221,11 +221,14 @@ impl Model {
         let chosen = self.choose(now, oldest, urgent);
         let target = self.target(chosen.bucket, company, size);
         let members: Vec<Bucket> = company.iter().copied().filter(|_| target.is_some()).collect();
+        let is_other = |place: &Place| place.bucket != chosen.bucket && shape(place.bucket).kin == shape(chosen.bucket).kin;
+        let others = turns.iter().map(|(place, _)| place).filter(|place| is_other(place));
+        let youngest = others.map(|place| place.number).min().filter(|_| self.is_padded && size.in_turn && target.is_none());
         turns.retain(|(place, _)| place.bucket == chosen.bucket || members.contains(&place.bucket));
         let order = |bucket: Bucket| (bucket != chosen.bucket, members.iter().position(|member| *member == bucket));
         let rank = |place: &Place| if chosen == urgent { place.rank } else { 0 };
         turns.sort_by_key(|(place, _)| (order(place.bucket), rank(place), place.number));
-        Some(self.fill(now, (target.unwrap_or(chosen.bucket), size), &turns))
+        Some(self.fill(now, (target.unwrap_or(chosen.bucket), size, youngest), &turns))
     }
 
     /// The first of a company, if all that waits in it fits into one micro-batch, as long as the rows of the first.
@@ -260,7 +263,7 @@ impl Model {
         oldest
     }
 
-    fn fill(&mut self, now: Moment, (bucket, size): (Bucket, Size), turns: &[(Place, RequestId)]) -> MicroBatch {
+    fn fill(&mut self, now: Moment, (bucket, size, youngest): (Bucket, Size, Option<u64>), turns: &[(Place, RequestId)]) -> MicroBatch {
         let most = self.limits.max_rows.min(size.most.max(1));
         let mut batch = MicroBatch { slices: Vec::new(), bucket, rows: 0, bytes: 0, reason: Reason::ExecutorFree, waited: Duration::ZERO };
         for (place, id) in turns {
@@ -268,7 +271,8 @@ impl Model {
             let begins_with_a_rest = batch.slices.first().is_some_and(|slice| slice.start > 0);
             let half = if begins_with_a_rest { most.div_ceil(2) } else { most };
             let has_enough = size.enough.is_some_and(|enough| batch.rows >= enough.min(half));
-            if has_enough && self.is_spared(&batch, &waiting, most) {
+            let is_too_young = !batch.slices.is_empty() && youngest.is_some_and(|youngest| waiting.own_place > youngest);
+            if is_too_young || has_enough && self.is_spared(&batch, &waiting, most) {
                 batch.reason = if self.is_draining { Reason::Drain } else { self.reason_at_size(&batch) };
                 return batch;
             }
