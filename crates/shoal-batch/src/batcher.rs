@@ -7,6 +7,7 @@ use crate::dated::DatedRows;
 use crate::deadlines::{Deadlines, Due};
 use crate::kin::{Load, Queued, Shape, Shapes};
 use crate::line::Exit;
+use crate::open::{Bounds, Open, Size, next_share};
 use crate::queues::Queues;
 use crate::waiting::{Key, NOBODY, Place, Room, Share, Waiting};
 use crate::{Arrival, Bucket, Limits, MicroBatch, Moment, Reason, Refusal, RequestId, Slice};
@@ -51,37 +52,6 @@ pub struct NextUp {
     pub rows: usize,
     /// When the one of its requests came that waits for longest, of those first in their lines.
     pub oldest: Moment,
-}
-
-/// How large a micro-batch is to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size {
-    /// At most so many rows.
-    pub most: usize,
-    /// One that holds so many leaves out whole what would be cut and fits whole into the next one; none: it is cut. One that begins with
-    /// the rest of a request does so where it is half full: one cut is not to cut all that follow.
-    pub enough: Option<usize>,
-    /// Whether it holds, beside the first, only those whose place is before all of other buckets of their kin.
-    pub in_turn: bool,
-}
-
-/// What a micro-batch that still grows keeps to.
-struct Bounds<'l> {
-    now: Moment,
-    limits: &'l Limits,
-    enough: Option<usize>,
-    /// The last place that may go with another one.
-    youngest: u64,
-}
-
-/// A micro-batch that still grows.
-struct Open {
-    slices: Vec<Slice>,
-    filled: Share,
-    oldest: Moment,
-    is_full: bool,
-    /// Whether a request was left out that would have been cut, or came too late.
-    spared_one: bool,
 }
 
 impl Batcher {
@@ -450,44 +420,6 @@ impl Batcher {
     pub fn limits(&self) -> Limits {
         self.limits
     }
-}
-
-impl Open {
-    fn new(now: Moment, slices: Vec<Slice>) -> Self {
-        Self { slices, filled: Share { rows: 0, bytes: 0 }, oldest: now, is_full: false, spared_one: false }
-    }
-
-    /// Whether it holds enough to leave somebody out.
-    fn has(&self, enough: Option<usize>, most: usize) -> bool {
-        let begins_with_a_rest = self.slices.first().is_some_and(|slice| slice.start > 0);
-        let half = if begins_with_a_rest { most.div_ceil(2) } else { most };
-        enough.is_some_and(|enough| self.filled.rows >= enough.min(half))
-    }
-
-    fn add(&mut self, waiting: &Waiting, share: Share, limits: &Limits) {
-        self.slices.push(Slice {
-            id: waiting.id,
-            client: waiting.client,
-            is_last: waiting.released_rows + share.rows == waiting.rows,
-            start: waiting.released_rows,
-            rows: share.rows,
-        });
-        self.filled.rows += share.rows;
-        self.filled.bytes += share.bytes;
-        self.oldest = self.oldest.min(waiting.arrived);
-        self.is_full = self.filled.rows == limits.max_rows || self.filled.bytes >= limits.max_bytes;
-    }
-}
-
-/// The rows of a request that still fit; the first row of a micro-batch always does.
-fn next_share(waiting: &Waiting, limits: &Limits, open: &Open) -> Share {
-    let rows = limits.max_rows - open.filled.rows;
-    let bytes = limits.max_bytes - open.filled.bytes;
-    let share = waiting.share_within(rows, bytes);
-    if share.rows == 0 && open.filled.rows == 0 {
-        return waiting.share_of(1);
-    }
-    share
 }
 
 fn wait(arrival: &Arrival, queue: usize, place: Place) -> Waiting {

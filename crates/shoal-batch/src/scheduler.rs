@@ -19,11 +19,12 @@
 
 use std::time::Duration;
 
-use crate::batcher::{NextUp, Size};
+use crate::batcher::NextUp;
 use crate::company::{Candidate, Company, Terms, UNCERTAINTY, choose};
 use crate::cost::CostModel;
 use crate::costs::Costs;
 use crate::kin_costs::KinCosts;
+use crate::open::Size;
 use crate::returns::{Group, Question, Returns};
 use crate::trials::{Choice, Trials};
 use crate::{Arrival, Batcher, Bucket, Client, Limits, Measured, MicroBatch, Moment, Queued, Reason, Refusal, RequestId, Shape};

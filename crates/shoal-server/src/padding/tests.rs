@@ -177,7 +177,7 @@ fn halves_of_a_failed_micro_batch_are_padded_to_their_own_longest() {
     let outcomes = run(&mut model, &members, &mut hold, true);
     assert_eq!(model.shapes, [(4, vec![12]), (2, vec![4]), (2, vec![12]), (1, vec![12]), (1, vec![8])]);
     assert_eq!(outcomes.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, true, false, true]);
-    let own = |index: usize| (&outcomes[index]).as_ref().unwrap().table.columns[0].shape.clone();
+    let own = |index: usize| outcomes[index].as_ref().unwrap().table.columns[0].shape.clone();
     assert_eq!([0, 1, 3].map(own), [[1], [3], [5]]);
 }
 
