@@ -65,7 +65,9 @@ def test_a_model_that_only_padding_beyond_the_rounded_length_disturbs_is_refused
 
     # Records of up to eight are padded to eight, and none shows what more would do.
     seal("short", records.slice(0, 3))
-    with pytest.raises(BatchDependenceError, match=r"length \{'ids': 3\} .* padded to \{'ids': 16\}"):
+    with pytest.raises(
+        BatchDependenceError, match=r"length \{'ids': 3\} .* padded to \{'ids': 16\}"
+    ):
         seal("long", records)
 
 
