@@ -293,8 +293,14 @@ impl Batcher {
     /// Takes what fits of one request; what does not fit closes the micro-batch and stays where it is in line.
     fn take(&mut self, key: Key, growth: usize, (open, bounds): (&mut Open, &Bounds<'_>)) {
         let limits = bounds.limits;
-        let waiting = self.room[key].grown(growth);
-        let share = next_share(&waiting, limits, open);
+        let grown;
+        let waiting = if growth == 0 {
+            &self.room[key]
+        } else {
+            grown = self.room[key].grown(growth);
+            &grown
+        };
+        let share = next_share(waiting, limits, open);
         let would_be_cut = open.has(bounds.enough, limits.max_rows) && share.rows < waiting.rows && waiting.fits_whole(limits);
         let is_too_young = waiting.place.number > bounds.youngest && !open.slices.is_empty();
         open.spared_one = would_be_cut || is_too_young;
@@ -302,11 +308,11 @@ impl Batcher {
             open.is_full = true;
             return;
         }
-        open.add(&waiting, share, limits);
+        open.add(waiting, share, limits);
         let left = &mut self.room[key];
         left.released_rows += share.rows;
         left.released_bytes += share.bytes - growth * share.rows;
-        self.dated.remove(waiting.deadline, share.rows);
+        self.dated.remove(left.deadline, share.rows);
         if left.released_rows == left.rows {
             return self.remove(key, Exit::Released);
         }
