@@ -2,9 +2,10 @@
 //!
 //! 1. The bucket whose turn it is goes in any case. The **target** is itself or a longer one that waits; shorter ones
 //!    join it, the longest first, each whole.
-//! 2. One joins if its rows in this call cost less than a call of their own, by more than what costs are uncertain by. Who
-//!    goes along waits for the longer call, and those behind are spared a whole one; the former counts for a part
-//!    ([`PRESENT`]) only, because whoever comes later waits for the executor too.
+//! 2. One joins if its rows in this call cost less than a call of their own, by more than what costs are uncertain by. So
+//!    the executor is free sooner, for those behind and for whoever comes later. That those who go along wait for a
+//!    longer call counts for nothing: where it did, the mean of those who waited at the moment was better, and the tail
+//!    of a loop of few clients a quarter worse.
 //! 3. Of several targets the one wins that saves most.
 //! 4. A time that is not known at all is no reason: that bucket goes alone, and is known then.
 
@@ -13,10 +14,6 @@ use crate::{Bucket, Limits};
 
 /// Costs are known to within so much of themselves; a saving that is smaller is none.
 pub(crate) const UNCERTAINTY: f64 = 0.05;
-
-/// What a delay of those who go along counts beside time of the executor. With all of it, the mean of those who wait
-/// now is the best, and that of a loop of few clients a third worse in its tail.
-const PRESENT: f64 = 0.2;
 
 /// A bucket that waits, with its shape and the seconds that it takes alone.
 #[derive(Clone, Copy, Debug)]
@@ -40,8 +37,6 @@ pub(crate) struct Terms<'t, Took: Fn(&Queued, &Shape, usize) -> Option<f64>> {
     pub(crate) limits: &'t Limits,
     /// Seconds that a call may take at most.
     pub(crate) longest: f64,
-    /// All rows that wait, in any bucket.
-    pub(crate) waiting: usize,
     /// The seconds of so many rows in a bucket, if they are known.
     pub(crate) took: Took,
 }
@@ -76,24 +71,22 @@ where
     let mut growing = Growing { target, members: vec![target.waits.bucket], load, together: target.alone, saved: 0.0 };
     let is_first = |candidate: &Candidate<'_>| candidate.waits.bucket == first.waits.bucket;
     if !is_first(target) {
-        // Alone, the first would not wait for the target.
-        let delay = target.alone * first.waits.rows as f64;
-        growing.admit(first, delay, terms).then_some(())?;
+        growing.admit(first, terms).then_some(())?;
     }
     let is_in = |candidate: &&Candidate<'_>| candidate.waits.bucket == target.waits.bucket || is_first(candidate);
     let mut joining: Vec<&Candidate<'_>> =
         candidates.iter().filter(|candidate| !is_in(candidate) && target.shape.takes(candidate.shape)).collect();
     joining.sort_by_key(|candidate| std::cmp::Reverse(candidate.shape.row_bytes));
     for candidate in joining {
-        growing.admit(candidate, 0.0, terms);
+        growing.admit(candidate, terms);
     }
     let Growing { members, load, saved, .. } = growing;
     (members.len() > 1).then_some(Company { members, rows: load.rows, saved })
 }
 
 impl Growing<'_, '_> {
-    /// Takes one along if that is worth it; `price` is what that costs beside the longer call, in rows times seconds.
-    fn admit<Took>(&mut self, joining: &Candidate<'_>, price: f64, terms: &Terms<'_, Took>) -> bool
+    /// Takes one along if that is worth it.
+    fn admit<Took>(&mut self, joining: &Candidate<'_>, terms: &Terms<'_, Took>) -> bool
     where
         Took: Fn(&Queued, &Shape, usize) -> Option<f64>,
     {
@@ -106,9 +99,7 @@ impl Growing<'_, '_> {
             return false;
         }
         let dearer = together - self.together;
-        let (all, behind) = (terms.waiting as f64, terms.waiting.saturating_sub(self.load.rows) as f64);
-        let delayed = behind + PRESENT * (all - behind);
-        let is_worth_it = dearer * delayed + PRESENT * price < joining.alone * (1.0 - UNCERTAINTY) * behind;
+        let is_worth_it = dearer < joining.alone * (1.0 - UNCERTAINTY);
         if is_worth_it {
             self.members.push(joining.waits.bucket);
             self.load = load;

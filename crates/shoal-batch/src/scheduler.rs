@@ -275,7 +275,7 @@ impl Scheduler {
         candidates.swap(0, first);
         let limits = self.batcher.limits();
         let longest = self.policy.latency_target.map_or(f64::INFINITY, |target| target.as_secs_f64() / 2.0);
-        choose(&candidates, &Terms { limits: &limits, longest, waiting: self.batcher.queued_rows(), took: seconds })
+        choose(&candidates, &Terms { limits: &limits, longest, took: seconds })
     }
 
     /// How long so many rows of a bucket take, as far as it or its kin are known.
