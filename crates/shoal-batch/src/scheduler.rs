@@ -40,7 +40,7 @@ const USUAL_ROWS: usize = 8;
 /// Below this a turnaround is soon, however quick the model is.
 const SOON_AT_LEAST: Duration = Duration::from_micros(50);
 /// Rows of one length that are cheaper together by less than this do not pass longer ones that came before.
-const WORTH_PASSING: f64 = 0.1;
+const WORTH_PASSING: f64 = 0.125;
 /// All that waits: no size bounds it.
 const ALL: Size = Size { most: usize::MAX, enough: None, in_turn: false };
 /// Buckets that are looked at for company, those whose turn is next.
