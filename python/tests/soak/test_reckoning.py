@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.soak.faults.ledger import Ledger, Seen
-from tests.soak.faults.reckoning import Server, disagreements, drift_percent
+from tests.soak.faults.reckoning import Server, disagreements, drift_percent, tenths
 
 OUTCOMES = {"digits ok": 3, "pure model_failed": 1}
 AGREED = Server(OUTCOMES, {"malformed_json": 2}, abandoned=1)
@@ -73,3 +73,8 @@ def test_what_several_processes_saw_is_added_up(seen: Seen) -> None:
 def test_memory_that_grows_after_the_warm_up_drifts() -> None:
     assert drift_percent([10, 100, 100, 100, 100, 100, 100, 100, 100, 100]) == 0
     assert drift_percent([10, 20, 100, 100, 100, 100, 100, 100, 110, 110]) == pytest.approx(10)
+
+
+def test_a_soak_tells_how_its_memory_went() -> None:
+    assert tenths([*range(0, 100, 5)]) == [2, 12, 22, 32, 42, 52, 62, 72, 82, 92]
+    assert tenths([7]) == [7]

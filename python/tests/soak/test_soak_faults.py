@@ -21,7 +21,7 @@ from tests.soak.faults.crowd import crowd
 from tests.soak.faults.mischief import BODY_LIMIT_BYTES, DECK, RARE
 from tests.soak.faults.operating import Memory, Operator, outcomes
 from tests.soak.faults.questions import SWITCHED_SEEDS
-from tests.soak.faults.reckoning import Server, disagreements, drift_percent
+from tests.soak.faults.reckoning import Server, disagreements, drift_percent, tenths
 from tests.soak.load import Held, connections, held_by
 
 if TYPE_CHECKING:
@@ -164,6 +164,7 @@ class Story:
                 "connections_dropped": dict(server.dropped),
             },
             "memory_bytes": {"first": samples[0], "last": samples[-1], "most": max(samples)},
+            "memory_bytes_by_tenth": tenths(samples),
             "memory_drift_percent": round(drift_percent(samples), 2),
             "worker_memory_bytes": {
                 "first": self.memory.workers[0],

@@ -6,6 +6,7 @@ between the clients' count of it, and that plus the requests whose clients left.
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections import Counter
 from dataclasses import dataclass, field
@@ -77,6 +78,13 @@ def _of_refusals(seen: Seen, server: Server) -> list[str]:
 def _outside(what: str, count: int, bounds: tuple[int, int]) -> list[str]:
     least, most = bounds
     return [] if least <= count <= most else [f"{what}: {count}, expected {least} to {most}"]
+
+
+def tenths(samples: Sequence[int]) -> list[int]:
+    """The median of each tenth, in order: whether something grew for ever, in steps or once."""
+    edges = [len(samples) * tenth // 10 for tenth in range(11)]
+    parts = (samples[start:end] for start, end in itertools.pairwise(edges))
+    return [round(statistics.median(part)) for part in parts if part]
 
 
 def drift_percent(samples: Sequence[int]) -> float:
