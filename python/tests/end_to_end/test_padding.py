@@ -83,8 +83,9 @@ def test_clients_of_different_lengths_share_micro_batches_and_are_answered_as_al
             assert {name: each["data"] for name, each in found.items()} == expected[length]
 
 
-def test_all_lengths_that_wait_go_in_one_micro_batch_per_rounded_length(tmp_path: Path) -> None:
-    path = tmp_path / "lengths"
+def _sealed(directory: Path, *, lengths: tuple[int, ...]) -> Path:
+    """A package that sums records of any length, padded to the next of `lengths`."""
+    path = directory / "lengths"
     package.build(
         "lengths:answer",
         name="lengths",
@@ -92,9 +93,14 @@ def test_all_lengths_that_wait_go_in_one_micro_batch_per_rounded_length(tmp_path
         output=path,
         example=pa.record_batch({"values": [[1.0], [2.0, 3.0], [4.0] * 5]}),
         settings=package.Settings(
-            source=models.STORIES, padding={"values": Padding(0, lengths=(4, 8))}
+            source=models.STORIES, padding={"values": Padding(0, lengths=lengths)}
         ),
     )
+    return path
+
+
+def test_all_lengths_that_wait_go_in_one_micro_batch_per_rounded_length(tmp_path: Path) -> None:
+    path = _sealed(tmp_path, lengths=(4, 8))
     arguments = ("--allow-code",)
     with serving(path, arguments=arguments, SHOAL_NOTES=str(tmp_path)) as served:
         sums = _sums(served, tmp_path)
@@ -105,17 +111,7 @@ def test_all_lengths_that_wait_go_in_one_micro_batch_per_rounded_length(tmp_path
 def test_once_costs_are_known_lengths_that_wait_together_go_in_one_micro_batch(
     tmp_path: Path,
 ) -> None:
-    path = tmp_path / "lengths"
-    package.build(
-        "lengths:answer",
-        name="lengths",
-        version="1",
-        output=path,
-        example=pa.record_batch({"values": [[1.0], [2.0, 3.0], [4.0] * 5]}),
-        settings=package.Settings(
-            source=models.STORIES, padding={"values": Padding(0, lengths=(2, 4, 6, 8))}
-        ),
-    )
+    path = _sealed(tmp_path, lengths=(2, 4, 6, 8))
     arguments = ("--allow-code",)
     with serving(path, arguments=arguments, SHOAL_NOTES=str(tmp_path)) as served:
         for rows, length in [(1, 1), (1, 8), (64, 1), (64, 8), (256, 8)] * 4:
