@@ -186,6 +186,11 @@ impl Returns {
         self.expected.len() - self.free.len()
     }
 
+    /// Of how many clients the habits are known.
+    pub(crate) fn remembered(&self) -> usize {
+        self.habits.len()
+    }
+
     fn forget(&mut self, place: usize) {
         self.expected[place] = None;
         self.free.push(place);

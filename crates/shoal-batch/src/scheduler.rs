@@ -380,6 +380,12 @@ impl Scheduler {
         self.returns.gone(client);
     }
 
+    /// How many clients it has a memory of.
+    #[must_use]
+    pub fn remembered_clients(&self) -> usize {
+        self.returns.remembered()
+    }
+
     /// Tells the shape of a bucket; see [`Batcher::tell`].
     pub fn tell(&mut self, bucket: Bucket, shape: Shape) {
         self.batcher.tell(bucket, shape);

@@ -173,20 +173,16 @@ impl Queue {
 
     /// Sends the outcomes of a flight to its members. `took` is its time in the model.
     pub(crate) fn finish(&mut self, now: Moment, flight: Flight, outcomes: Vec<Outcome<Answer>>, took: Duration) {
-        let Flight { run, members } = flight;
+        let Flight { mut run, members } = flight;
         // A failed call, and those that look for who failed it, say nothing about the next one.
         let is_whole = outcomes.iter().all(Result::is_ok);
         if let Some(ledger) = &mut self.ledger {
             ledger.flew(now, took, run.batch.rows);
         }
         for (member, outcome) in members.iter().zip(outcomes) {
-            match outcome {
-                Ok(answer) if answer.rows == member.table.rows => self.end(now, member.id, Ok(answer)),
-                Ok(answer) => self.add_part(now, member, answer),
-                Err(fault) => {
-                    self.scheduler.cancel(member.id);
-                    self.end(now, member.id, Err(fault));
-                }
+            if !self.settle(now, member, outcome) {
+                // Nobody was answered: the client is not expected to speak again, and may be gone.
+                run.batch.slices.iter_mut().filter(|slice| slice.id == member.id).for_each(|slice| slice.client = Client::default());
             }
         }
         if let Some(ledger) = &mut self.ledger {
@@ -195,27 +191,39 @@ impl Queue {
         self.scheduler.finish(now, run, is_whole.then_some(took));
     }
 
-    fn add_part(&mut self, now: Moment, member: &Member, answer: Answer) {
-        let Some(pending) = self.pending.get_mut(&member.id.0) else { return };
+    /// Whether the request was still wanted.
+    fn settle(&mut self, now: Moment, member: &Member, outcome: Outcome<Answer>) -> bool {
+        match outcome {
+            Ok(answer) if answer.rows == member.table.rows => self.end(now, member.id, Ok(answer)),
+            Ok(answer) => self.add_part(now, member, answer),
+            Err(fault) => {
+                self.scheduler.cancel(member.id);
+                self.end(now, member.id, Err(fault))
+            }
+        }
+    }
+
+    fn add_part(&mut self, now: Moment, member: &Member, answer: Answer) -> bool {
+        let Some(pending) = self.pending.get_mut(&member.id.0) else { return false };
         pending.rows_left -= answer.rows;
         pending.parts.push((member.start, answer));
         if pending.rows_left == 0 {
             pending.parts.sort_by_key(|(start, _)| *start);
             let parts: Vec<Answer> = pending.parts.drain(..).map(|(_, answer)| answer).collect();
             let answer = rejoin(&parts, &self.output_dtypes);
-            self.end(now, member.id, answer);
+            return self.end(now, member.id, answer);
         }
+        true
     }
 
-    fn end(&mut self, now: Moment, id: RequestId, outcome: Outcome<Answer>) {
-        if let Some(pending) = self.pending.remove(&id.0) {
-            if let Some(ledger) = &mut self.ledger {
-                ledger.ended(now, id, outcome.as_ref().err().map(|fault| fault.code));
-            }
-            self.buckets.leave(pending.shapes.as_ref());
-            // The caller may have gone meanwhile; then nobody wants the answer.
-            drop(pending.reply.send(outcome));
+    /// Whether somebody still wanted that outcome.
+    fn end(&mut self, now: Moment, id: RequestId, outcome: Outcome<Answer>) -> bool {
+        let Some(pending) = self.pending.remove(&id.0) else { return false };
+        if let Some(ledger) = &mut self.ledger {
+            ledger.ended(now, id, outcome.as_ref().err().map(|fault| fault.code));
         }
+        self.buckets.leave(pending.shapes.as_ref());
+        pending.reply.send(outcome).is_ok()
     }
 
     /// Gives up a request: what waits of it is not run, what is being run is thrown away.
@@ -343,6 +351,18 @@ mod tests {
         let flight = fly(&mut queue).unwrap();
         echo(&mut queue, flight);
         assert_eq!(numbers(&other.try_recv().unwrap().unwrap()), [2]);
+    }
+
+    #[test]
+    fn nobody_expects_a_client_that_left_before_its_answer() {
+        let mut queue = queue(8);
+        let wishes = Wishes { client: Client(1), ..Wishes::default() };
+        let (id, _reply) = queue.submit(Moment::EPOCH, table(&[1]), None, wishes).unwrap();
+        let flight = fly(&mut queue).unwrap();
+        queue.forget(Moment::EPOCH, id);
+        queue.gone(Client(1));
+        echo(&mut queue, flight);
+        assert_eq!(queue.scheduler.remembered_clients(), 0);
     }
 
     #[test]
