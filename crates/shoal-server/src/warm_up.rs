@@ -77,9 +77,10 @@ fn sizes(most: usize) -> impl Iterator<Item = usize> {
     (0..usize::BITS).map(|power| 1 << power).take_while(move |rows| *rows < most).chain([most])
 }
 
-/// Whether micro-batches of a model are quick enough for the event loop.
+/// Whether micro-batches of a model are quick enough for the event loop: the smallest that would do tell it.
 pub(crate) fn is_quick(description: &Description, executor: &mut dyn Executor) -> bool {
-    quick_rows(&profile(description, executor), most_rows(description)).is_some()
+    let rows = INLINE_ROWS.min(most_rows(description));
+    quick_rows(&measure(description, executor, std::iter::once(rows)), rows).is_some()
 }
 
 /// The most rows of a micro-batch that are known to be quick; none if that is too few.
