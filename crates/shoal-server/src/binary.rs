@@ -4,30 +4,32 @@
 //! in their order, little-endian, row-major, without padding; an element of `BYTES` is its length as 32 bits,
 //! then its bytes. Every byte must belong to a tensor. The same framing of elements is used in gRPC.
 
+use bytes::Bytes;
+
 use crate::fault::{Code, Fault, Outcome};
 use crate::intake::Received;
 use crate::json::infer::InferRequest;
 use crate::values::{Buffer, Dtype, Payload};
 
 /// Splits a body into its JSON and the raw tensors.
-pub(crate) fn split(body: &[u8], header_length: Option<usize>) -> Outcome<(&[u8], &[u8])> {
-    let Some(length) = header_length else { return Ok((body, &[])) };
-    body.split_at_checked(length).ok_or_else(|| {
+pub(crate) fn split(body: &Bytes, header_length: Option<usize>) -> Outcome<(&[u8], Bytes)> {
+    let length = header_length.unwrap_or(body.len());
+    let header = body.get(..length).ok_or_else(|| {
         let message = format!("Inference-Header-Content-Length is {length}, the body has {} bytes", body.len());
         Fault::new(Code::InvalidBinary, message)
-    })
+    })?;
+    Ok((header, body.slice(length..)))
 }
 
 /// Gives the binary columns of a request their bytes.
-pub(crate) fn fill(request: &mut InferRequest, mut raw: &[u8]) -> Outcome<()> {
+pub(crate) fn fill(request: &mut InferRequest, mut raw: Bytes) -> Outcome<()> {
     for (index, size) in std::mem::take(&mut request.binary) {
         let column = &mut request.columns[index];
-        let (bytes, rest) = raw.split_at_checked(size).ok_or_else(|| {
+        if size > raw.len() {
             let message = format!("column {:?} says {size} bytes of binary data, {} are left", column.name, raw.len());
-            Fault::new(Code::InvalidBinary, message)
-        })?;
-        set(column, bytes)?;
-        raw = rest;
+            return Err(Fault::new(Code::InvalidBinary, message));
+        }
+        set(column, raw.split_to(size))?;
     }
     if raw.is_empty() {
         return Ok(());
@@ -35,11 +37,11 @@ pub(crate) fn fill(request: &mut InferRequest, mut raw: &[u8]) -> Outcome<()> {
     Err(Fault::new(Code::InvalidBinary, format!("{} bytes are left over after the last binary input", raw.len())))
 }
 
-/// Gives a column its raw bytes, which must fill its shape exactly.
-pub(crate) fn set(column: &mut Received, bytes: &[u8]) -> Outcome<()> {
+/// Gives a column its raw bytes, which must fill its shape exactly. Those of fixed width stay where they are.
+pub(crate) fn set(column: &mut Received, bytes: Bytes) -> Outcome<()> {
     let values = column.shape.iter().try_fold(1_usize, |product, dim| product.checked_mul(*dim));
     if column.dtype == Dtype::Bytes {
-        column.payload = Payload::Bytes(elements(&column.name, bytes, values.unwrap_or(usize::MAX))?);
+        column.payload = Payload::Bytes(elements(&column.name, &bytes, values.unwrap_or(usize::MAX))?);
         return Ok(());
     }
     let expected = values.and_then(|values| values.checked_mul(column.dtype.width()));
@@ -48,7 +50,7 @@ pub(crate) fn set(column: &mut Received, bytes: &[u8]) -> Outcome<()> {
             format!("column {:?} of shape {:?} and dtype {} has {} raw bytes", column.name, column.shape, column.dtype.name(), bytes.len());
         return Err(Fault::new(Code::InvalidBinary, message));
     }
-    column.payload = Payload::Fixed(Buffer::copy_of(bytes));
+    column.payload = Payload::Fixed(Buffer::from(bytes));
     Ok(())
 }
 

@@ -90,7 +90,7 @@ impl Hold {
     /// Whether a request is a micro-batch as it is.
     fn takes_as_it_is(&self, member: &Member) -> bool {
         let is_whole = member.start == 0 && member.rows == member.table.rows;
-        is_whole && self.padding.as_ref().is_none_or(|padding| padding.fits(&member.table))
+        is_whole && member.table.is_aligned() && self.padding.as_ref().is_none_or(|padding| padding.fits(&member.table))
     }
 
     fn answer(&self, answer: Answer, request: &Table) -> Answer {
@@ -229,6 +229,19 @@ mod tests {
     fn answer(outcome: &Outcome<Answer>) -> Vec<i64> {
         let answer = outcome.as_ref().unwrap();
         numbers(&answer.table)[answer.start..answer.start + answer.rows].to_vec()
+    }
+
+    #[test]
+    fn a_model_reads_aligned_values_wherever_a_body_carries_them() {
+        let body = bytes::Bytes::from(bytemuck::cast_slice(&[1_i64, 2, 3]).to_vec());
+        for start in 0..8 {
+            let payload = Payload::Fixed(Buffer::from(body.slice(start..start + 8)));
+            let lent = Table { rows: 1, columns: vec![Values { shape: vec![], payload, missing: vec![] }] };
+            let members = [Member { id: RequestId(0), table: Arc::new(lent), start: 0, rows: 1 }];
+            let outcomes = run(&mut Doubles { calls: 0 }, &members, &mut Hold::new(vec![Dtype::Int64]), true);
+            let number = i64::from_le_bytes(body[start..start + 8].try_into().unwrap());
+            assert_eq!(answer(&outcomes[0]), [number * 2]);
+        }
     }
 
     #[test]

@@ -201,7 +201,7 @@ async fn infer(catalog: &Catalog, (name, version): (&str, Option<&str>), call: &
     outcome.map(framed)
 }
 
-async fn answer_infer(served: &Served, body: &[u8], (header_length, client): (Option<usize>, Client)) -> Outcome<Framed> {
+async fn answer_infer(served: &Served, body: &Bytes, (header_length, client): (Option<usize>, Client)) -> Outcome<Framed> {
     let description = served.description();
     let (header, raw) = binary::split(body, header_length)?;
     let mut request = infer::decode(header, &description.signature.inputs)?;

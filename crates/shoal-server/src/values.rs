@@ -1,9 +1,10 @@
 //! Columns in memory: the table that travels through the server.
 //!
 //! A [`Table`] holds its columns in the order of a signature. Fixed-width values lie little-endian and
-//! row-major in one aligned [`Buffer`], so that cutting and joining micro-batches is a memory copy that
+//! row-major in one [`Buffer`], so that cutting and joining micro-batches is a memory copy that
 //! does not depend on the dtype. Texts and bytes lie in a list.
 
+use bytes::Bytes;
 use serde::Deserialize;
 
 use crate::fault::{Code, Fault, Outcome};
@@ -85,18 +86,28 @@ impl Dtype {
     }
 }
 
-/// Bytes that start on an 8-byte boundary, so that they can be read as values of any dtype.
+/// Bytes of values of any dtype: written here, where they start on an 8-byte boundary, or lent by the body that carries
+/// them, where they start anywhere and are copied as soon as they are to be changed.
 #[derive(Clone, Debug, Default)]
 pub struct Buffer {
     words: Vec<u64>,
     length: usize,
+    /// In place of the words.
+    lent: Option<Bytes>,
+}
+
+impl From<Bytes> for Buffer {
+    /// The bytes where they are.
+    fn from(bytes: Bytes) -> Self {
+        Self { words: Vec::new(), length: bytes.len(), lent: Some(bytes) }
+    }
 }
 
 impl Buffer {
     /// An empty buffer with room for `bytes`.
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Self {
-        Self { words: Vec::with_capacity(bytes.div_ceil(8)), length: 0 }
+        Self { words: Vec::with_capacity(bytes.div_ceil(8)), length: 0, lent: None }
     }
 
     /// A copy of `bytes`.
@@ -106,7 +117,7 @@ impl Buffer {
         let (whole, rest) = bytes.as_chunks::<8>();
         let mut words = Vec::with_capacity(bytes.len().div_ceil(8));
         words.extend(whole.iter().map(|word| u64::from_ne_bytes(*word)));
-        let mut buffer = Self { words, length: whole.len() * 8 };
+        let mut buffer = Self { words, length: whole.len() * 8, lent: None };
         buffer.extend(rest);
         buffer
     }
@@ -114,11 +125,18 @@ impl Buffer {
     /// The bytes written so far.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.words)[..self.length]
+        self.lent.as_deref().unwrap_or_else(|| &bytemuck::cast_slice(&self.words)[..self.length])
+    }
+
+    /// Whether the bytes can be read as values of any dtype.
+    #[must_use]
+    pub fn is_aligned(&self) -> bool {
+        self.bytes().as_ptr().addr().is_multiple_of(size_of::<u64>())
     }
 
     /// The bytes written so far, to be changed in place.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
+        self.own();
         &mut bytemuck::cast_slice_mut(&mut self.words)[..self.length]
     }
 
@@ -129,6 +147,7 @@ impl Buffer {
 
     /// Appends so many bytes, which are to be written; until then they are anything.
     pub fn grow(&mut self, bytes: usize) -> &mut [u8] {
+        self.own();
         let (start, end) = (self.length, self.length + bytes);
         let words = end.div_ceil(8);
         if words > self.words.len() {
@@ -138,9 +157,16 @@ impl Buffer {
         &mut bytemuck::cast_slice_mut(&mut self.words)[start..end]
     }
 
+    fn own(&mut self) {
+        if let Some(lent) = self.lent.take() {
+            *self = Self::copy_of(&lent);
+        }
+    }
+
     /// Forgets what was written, keeps the room.
     pub fn clear(&mut self) {
         self.length = 0;
+        self.lent = None;
     }
 
     /// How many bytes were written.
@@ -258,6 +284,15 @@ impl Table {
         self.columns.iter().map(|column| column.payload.size_bytes()).sum()
     }
 
+    /// Whether all values can be read where they are.
+    #[must_use]
+    pub fn is_aligned(&self) -> bool {
+        self.columns.iter().all(|column| match &column.payload {
+            Payload::Fixed(buffer) => buffer.is_aligned(),
+            Payload::Bytes(_) => true,
+        })
+    }
+
     /// An empty table for `dtypes`, shaped as `like`.
     #[must_use]
     pub fn empty_like(like: &Self, dtypes: &[Dtype], rows: usize) -> Self {
@@ -326,6 +361,19 @@ mod tests {
             joined.append(&whole, &[Dtype::Fp32], start, rows).unwrap();
         }
         assert_eq!(joined, whole);
+    }
+
+    #[test]
+    fn lent_bytes_stay_where_they_are_until_they_are_changed() {
+        let body = Bytes::from(vec![7; 33]);
+        let (even, odd) = (body.as_ptr().addr() % 8, body.as_ptr().addr() % 8 + 1);
+        let mut buffer = Buffer::from(body.slice(odd..24));
+        assert_eq!((buffer.bytes().as_ptr(), buffer.is_aligned()), (body[odd..].as_ptr(), (even + odd) % 8 == 0));
+        buffer.extend(&[8]);
+        buffer.bytes_mut()[0] = 9;
+        assert!(buffer.is_aligned() && body.iter().all(|byte| *byte == 7));
+        assert_eq!((buffer.bytes()[0], buffer.bytes()[1], buffer.len()), (9, 7, 25 - odd));
+        assert_eq!(buffer.bytes().last(), Some(&8));
     }
 
     #[test]

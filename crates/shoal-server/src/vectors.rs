@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use serde::Deserialize;
 
 use crate::answer::{chosen, write};
@@ -56,7 +57,7 @@ fn description(vector: &Vector) -> Description {
 }
 
 fn received(vector: &Vector) -> Outcome<(InferRequest, Table)> {
-    let body = std::fs::read(folder().join(&vector.body)).unwrap();
+    let body = Bytes::from(std::fs::read(folder().join(&vector.body)).unwrap());
     let description = description(vector);
     let length = vector.headers.get("Inference-Header-Content-Length");
     let length = length.map(|text| text.parse().map_err(|_| Fault::new(Code::InvalidBinary, "no length"))).transpose()?;

@@ -11,6 +11,7 @@
 //!
 //! A new decoder enrols in [`TARGETS`], and gets its stage in `tools/prove.toml`.
 
+use bytes::Bytes;
 use prost::Message;
 
 use crate::binary;
@@ -105,7 +106,8 @@ fn binary_corpus() -> Vec<Input> {
 
 fn run_binary(input: &Input) -> String {
     let description = description();
-    told(binary::split(&input.body, input.header_length).and_then(|(header, raw)| {
+    let body = Bytes::copy_from_slice(&input.body);
+    told(binary::split(&body, input.header_length).and_then(|(header, raw)| {
         let mut request = decode(header, &description.signature.inputs)?;
         binary::fill(&mut request, raw)?;
         admitted(&description, request.columns, input.body.len())

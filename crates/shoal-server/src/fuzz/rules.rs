@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -95,7 +96,8 @@ fn decode_all(body: &[u8], header_length: Option<usize>) {
         }
     }
     let description = Description::from_json(DESCRIPTION).unwrap();
-    let Ok((header, raw)) = binary::split(body, header_length) else { return };
+    let body = Bytes::copy_from_slice(body);
+    let Ok((header, raw)) = binary::split(&body, header_length) else { return };
     let Ok(mut request) = decode(header, &description.signature.inputs) else { return };
     if binary::fill(&mut request, raw).is_ok() {
         drop(admit(&description, request.columns, body_bytes));

@@ -32,7 +32,7 @@ fn column(input: InferInputTensor, raw: Option<&Bytes>) -> Outcome<Received> {
     })?;
     let mut received = Received { name, dtype, shape, payload: Payload::with_capacity(dtype, 0), missing: Vec::new() };
     match (raw, input.contents) {
-        (Some(bytes), None) => binary::set(&mut received, bytes)?,
+        (Some(bytes), None) => binary::set(&mut received, bytes.clone())?,
         (Some(_), Some(_)) => {
             return Err(Fault::new(
                 Code::InvalidBinary,
