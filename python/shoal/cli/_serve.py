@@ -15,6 +15,7 @@ import typer
 from shoal.cli import _ending
 from shoal.cli import _serve_options as given
 from shoal.cli._failure import reported
+from shoal.cli._memory import without_huge_pages
 
 if TYPE_CHECKING:
     from shoal.serve import Repository, Server
@@ -80,7 +81,8 @@ def serve(
     chosen["allow_origin"] = tuple(allow_origin or ())
 
     def serve_until_ended(ending: _ending.Ending) -> None:
-        from shoal import serve as room
+        with without_huge_pages():
+            from shoal import serve as room
 
         options = room.Options(**chosen)
         what = _chosen(packages or [], repository)
