@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.policy import main as policy
 from benchmarks.replay import main as replay
+from benchmarks.score import main as score
 from benchmarks.serve import main as serve
 from benchmarks.switch import main as switch
 from benchmarks.worker import main as worker
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command("policy")(policy)
 app.command("replay")(replay)
+app.command("score")(score)
 app.command("serve")(serve)
 app.command("switch")(switch)
 app.command("worker")(worker)

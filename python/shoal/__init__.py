@@ -9,9 +9,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shoal import batch, errors, package, quickstart, runtime, serve, values
+    from shoal import batch, errors, package, pipeline, quickstart, runtime, serve, source, values
 
-__all__ = ["batch", "errors", "package", "quickstart", "runtime", "serve", "values"]
+__all__ = [
+    "batch",
+    "errors",
+    "package",
+    "pipeline",
+    "quickstart",
+    "runtime",
+    "serve",
+    "source",
+    "values",
+]
 
 
 def __getattr__(name: str) -> Any:

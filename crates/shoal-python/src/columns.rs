@@ -30,7 +30,7 @@ fn received_column(column: &Bound<'_, PyTuple>) -> PyResult<Received> {
     let (name, dtype, shape, data, missing): Wire<'_> = column.extract()?;
     let dtype = Dtype::from_name(&dtype)
         .ok_or_else(|| raise(Fault::new(Code::WrongDtype, format!("column {name:?} has the unknown dtype {dtype:?}"))))?;
-    let payload = if dtype == Dtype::Bytes { Payload::Bytes(texts(&data)?) } else { Payload::Fixed(Buffer::copy_of(&bytes(&data)?)) };
+    let payload = if dtype == Dtype::Bytes { Payload::Bytes(texts(&data)?) } else { Payload::Fixed(Buffer::aligned(bytes(&data)?)) };
     if let Payload::Fixed(buffer) = &payload
         && buffer.len() % dtype.width() != 0
     {

@@ -16,6 +16,7 @@ mod compression;
 mod connections;
 mod cors;
 mod crew;
+pub mod cut;
 pub mod description;
 mod docs;
 mod door;

@@ -4,6 +4,8 @@
 //! row-major in one [`Buffer`], so that cutting and joining micro-batches is a memory copy that
 //! does not depend on the dtype. Texts and bytes lie in a list.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use serde::Deserialize;
 
@@ -134,6 +136,22 @@ impl Buffer {
         self.bytes().as_ptr().addr().is_multiple_of(size_of::<u64>())
     }
 
+    /// A part, which is aligned: lent where it can be, and copied where not.
+    #[must_use]
+    pub fn slice(&self, range: Range<usize>) -> Self {
+        match &self.lent {
+            Some(bytes) => Self::aligned(bytes.slice(range)),
+            None => Self::copy_of(&self.bytes()[range]),
+        }
+    }
+
+    /// Bytes that can be read as values of any dtype: where they are if they can be read there, otherwise copied.
+    #[must_use]
+    pub fn aligned(bytes: impl Into<Bytes>) -> Self {
+        let lent = Self::from(bytes.into());
+        if lent.is_aligned() { lent } else { Self::copy_of(lent.bytes()) }
+    }
+
     /// The bytes written so far, to be changed in place.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         self.own();
@@ -244,6 +262,17 @@ impl Values {
         self.shape.iter().product()
     }
 
+    /// Records `start..start + rows`.
+    fn slice(&self, dtype: Dtype, (start, rows): (usize, usize)) -> Self {
+        let (from, to) = (start * self.per_row(), (start + rows) * self.per_row());
+        let payload = match &self.payload {
+            Payload::Fixed(buffer) => Payload::Fixed(buffer.slice(from * dtype.width()..to * dtype.width())),
+            Payload::Bytes(list) => Payload::Bytes(list[from..to].to_vec()),
+        };
+        let missing = self.missing.get(start..start + rows).unwrap_or_default().to_vec();
+        Self { shape: self.shape.clone(), payload, missing }
+    }
+
     /// Appends records `start..start + rows` of another column of the same shape; `before` are here already.
     pub(crate) fn append(&mut self, other: &Self, dtype: Dtype, before: usize, (start, rows): (usize, usize)) {
         let (from, to) = (start * other.per_row(), (start + rows) * other.per_row());
@@ -291,6 +320,13 @@ impl Table {
             Payload::Fixed(buffer) => buffer.is_aligned(),
             Payload::Bytes(_) => true,
         })
+    }
+
+    /// Records `start..start + rows`, as a table of their own.
+    #[must_use]
+    pub fn slice(&self, dtypes: &[Dtype], start: usize, rows: usize) -> Self {
+        let columns = self.columns.iter().zip(dtypes).map(|(column, dtype)| column.slice(*dtype, (start, rows)));
+        Self { rows, columns: columns.collect() }
     }
 
     /// An empty table for `dtypes`, shaped as `like`.
@@ -374,6 +410,23 @@ mod tests {
         assert!(buffer.is_aligned() && body.iter().all(|byte| *byte == 7));
         assert_eq!((buffer.bytes()[0], buffer.bytes()[1], buffer.len()), (9, 7, 25 - odd));
         assert_eq!(buffer.bytes().last(), Some(&8));
+    }
+
+    #[test]
+    fn parts_of_a_table_are_aligned_and_together_the_table() {
+        let whole = floats(&[1.0, 2.0, 3.0, 4.0, 5.0]);
+        let Payload::Fixed(own) = &whole.columns[0].payload else { panic!("fixed") };
+        let lent = Payload::Fixed(Buffer::from(Bytes::copy_from_slice(own.bytes())));
+        let lent = Table { rows: 5, columns: vec![Values { payload: lent, ..whole.columns[0].clone() }] };
+        for table in [&whole, &lent] {
+            let mut joined = Table::empty_like(table, &[Dtype::Fp32], 5);
+            for (start, rows) in [(0, 1), (1, 3), (4, 1), (5, 0)] {
+                let part = table.slice(&[Dtype::Fp32], start, rows);
+                assert!(rows == 0 || part.is_aligned());
+                joined.append(&part, &[Dtype::Fp32], 0, rows).unwrap();
+            }
+            assert_eq!(&joined, table);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from shoal.cli import _key, _package, _quickstart, _serve
+from shoal.cli import _key, _package, _quickstart, _score, _serve
 
 app = typer.Typer(
     name="shoal",
@@ -17,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("serve")(_serve.serve)
+app.command("score")(_score.score)
 app.command("quickstart")(_quickstart.quickstart)
 app.add_typer(_package.app, name="package")
 app.add_typer(_key.app, name="key")

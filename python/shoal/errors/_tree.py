@@ -38,6 +38,10 @@
     │   ├── ProofError                export_mismatch
     │   ├── BatchDependenceError      batch_dependent
     │   └── StorageError              storage_failed
+    ├── PipelineError                 pipeline_failed
+    │   ├── SourceError               source_failed
+    │   ├── SinkError                 sink_failed
+    │   └── ConflictError             output_conflict
     └── InternalError                 internal
 
 Rules:
@@ -303,6 +307,30 @@ class StorageError(PackageError):
     """The package could not be written; nothing half-written is left."""
 
     code = "storage_failed"
+
+
+class PipelineError(ShoalError):
+    """A run over a dataset or a stream cannot go on."""
+
+    code = "pipeline_failed"
+
+
+class SourceError(PipelineError):
+    """Records could not be read where they come from."""
+
+    code = "source_failed"
+
+
+class SinkError(PipelineError):
+    """Records could not be written where they go; what was committed before stays."""
+
+    code = "sink_failed"
+
+
+class ConflictError(PipelineError):
+    """The output holds what another run wrote, or another run is writing to it."""
+
+    code = "output_conflict"
 
 
 class InternalError(ShoalError):

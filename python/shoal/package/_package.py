@@ -117,14 +117,15 @@ class Package:
             if staging is not None:
                 shutil.rmtree(staging, ignore_errors=True)
 
-    def model(self, *, allow_code: bool = False) -> Model:
-        """Opens the model.
+    def model(self, *, allow_code: bool = False, workers: int | None = None) -> Model:
+        """Opens the model; what the arguments mean says `shoal.runtime.load`.
 
         Raises:
             UntrustedPackageError: the package runs code, and that is not allowed.
             PackageError: the files do not make a model.
         """
-        return runtime.load(self.description, _Contents(self), allow_code=allow_code)
+        files = _Contents(self)
+        return runtime.load(self.description, files, allow_code=allow_code, workers=workers)
 
     def payload(
         self, *, allow_code: bool = False, environment: Environment = "current"

@@ -32,7 +32,13 @@ class Model(Protocol):
         """Answers each record: as many rows, row i answers row i."""
 
 
-def load(description: Description, files: Files, *, allow_code: bool = False) -> Model:
+def load(
+    description: Description,
+    files: Files,
+    *,
+    allow_code: bool = False,
+    workers: int | None = None,
+) -> Model:
     """Opens a model.
 
     Args:
@@ -40,6 +46,9 @@ def load(description: Description, files: Files, *, allow_code: bool = False) ->
         files: the package's files.
         allow_code: whether a package of the runtime `python` may run its code, here in this
             process; what a server runs in workers is a `payload`.
+        workers: None where one call at a time is made, which has all cores; or how many are made
+            at a time, for throughput: each has its share of the cores, and a table of any size is
+            answered in micro-batches of the size that proves cheapest. Runtime `onnx` only.
 
     Raises:
         UntrustedPackageError: the package runs code, and that is not allowed.
@@ -48,7 +57,7 @@ def load(description: Description, files: Files, *, allow_code: bool = False) ->
     if description.runtime == "onnx":
         from shoal.runtime._onnx import OnnxModel
 
-        return OnnxModel(description, files)
+        return OnnxModel(description, files, workers=workers)
     _check_allowed(description, allow_code=allow_code)
     from shoal.runtime._python import PythonModel
 

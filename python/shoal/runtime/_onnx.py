@@ -33,8 +33,15 @@ T = TypeVar("T")
 class OnnxModel:
     """An ONNX model of a package; may be called from many threads at once."""
 
-    def __init__(self, description: Description, files: Files) -> None:
+    def __init__(
+        self, description: Description, files: Files, *, workers: int | None = None
+    ) -> None:
         """Opens the model.
+
+        Args:
+            description: what the package says about itself.
+            files: the package's files.
+            workers: see `shoal.runtime.load`.
 
         Raises:
             CorruptPackageError: the file is not whole, or names data that the package lacks.
@@ -43,7 +50,7 @@ class OnnxModel:
         self._description = description
         text = write_description(description).decode()
         with onnx_file(description, files) as model:
-            self._session = native(lambda: _native.Session(text, model, str(library())))
+            self._session = native(lambda: _native.Session(text, model, str(library()), workers))
 
     @property
     def signature(self) -> Signature:

@@ -1,0 +1,144 @@
+"""The command `just bench score`: prepares, takes the rounds, writes and prints."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.score._parts import PARTS
+from benchmarks.serve._material import prepare
+from tools.machine import ROOT, Machine, commit, describe_machine, is_changed, now
+
+FOLDER = Path(__file__).parent
+ROW_GROUP = 1 << 17
+FLOOR, GOAL = 0.80, 0.92
+HAND_FLOOR, HAND_GOAL = 1.1, 1.25
+MEMORY_FLOOR_MB, MEMORY_GOAL_MB = 500, 250
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """One part of a round."""
+
+    wall_s: float
+    cpu_s: float
+    rows: int
+    peak_bytes: int
+
+
+class Result(msgspec.Struct, frozen=True):
+    """One run: where it was made, and what came out."""
+
+    date: str
+    commit: str
+    is_changed: bool
+    machine: Machine
+    rows: int
+    cores: int
+    rounds: list[dict[str, Taken]]
+
+
+def main(
+    rounds: Annotated[int, typer.Option(min=1, help="How many rounds.")] = 5,
+    rows: Annotated[int, typer.Option(min=1000, help="How many rows.")] = 2_000_000,
+    results: Annotated[Path, typer.Option(help="Where the result goes.")] = FOLDER / "results",
+) -> None:
+    """Scoring two million rows, beside the limit of the machine and a loop by hand."""
+    with tempfile.TemporaryDirectory(prefix="shoal-benchmark-") as directory:
+        place = Path(directory)
+        _write_rows(place / "rows.parquet", rows)
+        taken = [_round(place, number) for number in range(rounds)]
+    cores = len(os.sched_getaffinity(0))
+    seen = Result(now(), commit(), is_changed(), describe_machine(), rows, cores, taken)
+    results.mkdir(parents=True, exist_ok=True)
+    path = results / f"{seen.date.replace(':', '')}-{seen.commit[:10]}.json"
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(seen), indent=1) + b"\n")
+    report(seen, Console(soft_wrap=True))
+    typer.echo(f"written: {path}")
+
+
+def _write_rows(path: Path, rows: int) -> None:
+    random = np.random.default_rng(0)
+    schema = pa.schema({"id": pa.int64(), "X": pa.list_(pa.float32(), 64)})
+    with pq.ParquetWriter(path, schema) as writer:
+        for start in range(0, rows, ROW_GROUP):
+            count = min(ROW_GROUP, rows - start)
+            pixels = random.integers(0, 17, count * 64).astype(np.float32)
+            column = pa.FixedSizeListArray.from_arrays(pa.array(pixels), 64)
+            ids = np.arange(start, start + count)
+            writer.write_table(pa.table({"id": ids, "X": column}, schema=schema))
+
+
+def _round(place: Path, number: int) -> dict[str, Taken]:
+    material = prepare()["digits"]
+    rows = place / "rows.parquet"
+    taken = {}
+    for name in [*PARTS, "shoal"]:
+        output = place / f"{name}-{number}"
+        if name == "shoal":
+            taken[name] = _shoal(material.package, rows, output)
+        else:
+            command = [sys.executable, str(FOLDER / "_parts.py"), name]
+            arguments = [str(rows), str(material.model), str(output)]
+            done = subprocess.run([*command, *arguments], stdout=subprocess.PIPE, check=True)
+            taken[name] = msgspec.json.decode(done.stdout, type=Taken)
+        wall_s, cpu_s = taken[name].wall_s, taken[name].cpu_s
+        typer.echo(f"round {number}: {name} {wall_s:.2f} s, processor {cpu_s:.2f} s")
+    return taken
+
+
+def _shoal(package: Path, rows: Path, output: Path) -> Taken:
+    """The whole command: its process is a child like no other, so that its peak is its own."""
+    command = ["shoal", "score", str(package), str(rows), str(output), "--json"]
+    began = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
+    with process:
+        report = json.load(process.stdout or sys.stdin)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    wall_s = time.perf_counter() - began
+    return Taken(wall_s, used.ru_utime + used.ru_stime, report["rows"], used.ru_maxrss * 1024)
+
+
+def limit_s(taken: dict[str, Taken], cores: int) -> float:
+    """What nobody can be quicker than who reads, answers and writes."""
+    return sum(taken[part].cpu_s for part in ("read", "kernel", "write")) / cores
+
+
+def report(seen: Result, console: Console) -> None:
+    """The figures beside what was asked."""
+    table = Table(title=f"{seen.rows:,} rows, Parquet to Parquet, {seen.cores} cores")
+    for heading in ("", "median", "least", "greatest"):
+        table.add_column(heading)
+    for name in seen.rounds[0]:
+        _row(table, f"{name}, s", [each[name].wall_s for each in seen.rounds])
+    _row(table, "limit, s", [limit_s(each, seen.cores) for each in seen.rounds])
+    shares = [limit_s(each, seen.cores) / each["shoal"].wall_s for each in seen.rounds]
+    _row(table, f"share of the limit (floor {FLOOR}, goal {GOAL})", shares)
+    hands = [name for name in seen.rounds[0] if name.startswith("hand-")]
+    times = [
+        min(each[name].wall_s for name in hands) / each["shoal"].wall_s for each in seen.rounds
+    ]
+    _row(table, f"times a loop by hand (floor {HAND_FLOOR}, goal {HAND_GOAL})", times)
+    peaks = [each["shoal"].peak_bytes / 1e6 for each in seen.rounds]
+    _row(table, f"peak memory, MB (floor {MEMORY_FLOOR_MB}, goal {MEMORY_GOAL_MB})", peaks)
+    console.print(table)
+
+
+def _row(table: Table, name: str, values: list[float]) -> None:
+    shown: list[Any] = [statistics.median(values), min(values), max(values)]
+    table.add_row(name, *(f"{value:.2f}" for value in shown))

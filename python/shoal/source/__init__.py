@@ -1,0 +1,81 @@
+"""Where records come from and where they go: files, folders.
+
+- A source is read by ranges between offsets, which give the same records whenever they are read.
+- A sink shows whole epochs, each exactly once, and remembers where it is.
+- Importing this room loads nothing heavy; pyarrow comes with the first source or sink.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shoal.source._listing import ENDINGS, Listing, Stored, listing
+
+if TYPE_CHECKING:
+    from shoal.source._contract import (
+        Guarantee,
+        Limit,
+        Offset,
+        Sink,
+        SinkState,
+        Source,
+        Split,
+        Token,
+    )
+    from shoal.source._files import Files
+    from shoal.source._folder import LocalFolder
+    from shoal.source._parquet_folder import ParquetFolder, Part
+    from shoal.source._pieces import Place, Placed, Refused
+    from shoal.source._places import folder
+
+_LAZY = {
+    "Files": "_files",
+    "Guarantee": "_contract",
+    "Limit": "_contract",
+    "LocalFolder": "_folder",
+    "folder": "_places",
+    "Offset": "_contract",
+    "ParquetFolder": "_parquet_folder",
+    "Part": "_parquet_folder",
+    "Place": "_pieces",
+    "Placed": "_pieces",
+    "Refused": "_pieces",
+    "Sink": "_contract",
+    "SinkState": "_contract",
+    "Source": "_contract",
+    "Split": "_contract",
+    "Token": "_contract",
+}
+
+__all__ = [
+    "ENDINGS",
+    "Files",
+    "Guarantee",
+    "Limit",
+    "Listing",
+    "LocalFolder",
+    "Offset",
+    "ParquetFolder",
+    "Part",
+    "Place",
+    "Placed",
+    "Refused",
+    "Sink",
+    "SinkState",
+    "Source",
+    "Split",
+    "Stored",
+    "Token",
+    "folder",
+    "listing",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Loads what needs pyarrow when it is first asked for."""
+    from importlib import import_module
+
+    if name not in _LAZY:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

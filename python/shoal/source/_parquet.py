@@ -1,0 +1,101 @@
+"""Parquet files: a piece is a row group, and a position the number of one.
+
+Footers are read once for each file. Records are decoded batch by batch, so that the size of a row
+group does not matter for memory.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import IO, TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from shoal.errors import DtypeError, SourceError
+from shoal.source import _places
+from shoal.source._pieces import Piece, Place, Placed, Refuse, rows_of_a_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from shoal.source._listing import Stored
+
+# Footers kept in memory: of the files that are being read.
+FOOTERS = 16
+READ_BYTES = 1 << 20
+
+
+class Parquet:
+    """Reads Parquet files."""
+
+    def __init__(self) -> None:
+        self._footer = lru_cache(FOOTERS)(_footer)
+
+    def schema(self, file: Stored) -> pa.Schema:
+        """The columns of a file."""
+        with _readable(file.path) as source:
+            return pq.read_schema(source).remove_metadata()
+
+    def pieces(self, file: Stored, start: int) -> Iterator[Piece]:
+        """The row groups of a file, from one on."""
+        footer = self._footer(file.path)
+        first_row = sum(footer.row_group(number).num_rows for number in range(start))
+        for number in range(start, footer.num_row_groups):
+            group = footer.row_group(number)
+            yield Piece(
+                file.path, number, number + 1, group.total_byte_size, group.num_rows, first_row
+            )
+            first_row += group.num_rows
+
+    def share(self, file: Stored, position: int) -> float:
+        """How much of a file lies before a position, from 0 to 1."""
+        row_groups: int = self._footer(file.path).num_row_groups
+        return position / max(row_groups, 1)
+
+    def read(self, piece: Piece, columns: pa.Schema, _refuse: Refuse) -> Iterator[Placed]:
+        """The rows of a row group."""
+        rows = rows_of_a_batch(piece.size_bytes / max(piece.rows, 1))
+        row = piece.first_row
+        footer = self._footer(piece.file)
+        with (
+            _readable(piece.file) as source,
+            pq.ParquetFile(
+                source, metadata=footer, pre_buffer=False, buffer_size=READ_BYTES
+            ) as file,
+        ):
+            for batch in file.iter_batches(
+                rows, row_groups=range(piece.start, piece.end), columns=columns.names
+            ):
+                yield Place(piece.file, "row", row), _as(batch, columns, piece.file)
+                row += batch.num_rows
+
+
+def _footer(path: str) -> Any:
+    with _readable(path) as source:
+        return pq.read_metadata(source)
+
+
+def _as(batch: pa.RecordBatch, columns: pa.Schema, file: str) -> pa.RecordBatch:
+    """The batch with its columns in order, and of the types of the first file."""
+    if batch.schema.equals(columns):
+        return batch
+    try:
+        return batch.select(columns.names).cast(columns)
+    except (KeyError, pa.ArrowException, ValueError) as error:
+        message = f"{file} has other columns than the first file of the source: {error}"
+        raise DtypeError(message, hint="Score files of different columns apart.") from error
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[str | IO[bytes]]:
+    """What pyarrow reads: a file of this machine by itself."""
+    try:
+        if _places.is_remote(path):
+            with _places.opened(path) as file:
+                yield file
+        else:
+            yield path
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(f"{path} cannot be read as Parquet: {error}") from error

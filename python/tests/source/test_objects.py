@@ -1,0 +1,111 @@
+"""Files in a store are read, and folders in it written, as those of a disk are."""
+
+from __future__ import annotations
+
+import urllib.request
+from typing import TYPE_CHECKING
+
+import boto3
+import pyarrow.parquet as pq
+import pytest
+from moto.server import ThreadedMotoServer
+
+from shoal import pipeline
+from shoal.errors import ConflictError, PathError, SinkError, SourceError
+from shoal.source import ParquetFolder, folder, listing
+from tests.pipeline.conftest import FEATURES, ROWS, write
+from tests.source.test_parquet_folder import SCHEMA, batches
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import Any
+
+    from tests.pipeline.conftest import Records
+
+pytest_plugins = ["tests.pipeline.conftest"]
+BUCKET = "records"
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A bucket of a server that speaks S3, and a client of it."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    values = {
+        "AWS_ENDPOINT": f"http://{host}:{port}",
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3")
+    client.create_bucket(Bucket=BUCKET)
+    try:
+        yield client
+    finally:
+        request = urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")
+        urllib.request.urlopen(request).close()
+        server.stop()
+
+
+@pytest.mark.parametrize("name", ["table.parquet", "table.csv", "table.jsonl.gz"])
+def test_a_store_is_scored_into_a_store(
+    name: str, store: Any, adder: Path, records: Records, tmp_path: Path
+) -> None:
+    store.upload_file(str(write(records.table, tmp_path / name)), BUCKET, f"in/day/{name}")
+    settings = pipeline.Settings(columns={"x": FEATURES}, errors=f"s3://{BUCKET}/errors")
+    where, out = f"s3://{BUCKET}/in", f"s3://{BUCKET}/out"
+    report = pipeline.score(adder, where, out, settings=settings)
+    assert (report.rows, report.failed) == (ROWS, 0)
+    again = pipeline.score(adder, where, out, settings=settings)
+    assert (again.rows, again.rows_now) == (ROWS, 0)
+    total: list[float] = []
+    for number, each in enumerate(listing(out).files):
+        key = each.path.removeprefix(f"s3://{BUCKET}/")
+        store.download_file(BUCKET, key, str(tmp_path / f"{number}.parquet"))
+        total += pq.read_table(tmp_path / f"{number}.parquet")["total"].to_pylist()
+    assert total == records.total
+
+
+def test_an_object_a_folder_and_a_pattern_are_found(store: Any) -> None:
+    for key in ("a/1.csv", "a/b/2.csv", "a/_staged/3.csv", "ab/4.csv", "a/5.txt"):
+        store.put_object(Bucket=BUCKET, Key=key, Body=b"x\n1\n")
+    for where, found in (
+        ("a", ["a/1.csv", "a/b/2.csv"]),
+        ("a/1.csv", ["a/1.csv"]),
+        ("a*/*.csv", ["a/1.csv", "a/_staged/3.csv", "a/b/2.csv", "ab/4.csv"]),
+    ):
+        paths = [each.path for each in listing(f"s3://{BUCKET}/{where}").files]
+        assert paths == [f"s3://{BUCKET}/{key}" for key in found]
+    with pytest.raises(PathError, match="no files of a known format"):
+        listing(f"s3://{BUCKET}/nothing")
+    with pytest.raises(SourceError, match="nowhere"):
+        listing("s3://nowhere/nothing")
+
+
+@pytest.mark.usefixtures("store")
+def test_of_two_that_commit_one_epoch_one_is_refused() -> None:
+    sinks = [ParquetFolder(folder(f"s3://{BUCKET}/out")) for _ in range(2)]
+    for sink in sinks:
+        assert sink.open("p", SCHEMA) is None
+    first, second = (sink.write(1, iter(batches(n))) for n, sink in enumerate(sinks))
+    sinks[0].commit(1, {"at": 0}, {"at": 1}, [first])
+    with pytest.raises(ConflictError, match="cannot be gone on with"):
+        sinks[1].commit(1, {"at": 0}, {"at": 2}, [second])
+    assert [part.rows for epoch in sinks[1].epochs() for part in epoch.parts] == [1]
+
+
+@pytest.mark.usefixtures("store")
+def test_a_store_that_takes_no_notice_of_conditions_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = folder(f"s3://{BUCKET}/out")
+    monkeypatch.setattr(place, "_put_new", lambda _name, _data: True)
+    with pytest.raises(SinkError, match="takes no notice of conditions"):
+        place.create("a", b"1")
