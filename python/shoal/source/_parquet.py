@@ -41,12 +41,13 @@ class Parquet:
     def pieces(self, file: Stored, start: int) -> Iterator[Piece]:
         """The row groups of a file, from one on."""
         footer = self._footer(file.path)
+        width = width_bytes(self.schema(file))
         first_row = sum(footer.row_group(number).num_rows for number in range(start))
         for number in range(start, footer.num_row_groups):
             group = footer.row_group(number)
-            yield Piece(
-                file.path, number, number + 1, group.total_byte_size, group.num_rows, first_row
-            )
+            # Encoded, equal values take next to nothing; in memory each takes its width.
+            size_bytes = max(group.total_byte_size, group.num_rows * width)
+            yield Piece(file.path, number, number + 1, size_bytes, group.num_rows, first_row)
             first_row += group.num_rows
 
     def share(self, file: Stored, position: int) -> float:
@@ -70,6 +71,21 @@ class Parquet:
             ):
                 yield Place(piece.file, "row", row), _as(batch, columns, piece.file)
                 row += batch.num_rows
+
+
+def width_bytes(columns: pa.Schema) -> int:
+    """How many bytes a record takes in memory, texts and lists of any length not counted."""
+    return sum(_width_bits(field.type) for field in columns) // 8
+
+
+def _width_bits(kind: pa.DataType) -> int:
+    if isinstance(kind, pa.FixedShapeTensorType):
+        kind = kind.storage_type
+    if pa.types.is_fixed_size_list(kind):
+        return int(kind.list_size) * _width_bits(kind.value_type)
+    if pa.types.is_struct(kind):
+        return sum(_width_bits(field.type) for field in kind)
+    return int(kind.bit_width) if pa.types.is_primitive(kind) else 0
 
 
 def _footer(path: str) -> Any:
