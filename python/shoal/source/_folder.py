@@ -12,13 +12,17 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from shoal.errors import ConflictError, SinkError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+
+# Files whose names begin so are not there for `names`: they are not whole yet.
+HIDDEN = "."
 
 
 class LocalFolder:
@@ -35,7 +39,8 @@ class LocalFolder:
         with _refused(place):
             if not place.is_dir():
                 return []
-            return sorted(entry.name for entry in os.scandir(place) if entry.is_file())
+            files = (entry.name for entry in os.scandir(place) if entry.is_file())
+            return sorted(name for name in files if not name.startswith(HIDDEN))
 
     def read(self, name: str) -> bytes | None:
         """The content of a file; None where there is none."""
@@ -48,7 +53,8 @@ class LocalFolder:
     def create(self, name: str, data: bytes) -> bool:
         """Makes a file that is not there; False if it is there."""
         target = self.path / name
-        staged = f"{name}.{os.getpid()}.staged"
+        # One process holds the folder: what a killed one left of the same name is written over.
+        staged = str(Path(name).with_name(f"{HIDDEN}{target.name}"))
         with _refused(target):
             with self.writer(staged) as file:
                 file.write(data)

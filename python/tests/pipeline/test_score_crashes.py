@@ -39,7 +39,8 @@ package, where, out, errors = sys.argv[1:]
 settings = pipeline.Settings(columns={"x": ("a", "b", "c", "d")}, errors=errors)
 pipeline.score(package, where, out, settings=settings)
 """
-RUNS = 3 * PROVE_SCALE
+RUNS, KILLS = 2 * PROVE_SCALE, 5
+DEADLINE_S = 60.0
 
 
 class Crash(BaseException):
@@ -125,8 +126,9 @@ def test_a_process_killed_at_random_moments_goes_on_where_it_was(
     kills = 0
     for attempt in range(RUNS):
         out, errors = tmp_path / f"out{attempt}", tmp_path / f"errors{attempt}"
-        while run_for(draw.uniform(0.0, 0.2), [*command, str(out), str(errors)]):
-            kills += 1
+        ends = [draw.uniform(0.0, 0.3) for _ in range(KILLS)]
+        kills += sum(run_for(seconds, [*command, str(out), str(errors)]) for seconds in ends)
+        assert not run_for(DEADLINE_S, [*command, str(out), str(errors)])
         check(records, out, errors)
     assert kills >= RUNS
 
