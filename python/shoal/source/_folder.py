@@ -79,6 +79,7 @@ class LocalFolder:
                     yield file
                     file.flush()
                     os.fsync(file.fileno())
+                _sync(target.parent)
             except BaseException:
                 target.unlink(missing_ok=True)
                 raise

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
+    from shoal.errors import PipelineError
+
 # What is written is held in memory up to this, then in a file.
 SPOOLED_BYTES = 16 << 20
 # So much is asked for at a time.
@@ -192,16 +194,17 @@ def _store(url: str) -> Any:
 
 
 @contextmanager
-def _refused(place: str) -> Iterator[None]:
+def _told(error: type[PipelineError], place: str, what: str) -> Iterator[None]:
+    """What a store refuses becomes an error that names the place."""
     try:
         yield
-    except (BaseError, OSError) as error:
-        raise SinkError(f"{place} cannot be written: {error}") from error
+    except (BaseError, OSError) as cause:
+        raise error(f"{place} cannot be {what}: {cause}") from cause
 
 
-@contextmanager
-def _unreadable(place: str) -> Iterator[None]:
-    try:
-        yield
-    except (BaseError, OSError) as error:
-        raise SourceError(f"{place} cannot be read: {error}") from error
+def _refused(place: str) -> AbstractContextManager[None]:
+    return _told(SinkError, place, "written")
+
+
+def _unreadable(place: str) -> AbstractContextManager[None]:
+    return _told(SourceError, place, "read")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,6 +27,13 @@ FOOTERS = 16
 READ_BYTES = 1 << 20
 
 
+class Footer(NamedTuple):
+    """What the end of a file says."""
+
+    metadata: Any
+    columns: pa.Schema
+
+
 class Parquet:
     """Reads Parquet files."""
 
@@ -35,13 +42,12 @@ class Parquet:
 
     def schema(self, file: Stored) -> pa.Schema:
         """The columns of a file."""
-        with _readable(file.path) as source:
-            return pq.read_schema(source).remove_metadata()
+        return self._footer(file.path).columns
 
     def pieces(self, file: Stored, start: int) -> Iterator[Piece]:
         """The row groups of a file, from one on."""
-        footer = self._footer(file.path)
-        width = width_bytes(self.schema(file))
+        footer, columns = self._footer(file.path)
+        width = width_bytes(columns)
         first_row = sum(footer.row_group(number).num_rows for number in range(start))
         for number in range(start, footer.num_row_groups):
             group = footer.row_group(number)
@@ -52,14 +58,14 @@ class Parquet:
 
     def share(self, file: Stored, position: int) -> float:
         """How much of a file lies before a position, from 0 to 1."""
-        row_groups: int = self._footer(file.path).num_row_groups
+        row_groups: int = self._footer(file.path).metadata.num_row_groups
         return position / max(row_groups, 1)
 
     def read(self, piece: Piece, columns: pa.Schema, _refuse: Refuse) -> Iterator[Placed]:
         """The rows of a row group."""
         rows = rows_of_a_batch(piece.size_bytes / max(piece.rows, 1))
         row = piece.first_row
-        footer = self._footer(piece.file)
+        footer = self._footer(piece.file).metadata
         with (
             _readable(piece.file) as source,
             pq.ParquetFile(
@@ -88,9 +94,9 @@ def _width_bits(kind: pa.DataType) -> int:
     return int(kind.bit_width) if pa.types.is_primitive(kind) else 0
 
 
-def _footer(path: str) -> Any:
-    with _readable(path) as source:
-        return pq.read_metadata(source)
+def _footer(path: str) -> Footer:
+    with _readable(path) as source, pq.ParquetFile(source) as file:
+        return Footer(file.metadata, file.schema_arrow.remove_metadata())
 
 
 def _as(batch: pa.RecordBatch, columns: pa.Schema, file: str) -> pa.RecordBatch:

@@ -197,11 +197,14 @@ class ParquetFolder:
             raise _conflict(f"its epoch {epoch} is not the one from {start} to {end}")
         self._show(stored)
         self._last = SinkState(epoch, end)
-        self.abort(epoch, tokens)
+        self._drop(tokens, stored)
 
     def abort(self, epoch: int, tokens: Sequence[Token]) -> None:
         """Throws staged parts away; those that were committed stay."""
-        stored = self._committed(epoch)
+        self._drop(tokens, self._committed(epoch))
+
+    def _drop(self, tokens: Sequence[Token], stored: Epoch | None) -> None:
+        """Removes staged parts but those of an epoch that was committed."""
         kept = {part.staged for part in stored.parts} if stored else set()
         for part in msgspec.convert(tokens, list[Stored]):
             if part.staged not in kept:
