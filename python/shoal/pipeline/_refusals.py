@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from shoal.pipeline._isolate import Failed
-    from shoal.source import Offset, ParquetFolder, Part, Place, Token
+    from shoal.source import Offset, ParquetSink, Part, Place, Token
 
 SCHEMA = pa.schema({name: pa.string() for name in Refused._fields})
 # So many are gathered before they are written.
@@ -32,9 +32,9 @@ class Refusals:
     """What becomes of records that fail."""
 
     def __init__(self, where: str | os.PathLike[str] | None) -> None:
-        self._sink: ParquetFolder | None = None
+        self._sink: ParquetSink | None = None
         if where is not None:
-            self._sink = sources.ParquetFolder(sources.folder(str(where)))
+            self._sink = sources.ParquetSink(sources.folder(str(where)))
 
     def open(self, pipeline_id: str) -> None:
         """Takes up where an earlier run ended."""

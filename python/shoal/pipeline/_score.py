@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from shoal.pipeline._refusals import Failures
-    from shoal.source import Files, Offset, ParquetFolder, Place, Placed, SinkState, Split, Token
+    from shoal.source import Files, Offset, ParquetSink, Place, Placed, SinkState, Split, Token
 
 EPOCH_BYTES = 64 << 20
 EPOCH_ROWS = 1 << 20
@@ -159,7 +159,7 @@ class _Run:
         self._source.choose(self._plan.fit(self._source.schema))
         self._model = package.model(allow_code=settings.allow_code, workers=self._workers)
         self._model.predict(self._plan.asked(_no_records(self._source)))
-        self._sink: ParquetFolder = sources.ParquetFolder(sources.folder(str(output)))
+        self._sink: ParquetSink = sources.ParquetSink(sources.folder(str(output)))
         self._refusals = Refusals(settings.errors)
         self._stopped = Event()
         self._rows = 0

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         Guarantee,
         Limit,
         Offset,
+        PlacedSource,
         Sink,
         SinkState,
         Source,
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     )
     from shoal.source._files import Files
     from shoal.source._folder import LocalFolder
-    from shoal.source._parquet_folder import ParquetFolder, Part
-    from shoal.source._pieces import Place, Placed, Refused
+    from shoal.source._parquet_sink import ParquetSink, Part
+    from shoal.source._pieces import Place, Placed, Refuse, Refused
     from shoal.source._places import folder
 
 _LAZY = {
@@ -35,10 +36,12 @@ _LAZY = {
     "LocalFolder": "_folder",
     "folder": "_places",
     "Offset": "_contract",
-    "ParquetFolder": "_parquet_folder",
-    "Part": "_parquet_folder",
+    "ParquetSink": "_parquet_sink",
+    "Part": "_parquet_sink",
     "Place": "_pieces",
     "Placed": "_pieces",
+    "PlacedSource": "_contract",
+    "Refuse": "_pieces",
     "Refused": "_pieces",
     "Sink": "_contract",
     "SinkState": "_contract",
@@ -55,10 +58,12 @@ __all__ = [
     "Listing",
     "LocalFolder",
     "Offset",
-    "ParquetFolder",
+    "ParquetSink",
     "Part",
     "Place",
     "Placed",
+    "PlacedSource",
+    "Refuse",
     "Refused",
     "Sink",
     "SinkState",

@@ -5,7 +5,10 @@ Rules:
 - An **offset** is a place in a source, as JSON. What lies between two offsets never changes: read
   again, it gives the same records in the same order. A source that cannot do that says so
   (`replayable`), and is delivered at most once.
-- A **split** is a part of such a range that one worker reads alone, as JSON.
+- A **split** is a part of such a range that one worker reads alone, as JSON. Its `partition` names
+  the part of the source that it belongs to, for good: event time is watched for each partition.
+- A source that receives what nobody can send again stores it first, in a directory of its own
+  (`open`), and only then says that it has it.
 - A sink shows nothing of an **epoch** before `commit`, and all of it after. It remembers the last
   epoch and where it ended, and refuses one that does not start there; so what commits twice is
   stored once, whoever ran it.
@@ -19,12 +22,15 @@ Source: the shapes are those of Spark's Python data sources (`DataSourceStreamRe
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     import pyarrow as pa
+
+    from shoal.source._pieces import Placed, Refuse
 
 Offset: TypeAlias = dict[str, Any]
 Split: TypeAlias = dict[str, Any]
@@ -37,10 +43,12 @@ class Limit(NamedTuple):
     Attributes:
         rows: Records, where the source can tell.
         size_bytes: Bytes, as the source counts them.
+        wait_seconds: How long a source may wait for records that are still to come.
     """
 
     rows: int
     size_bytes: int
+    wait_seconds: float = 0.0
 
 
 class Guarantee(StrEnum):
@@ -69,14 +77,31 @@ class Source(Protocol):
     def replayable(self) -> bool:
         """Whether a range can be read again."""
 
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it ends: nothing new means that all was read."""
+
+    def open(self, directory: Path) -> None:
+        """Makes ready; called once, before the offsets are asked for.
+
+        Args:
+            directory: For what must be remembered; it lasts as long as the pipeline.
+
+        Raises:
+            SourceError: it cannot be reached or read.
+        """
+
     def initial(self) -> Offset:
         """Where the first epoch starts."""
 
     def latest(self, start: Offset, limit: Limit) -> Offset:
-        """Where an epoch from `start` ends; `start` itself where there is nothing new."""
+        """Where an epoch from `start` ends; `start` itself where there is nothing new.
+
+        It may wait for records (`Limit.wait_seconds`), and keep what it reads for `read`.
+        """
 
     def splits(self, start: Offset, end: Offset) -> Sequence[Split]:
-        """The parts of a range, in order; none of an empty one."""
+        """The parts of a range, in order, each with its `partition`; none of an empty one."""
 
     def read(self, split: Split) -> Iterator[pa.RecordBatch]:
         """The records of a split.
@@ -85,11 +110,26 @@ class Source(Protocol):
             SourceError: they cannot be read.
         """
 
+    def lag_rows(self, end: Offset) -> int | None:
+        """How many records wait behind an offset; None where the source cannot tell cheaply."""
+
     def commit(self, end: Offset) -> None:
         """All before `end` is stored for good, and will not be read again."""
 
     def close(self) -> None:
         """Nothing more will be read."""
+
+
+@runtime_checkable
+class PlacedSource(Protocol):
+    """A source that says where each record is, and goes on past one that cannot be read."""
+
+    def read_placed(self, split: Split, refuse: Refuse) -> Iterator[Placed]:
+        """The records of a split and where they are; `refuse` is told of those that cannot be read.
+
+        Raises:
+            SourceError: the split cannot be read.
+        """
 
 
 class Sink(Protocol):

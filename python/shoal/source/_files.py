@@ -22,15 +22,20 @@ from shoal.source._pieces import Format, Piece, Placed, Refuse, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from shoal.source._contract import Limit, Offset, Split
     from shoal.source._listing import Listing
+
+# All files are one partition: they are read in order.
+PARTITION = "files"
 
 
 class Files:
     """Reads the files of a listing."""
 
     replayable = True
+    is_bounded = True
 
     def __init__(self, found: Listing, *, types: Mapping[str, pa.DataType] | None = None) -> None:
         """Looks at the first file.
@@ -55,6 +60,9 @@ class Files:
     def choose(self, names: Sequence[str]) -> None:
         """Reads these columns only, in this order."""
         self._schema = pa.schema([self._schema.field(name) for name in names])
+
+    def open(self, _directory: Path) -> None:
+        """The listing is all there is to know."""
 
     def initial(self) -> Offset:
         """Before the first record."""
@@ -82,7 +90,7 @@ class Files:
             pieces = [piece for piece, after in self._pieces(start) if _place(after) <= _place(end)]
         else:
             pieces = self._planned[1]
-        return [{"pieces": msgspec.to_builtins(pieces)}] if pieces else []
+        return [{"partition": PARTITION, "pieces": msgspec.to_builtins(pieces)}] if pieces else []
 
     def read(self, split: Split) -> Iterator[pa.RecordBatch]:
         """The records of a split.
@@ -109,6 +117,10 @@ class Files:
             return before
         file = files[offset["file"]]
         return before + int(file.size_bytes * self._format.share(file, offset["at"]))
+
+    def lag_rows(self, _end: Offset) -> int | None:
+        """Rows of text are not counted before they are read."""
+        return None
 
     def commit(self, _end: Offset) -> None:
         """Files stay as they are."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 import msgspec
@@ -42,19 +42,21 @@ class Place(NamedTuple):
 
     Attributes:
         file: The path.
-        unit: What is counted from the start of the file to the batch: `row` or `byte`.
-        first: The row or byte at which the batch starts, from 0.
+        unit: What is counted from the start of the file to the batch: `row`, `byte` or `offset`.
+        first: The row, byte or offset at which the batch starts, from 0.
+        each: The place of every record of the batch, where they do not follow one on the other.
     """
 
     file: str
     unit: str
     first: int
+    each: Sequence[int] | None = None
 
     def of(self, row: int) -> str:
         """The place of one record of the batch."""
-        if self.unit == "row":
-            return f"row {self.first + row}"
-        return f"record {row} from byte {self.first}"
+        if self.unit == "byte":
+            return f"record {row} from byte {self.first}"
+        return f"{self.unit} {self.first + row if self.each is None else self.each[row]}"
 
 
 class Refused(NamedTuple):

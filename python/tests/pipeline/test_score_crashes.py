@@ -25,16 +25,16 @@ PROGRAM = """
 import sys
 from shoal import pipeline
 from shoal.pipeline import _score
-from shoal.source import ParquetFolder, _text
+from shoal.source import ParquetSink, _text
 
 _score.EPOCH_BYTES = _text.PIECE_BYTES = 10_000
-opened = ParquetFolder.open
+opened = ParquetSink.open
 
 def open(self, *arguments):
     print("begins", flush=True)
     return opened(self, *arguments)
 
-ParquetFolder.open = open
+ParquetSink.open = open
 package, where, out, errors = sys.argv[1:]
 settings = pipeline.Settings(columns={"x": ("a", "b", "c", "d")}, errors=errors)
 pipeline.score(package, where, out, settings=settings)

@@ -12,9 +12,9 @@ from moto.server import ThreadedMotoServer
 
 from shoal import pipeline
 from shoal.errors import ConflictError, PathError, SinkError, SourceError
-from shoal.source import ParquetFolder, folder, listing
+from shoal.source import ParquetSink, folder, listing
 from tests.pipeline.conftest import FEATURES, ROWS, write
-from tests.source.test_parquet_folder import SCHEMA, batches
+from tests.source.test_parquet_sink import SCHEMA, batches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +91,7 @@ def test_an_object_a_folder_and_a_pattern_are_found(store: Any) -> None:
 
 @pytest.mark.usefixtures("store")
 def test_of_two_that_commit_one_epoch_one_is_refused() -> None:
-    sinks = [ParquetFolder(folder(f"s3://{BUCKET}/out")) for _ in range(2)]
+    sinks = [ParquetSink(folder(f"s3://{BUCKET}/out")) for _ in range(2)]
     for sink in sinks:
         assert sink.open("p", SCHEMA) is None
     first, second = (sink.write(1, iter(batches(n))) for n, sink in enumerate(sinks))

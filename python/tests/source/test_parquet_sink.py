@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from shoal.errors import ConflictError
-from shoal.source import LocalFolder, ParquetFolder, SinkState
+from shoal.source import LocalFolder, ParquetSink, SinkState
 from tests.pipeline.conftest import read
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 SCHEMA = pa.schema({"n": pa.int64()})
 
 
-def opened(path: Path, pipeline: str = "p") -> ParquetFolder:
-    sink = ParquetFolder(LocalFolder(path))
+def opened(path: Path, pipeline: str = "p") -> ParquetSink:
+    sink = ParquetSink(LocalFolder(path))
     sink.open(pipeline, SCHEMA)
     return sink
 
@@ -34,7 +34,7 @@ def test_nothing_is_seen_before_the_commit_and_all_after(tmp_path: Path) -> None
     sink.commit(1, {"at": 0}, {"at": 3}, tokens)
     assert read(tmp_path)["n"].to_pylist() == [1, 2, 3]
     sink.close()
-    again = ParquetFolder(LocalFolder(tmp_path))
+    again = ParquetSink(LocalFolder(tmp_path))
     assert again.open("p", SCHEMA) == SinkState(1, {"at": 3})
     again.close()
 
@@ -68,7 +68,7 @@ def test_a_folder_belongs_to_one_pipeline_and_its_columns(tmp_path: Path) -> Non
     with pytest.raises(ConflictError, match="another package"):
         opened(tmp_path, "other")
     with pytest.raises(ConflictError, match="columns"):
-        ParquetFolder(LocalFolder(tmp_path)).open("p", pa.schema({"n": pa.string()}))
+        ParquetSink(LocalFolder(tmp_path)).open("p", pa.schema({"n": pa.string()}))
 
 
 def test_what_was_staged_and_not_committed_is_thrown_away(tmp_path: Path) -> None:

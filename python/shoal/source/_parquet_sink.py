@@ -136,7 +136,7 @@ class Part:
         self._held, self._held_bytes = [], 0
 
 
-class ParquetFolder:
+class ParquetSink:
     """Writes Parquet parts to a folder, epoch by epoch."""
 
     guarantee = Guarantee.TRANSACTIONAL
