@@ -9,6 +9,7 @@ one, `_workers` how records travel between processes, `_dispatch` how mixed reco
 """
 
 from shoal.batch._dispatch import ByType, by_type
+from shoal.batch._groups import group_rows
 from shoal.batch._merges import (
     EQUAL,
     Exactness,
@@ -29,7 +30,9 @@ from shoal.batch._merges import (
     variance,
 )
 from shoal.batch._process import Workers, process, processes, threads
-from shoal.batch._split import Split, bytes, key, rows, split, time
+from shoal.batch._split import Split, bytes, key, nanoseconds, rows, split, time
+from shoal.batch._workers._functions import find as find_function
+from shoal.batch._workers._functions import path_of as path_of_function
 
 __all__ = [
     "EQUAL",
@@ -44,13 +47,17 @@ __all__ = [
     "bytes",
     "confusion_matrix",
     "count",
+    "find_function",
+    "group_rows",
     "histogram",
     "key",
     "max",
     "mean",
     "merge",
     "min",
+    "nanoseconds",
     "nulls",
+    "path_of_function",
     "process",
     "processes",
     "rank_error",

@@ -114,7 +114,7 @@ def time(column: str, window: str | datetime.timedelta, *, limit_bytes: int = HE
         window: A number and `us`, `ms`, `s`, `m` (minutes), `h` or `d`; or a timedelta.
         limit_bytes: A window with more is cut into several micro-batches.
     """
-    return _Time(column, _nanoseconds(window), _at_least_one(limit_bytes, "limit_bytes"))
+    return _Time(column, nanoseconds(window), _at_least_one(limit_bytes, "limit_bytes"))
 
 
 def key(column: str, *, limit_bytes: int = HELD_BYTES) -> Split:
@@ -313,7 +313,12 @@ def _times(column: pa.Array, name: str) -> pa.Array:
     )
 
 
-def _nanoseconds(window: str | datetime.timedelta) -> int:
+def nanoseconds(window: str | datetime.timedelta) -> int:
+    """Gives the length of a time such as `"10s"`: a number and `us`, `ms`, `s`, `m`, `h` or `d`.
+
+    Raises:
+        InvalidRequestError: It is none, or not above 0.
+    """
     if isinstance(window, datetime.timedelta):
         length_ns = window // datetime.timedelta(microseconds=1) * 1_000
     else:

@@ -1,6 +1,8 @@
-"""Datasets through a package: each record answered once, whatever happens on the way.
+"""Datasets and streams: each record counts once, whatever happens on the way.
 
 - `score` answers the records of files into a folder; killed, it goes on where it was.
+- `Pipeline` takes records from any source through functions, models and windows to any sink, by
+  epochs that a ledger remembers.
 - Importing this room loads nothing heavy.
 """
 
@@ -9,17 +11,48 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from shoal.pipeline._ledger import DeadLetter, Ledger, Result
     from shoal.pipeline._mapping import read_columns
+    from shoal.pipeline._options import Options
+    from shoal.pipeline._pipeline import Outcome, Pipeline, Running
     from shoal.pipeline._score import Report, Settings, score
-
-__all__ = ["Report", "Settings", "read_columns", "score"]
+    from shoal.pipeline._windows import Window, session, sliding, tumbling
 
 _LAZY = {
+    "DeadLetter": "_ledger",
+    "Ledger": "_ledger",
+    "Options": "_options",
+    "Outcome": "_pipeline",
+    "Pipeline": "_pipeline",
     "Report": "_score",
+    "Result": "_ledger",
+    "Running": "_pipeline",
     "Settings": "_score",
+    "Window": "_windows",
     "read_columns": "_mapping",
     "score": "_score",
+    "session": "_windows",
+    "sliding": "_windows",
+    "tumbling": "_windows",
 }
+
+__all__ = [
+    "DeadLetter",
+    "Ledger",
+    "Options",
+    "Outcome",
+    "Pipeline",
+    "Report",
+    "Result",
+    "Running",
+    "Settings",
+    "Window",
+    "read_columns",
+    "score",
+    "session",
+    "sliding",
+    "tumbling",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
@@ -43,7 +43,25 @@ class Crew:
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the threads once they are done; what has not begun is given up."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    @property
+    def executor(self) -> Executor:
+        """The threads, for other work in pieces; nobody who runs there may wait for them."""
+        return self._pool
+
+    def limit(self, window_bytes: int) -> None:
+        """Changes the bound."""
+        self._window.limit_bytes = window_bytes
+
+    @property
+    def held_bytes(self) -> int:
+        """What is held now."""
+        return self._window.held_bytes
 
     def answers(
         self, items: Iterable[Item], answer: Callable[[Item], Answer], size: Callable[[Item], int]
@@ -77,19 +95,19 @@ class Window:
     """Bytes that are held, and how many may be."""
 
     def __init__(self, limit_bytes: int) -> None:
-        self._limit = limit_bytes
-        self._held = 0
+        self.limit_bytes = limit_bytes
+        self.held_bytes = 0
         self._lock = Lock()
 
     def take(self, size_bytes: int, *, is_first: bool) -> bool:
         """Counts bytes, if there is room for them, or if they are the first of their reader."""
         with self._lock:
-            if self._held + size_bytes > self._limit and not is_first:
+            if self.held_bytes + size_bytes > self.limit_bytes and not is_first:
                 return False
-            self._held += size_bytes
+            self.held_bytes += size_bytes
             return True
 
     def give(self, size_bytes: int) -> None:
         """Counts bytes that are held no longer."""
         with self._lock:
-            self._held -= size_bytes
+            self.held_bytes -= size_bytes

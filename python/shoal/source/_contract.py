@@ -100,6 +100,9 @@ class Source(Protocol):
         It may wait for records (`Limit.wait_seconds`), and keep what it reads for `read`.
         """
 
+    def partitions(self, offset: Offset) -> Sequence[str]:
+        """The partitions of which records may come after an offset, as far as they are known."""
+
     def splits(self, start: Offset, end: Offset) -> Sequence[Split]:
         """The parts of a range, in order, each with its `partition`; none of an empty one."""
 

@@ -84,6 +84,10 @@ class Files:
         self._planned = (start, pieces, end)
         return end
 
+    def partitions(self, _offset: Offset) -> Sequence[str]:
+        """One: files are read in order."""
+        return (PARTITION,)
+
     def splits(self, start: Offset, end: Offset) -> Sequence[Split]:
         """The range as one split; none if it is empty."""
         if self._planned is None or (self._planned[0], self._planned[2]) != (start, end):

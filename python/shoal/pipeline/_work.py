@@ -1,0 +1,245 @@
+"""What is done with the records of one split, in parallel: steps, and the first aggregate's `lift`.
+
+- A micro-batch is worked by itself, and what it comes to does not depend on who works it, or when.
+- A record that fails is found by halving its micro-batch, and set aside as a dead letter; its
+  neighbours are none the worse for it.
+- Results come in the order of the records.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, NamedTuple
+
+from shoal.errors import UnavailableError
+from shoal.pipeline._aggregates import check_timed
+from shoal.pipeline._isolate import Failed, isolated
+from shoal.pipeline._ledger import DeadLetter, record_bytes, record_of
+from shoal.source import Place, PlacedSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from threading import Event
+
+    import pyarrow as pa
+
+    from shoal.batch import Partial
+    from shoal.pipeline._crew import Crew
+    from shoal.pipeline._ledger import Plan
+    from shoal.pipeline._program import Program
+    from shoal.pipeline._retry import Retry
+    from shoal.source import Placed, Refused, Sink, Source, Split, Token
+
+# The partition of dead letters that are taken again.
+DEAD = "dead letters"
+SHOWN_CHARACTERS = 4096
+
+
+class Worked(NamedTuple):
+    """What one micro-batch came to."""
+
+    rows: int
+    size_bytes: int
+    outputs: list[pa.RecordBatch]
+    deltas: list[Partial]
+    newest_us: int | None
+    dead: list[DeadLetter]
+
+
+class Taken(NamedTuple):
+    """What a split came to.
+
+    Attributes:
+        partition: The partition that it belongs to.
+        rows: Records that were read.
+        size_bytes: Bytes of them.
+        rows_out: Records that were staged.
+        token: What the sink staged; None where there is nothing, or an aggregate comes first.
+        deltas: What an aggregate has to apply.
+        newest_us: The greatest time.
+        dead: Records that were set aside.
+    """
+
+    partition: str
+    rows: int
+    size_bytes: int
+    rows_out: int
+    token: Token | None
+    deltas: list[Partial]
+    newest_us: int | None
+    dead: list[DeadLetter]
+
+
+class Worker:
+    """Takes splits; several threads may at once."""
+
+    def __init__(
+        self, source: Source, program: Program, sink: Sink, crew: Crew, abandoned: Event
+    ) -> None:
+        self._source = source
+        self._program = program
+        self._sink = sink
+        self._crew = crew
+        self._abandoned = abandoned
+        self.revived: Mapping[int, bytes] = {}
+
+    def take(self, plan: Plan, split: Split, watermark_us: int, retry: Retry) -> Taken:
+        """Reads a split and works it; what comes out is staged in the sink.
+
+        Raises:
+            ShoalError: it cannot be read, worked or staged.
+        """
+        return retry(lambda: self._take(plan, split, watermark_us, retry))
+
+    def _take(self, plan: Plan, split: Split, watermark_us: int, retry: Retry) -> Taken:
+        tally = Tally(str(split.get("partition", "")))
+        placed = self._read(split, tally)
+
+        def work(each: Placed) -> Worked:
+            return retry(lambda: self._work(each, watermark_us))
+
+        outputs = tally.outputs(self._crew.answers(placed, work, _size))
+        first = next(outputs, None)  # nothing is staged where nothing comes out
+        token = None
+        if first is not None:
+            token = self._sink.write(plan.epoch, _chained(first, outputs))
+        return tally.taken(token)
+
+    def _read(self, split: Split, tally: Tally) -> Iterator[Placed]:
+        for placed in self._placed(split, tally):
+            if self._abandoned.is_set():
+                raise UnavailableError("the run was given up")
+            yield placed
+
+    def _placed(self, split: Split, tally: Tally) -> Iterator[Placed]:
+        if split.get("partition") == DEAD:
+            for number in split["numbers"]:
+                yield Place(f"dead letter {number}", "row", 0), record_of(self.revived[number])
+        elif isinstance(self._source, PlacedSource):
+            yield from self._source.read_placed(split, tally.refuse)
+        else:
+            rows = 0
+            for records in self._source.read(split):
+                yield Place(tally.partition, "row", rows), records
+                rows += records.num_rows
+
+    def _work(self, placed: Placed, watermark_us: int) -> Worked:
+        place, records = placed
+        outputs: list[pa.RecordBatch] = []
+        dead: list[DeadLetter] = []
+        for piece in isolated(self._program.head, records):
+            if isinstance(piece, Failed):
+                dead.append(failed(place, piece, can_return=True))
+            elif piece.num_rows:
+                outputs.append(piece)
+        if not self._program.parts:
+            return Worked(records.num_rows, records.nbytes, outputs, [], None, dead)
+        return self._lift(placed, outputs, dead, watermark_us)
+
+    def _lift(
+        self,
+        placed: Placed,
+        outputs: list[pa.RecordBatch],
+        dead: list[DeadLetter],
+        watermark_us: int,
+    ) -> Worked:
+        place, records = placed
+        aggregate = self._program.parts[0].aggregate
+        lifted = [aggregate.lift(piece, watermark_us) for piece in outputs]
+        for each in lifted:
+            dead += late(place, each.late, watermark_us)
+            dead += timeless(place, each.timeless, aggregate.time or "")
+        times = [each.newest for each in lifted if each.newest is not None]
+        deltas = [each.delta for each in lifted if each.delta.states.num_rows]
+        newest = max(times, default=None)
+        return Worked(records.num_rows, records.nbytes, [], deltas, newest, dead)
+
+
+class Tally:
+    """What a split comes to, while it is worked by one thread."""
+
+    def __init__(self, partition: str) -> None:
+        self.partition = partition
+        self._rows = self._size_bytes = self._rows_out = 0
+        self._deltas: list[Partial] = []
+        self._newest: int | None = None
+        self._dead: list[DeadLetter] = []
+
+    def refuse(self, refused: Refused) -> None:
+        """Sets aside what could not be read."""
+        place = f"{refused.file}, {refused.place}"
+        letter = DeadLetter("unreadable", place, refused.code, refused.message, refused.record)
+        self._rows += 1
+        self._dead.append(letter)
+
+    def outputs(self, worked: Iterator[Worked]) -> Iterator[pa.RecordBatch]:
+        """What comes out, counted as it passes."""
+        for each in worked:
+            self._rows += each.rows
+            self._size_bytes += each.size_bytes
+            self._dead += each.dead
+            self._deltas += each.deltas
+            if each.newest_us is not None:
+                self._newest = max(self._newest or each.newest_us, each.newest_us)
+            for records in each.outputs:
+                self._rows_out += records.num_rows
+                yield records
+
+    def taken(self, token: Token | None) -> Taken:
+        """All of it."""
+        return Taken(
+            self.partition,
+            self._rows,
+            self._size_bytes,
+            self._rows_out,
+            token,
+            self._deltas,
+            self._newest,
+            self._dead,
+        )
+
+
+def failed(place: Place, piece: Failed, *, can_return: bool) -> DeadLetter:
+    """A record that a step could not work."""
+    return DeadLetter(
+        reason="failed",
+        place=f"{place.file}, {place.of(piece.row)}",
+        code=piece.error.code,
+        message=str(piece.error),
+        record=_shown(piece.record.to_pylist()[0]),
+        data=record_bytes(piece.record) if can_return else None,
+    )
+
+
+def late(place: Place, records: pa.RecordBatch, watermark_us: int) -> list[DeadLetter]:
+    """Records whose windows were closed when they came."""
+    message = f"all its windows were closed: the watermark stood at {watermark_us} us"
+    return [_aside("late", place, "late_record", message, row) for row in records.to_pylist()]
+
+
+def timeless(place: Place, records: pa.RecordBatch, column: str) -> list[DeadLetter]:
+    """Records without a time."""
+    error = check_timed(records, column)
+    if error is None:
+        return []
+    return [_aside("failed", place, error.code, str(error), row) for row in records.to_pylist()]
+
+
+def _aside(
+    reason: str, place: Place, code: str, message: str, record: Mapping[str, object]
+) -> DeadLetter:
+    return DeadLetter(reason, f"{place.file}, near {place.of(0)}", code, message, _shown(record))
+
+
+def _shown(record: Mapping[str, object]) -> str:
+    return json.dumps(record, default=str)[:SHOWN_CHARACTERS]
+
+
+def _size(placed: Placed) -> int:
+    size_bytes: int = placed[1].nbytes
+    return size_bytes
+
+
+def _chained(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    yield first
+    yield from rest
