@@ -29,6 +29,8 @@ from shoal.source import Offset, Split
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+    from types import TracebackType
+    from typing import Self
 
 FORMAT = 1
 FILE, LOCK = "ledger.db", "lock"
@@ -184,6 +186,17 @@ class Ledger:
             connection.set_busy_timeout(5000)
             _check_format(directory, connection)
             return cls(connection, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
     def close(self) -> None:
         """Gives the ledger back."""

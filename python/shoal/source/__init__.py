@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Split,
         Token,
     )
+    from shoal.source._file_source import FileSource
     from shoal.source._files import Files
     from shoal.source._folder import LocalFolder
     from shoal.source._parquet_sink import ParquetSink, Part
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from shoal.source._places import folder
 
 _LAZY = {
+    "FileSource": "_file_source",
     "Files": "_files",
     "Guarantee": "_contract",
     "Limit": "_contract",
@@ -52,6 +54,7 @@ _LAZY = {
 
 __all__ = [
     "ENDINGS",
+    "FileSource",
     "Files",
     "Guarantee",
     "Limit",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shoal.source._contract import Limit, Offset, Split
-    from shoal.source._listing import Listing
+    from shoal.source._listing import Listing, Stored
 
 # All files are one partition: they are read in order.
 PARTITION = "files"
@@ -37,19 +37,26 @@ class Files:
     replayable = True
     is_bounded = True
 
-    def __init__(self, found: Listing, *, types: Mapping[str, pa.DataType] | None = None) -> None:
+    def __init__(
+        self,
+        found: Listing,
+        *,
+        types: Mapping[str, pa.DataType] | None = None,
+        schema: pa.Schema | None = None,
+    ) -> None:
         """Looks at the first file.
 
         Args:
             found: The files.
             types: The types of columns of text files, where the first block should not decide.
+            schema: The columns, where they are known without looking.
 
         Raises:
             SourceError: the first file cannot be read.
         """
         self.listing = found
         self._format = _format(found.format, types or {})
-        self._schema = self._format.schema(found.files[0])
+        self._schema = self._format.schema(found.files[0]) if schema is None else schema
         self._planned: tuple[Offset, list[Piece], Offset] | None = None
 
     @property
@@ -60,6 +67,10 @@ class Files:
     def choose(self, names: Sequence[str]) -> None:
         """Reads these columns only, in this order."""
         self._schema = pa.schema([self._schema.field(name) for name in names])
+
+    def add(self, found: Sequence[Stored]) -> None:
+        """Takes files behind those that there are."""
+        self.listing = msgspec.structs.replace(self.listing, files=(*self.listing.files, *found))
 
     def open(self, _directory: Path) -> None:
         """The listing is all there is to know."""

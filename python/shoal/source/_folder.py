@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from shoal.errors import ConflictError, SinkError
+from shoal.source._sync import sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +66,7 @@ class LocalFolder:
                 return False
             finally:
                 self.remove(staged)
-            _sync(target.parent)
+            sync_directory(target.parent)
             return True
 
     @contextmanager
@@ -79,7 +80,7 @@ class LocalFolder:
                     yield file
                     file.flush()
                     os.fsync(file.fileno())
-                _sync(target.parent)
+                sync_directory(target.parent)
             except BaseException:
                 target.unlink(missing_ok=True)
                 raise
@@ -93,7 +94,7 @@ class LocalFolder:
             except FileNotFoundError:
                 if not place.is_file():
                     raise
-            _sync(place.parent)
+            sync_directory(place.parent)
 
     def remove(self, name: str) -> None:
         """Removes a file, if it is there."""
@@ -118,14 +119,6 @@ class LocalFolder:
                 message = f"another process is writing to {self.path}"
                 raise ConflictError(message, hint="Wait until it has ended, or end it.") from None
             yield
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

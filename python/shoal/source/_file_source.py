@@ -1,0 +1,200 @@
+"""Files as the source of a pipeline: those that are there, and those that will come.
+
+- A file counts as of when it appears under its name, so it must appear whole: written elsewhere, or
+  under a name that begins with `.` or `_`, and renamed.
+- Files are taken in the order in which they were found, and by path where several were. What was
+  found is stored before it is taken, so that a run which goes on after a crash finds the same
+  order, whatever has come since.
+- A file that changes after it was found is refused by name: what was read of it is not known.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import pyarrow as pa
+
+from shoal.errors import PathError, SourceError
+from shoal.source._files import PARTITION, Files
+from shoal.source._folder import LocalFolder
+from shoal.source._listing import Listing, Stored, form_of, listing
+from shoal.source._sync import sync_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from shoal.source._contract import Limit, Offset, Split
+    from shoal.source._pieces import Placed, Refuse
+
+FOUND: Final = "files.jsonl"
+# The columns of the first file, which may be gone when the pipeline goes on.
+COLUMNS: Final = "columns.arrow"
+# How often a folder is looked at.
+LOOK_SECONDS: Final = 1.0
+
+
+class FileSource:
+    """Reads Parquet, CSV or JSON lines; see `shoal.source.listing` for what `where` may be."""
+
+    replayable = True
+
+    def __init__(
+        self,
+        where: str | os.PathLike[str],
+        *,
+        watch: bool = False,
+        form: str | None = None,
+        types: Mapping[str, pa.DataType] | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        """Takes a place; nothing is read before `open`.
+
+        Args:
+            where: A file, a folder or a pattern, of this machine or a store.
+            watch: Whether to take files that appear later, without end.
+            form: The format, where the names of files do not say it.
+            types: The types of columns of text files, where the first block should not decide.
+            clock: What tells the time in seconds; the system's own unless told.
+        """
+        import time
+
+        self.is_bounded = not watch
+        self._where = os.fspath(where)
+        self._form = form
+        self._types = types or {}
+        self._clock = clock or time.monotonic
+        self._looked: float | None = None
+        self._files: Files | None = None
+        self._format = ""
+        self._log: Path | None = None
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns of every batch: those of the first file."""
+        return self._opened.schema
+
+    def open(self, directory: Path) -> None:
+        """Looks for files, beside those that were found before.
+
+        Raises:
+            PathError: there are none yet: their columns would be unknown.
+            SourceError: one that was found before has changed.
+        """
+        directory.mkdir(parents=True, exist_ok=True)
+        self._log = directory / FOUND
+        known = _known(self._log)
+        found = self._missing(known)
+        stored = [*known, *found]
+        if not stored:
+            message = f"there are no files of a known format at {self._where}"
+            raise PathError(message, hint="The first file says which columns there are.")
+        self._remember(found)
+        self._format = self._form or form_of(stored[0].path) or ""
+        columns = directory / COLUMNS
+        schema = (
+            pa.ipc.read_schema(pa.py_buffer(columns.read_bytes())) if columns.exists() else None
+        )
+        settled = Listing(self._format, tuple(stored))
+        self._files = Files(settled, types=self._types, schema=schema)
+        if schema is None:
+            LocalFolder(directory).create(COLUMNS, self._files.schema.serialize().to_pybytes())
+
+    def initial(self) -> Offset:
+        """Before the first record."""
+        return self._opened.initial()
+
+    def latest(self, start: Offset, limit: Limit) -> Offset:
+        """Where an epoch ends; a folder that is watched is looked at about once a second."""
+        now = self._clock()
+        is_due = self._looked is None or now - self._looked >= LOOK_SECONDS
+        if not self.is_bounded and is_due:
+            self._looked = now
+            found = self._missing(self._opened.listing.files)
+            self._remember(found)
+            self._opened.add(found)
+        if start["file"] == len(self._opened.listing.files):
+            return start
+        return self._opened.latest(start, limit)
+
+    def partitions(self, _offset: Offset) -> Sequence[str]:
+        """One: files are read in order."""
+        return (PARTITION,)
+
+    def splits(self, start: Offset, end: Offset) -> Sequence[Split]:
+        """The range as one split; none if it is empty."""
+        return self._opened.splits(start, end)
+
+    def read(self, split: Split) -> Iterator[pa.RecordBatch]:
+        """The records of a split; see `Files.read`."""
+        return self._opened.read(split)
+
+    def read_placed(self, split: Split, refuse: Refuse) -> Iterator[Placed]:
+        """The records of a split and where they are; see `Files.read_placed`."""
+        return self._opened.read_placed(split, refuse)
+
+    def lag_rows(self, _end: Offset) -> int | None:
+        """Rows of files are not counted before they are read."""
+        return None
+
+    def commit(self, _end: Offset) -> None:
+        """Files stay as they are."""
+
+    def close(self) -> None:
+        """Nothing is held open between reads."""
+
+    @property
+    def _opened(self) -> Files:
+        if self._files is None:
+            raise SourceError("the source was not opened")
+        return self._files
+
+    def _missing(self, known: Sequence[Stored]) -> list[Stored]:
+        """Files that were not found before, by path.
+
+        Raises:
+            SourceError: one that was found has changed.
+        """
+        by_path = {file.path: file for file in known}
+        try:
+            there = listing(self._where, form=self._form)
+        except PathError:
+            if not known:
+                raise
+            return []
+        if self._format not in {"", there.format}:
+            message = (
+                f"{there.files[0].path} is {there.format}, the files before are {self._format}"
+            )
+            raise SourceError(message)
+        for file in there.files:
+            if by_path.get(file.path, file) != file:
+                message = f"{file.path} changed after it was found"
+                raise SourceError(message, hint="Give new records in a new file.")
+        return [file for file in there.files if file.path not in by_path]
+
+    def _remember(self, found: Sequence[Stored]) -> None:
+        if self._log is None or not found:
+            return
+        is_new = not self._log.exists()
+        with self._log.open("ab") as log:
+            log.write(b"".join(msgspec.json.encode(file) + b"\n" for file in found))
+            log.flush()
+            os.fsync(log.fileno())
+        if is_new:
+            sync_directory(self._log.parent)
+
+
+def _known(log: Path) -> list[Stored]:
+    """What was found before; a line that a crash cut off is dropped: nobody has read its file."""
+    if not log.exists():
+        return []
+    content = log.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if len(whole) < len(content):
+        with log.open("r+b") as file:
+            file.truncate(len(whole))
+            os.fsync(file.fileno())
+    return [msgspec.json.decode(line, type=Stored) for line in whole.splitlines()]
