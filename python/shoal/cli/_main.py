@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from shoal.cli import _key, _package, _quickstart, _score, _serve
+from shoal.cli import _key, _package, _pipeline, _quickstart, _score, _serve
 
 app = typer.Typer(
     name="shoal",
@@ -20,6 +20,7 @@ app.command("serve")(_serve.serve)
 app.command("score")(_score.score)
 app.command("quickstart")(_quickstart.quickstart)
 app.add_typer(_package.app, name="package")
+app.add_typer(_pipeline.app, name="pipeline")
 app.add_typer(_key.app, name="key")
 
 

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from shoal.pipeline._ledger import DeadLetter, Ledger, Result
     from shoal.pipeline._mapping import read_columns
     from shoal.pipeline._options import Options
-    from shoal.pipeline._pipeline import Outcome, Pipeline, Running
+    from shoal.pipeline._pipeline import Outcome, Pipeline, Running, find_pipeline
     from shoal.pipeline._score import Report, Settings, score
+    from shoal.pipeline._status import Status, read_status
     from shoal.pipeline._windows import Window, session, sliding, tumbling
 
 _LAZY = {
@@ -28,8 +29,11 @@ _LAZY = {
     "Result": "_ledger",
     "Running": "_pipeline",
     "Settings": "_score",
+    "Status": "_status",
     "Window": "_windows",
+    "find_pipeline": "_pipeline",
     "read_columns": "_mapping",
+    "read_status": "_status",
     "score": "_score",
     "session": "_windows",
     "sliding": "_windows",
@@ -46,8 +50,11 @@ __all__ = [
     "Result",
     "Running",
     "Settings",
+    "Status",
     "Window",
+    "find_pipeline",
     "read_columns",
+    "read_status",
     "score",
     "session",
     "sliding",

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 FILE, LOCK = "ledger.db", "lock"
 KEPT_EPOCHS = 100
+# Who asks whether a ledger is held holds it for a moment, which is waited out.
+LOCK_PAUSES_SECONDS = (0.01, 0.02, 0.05, 0.0)
 # Pages of the write-ahead log after which it is folded into the file.
 LOG_PAGES = 256
 SCHEMA = """
@@ -146,13 +148,16 @@ class Ledger:
         self._held = held
 
     @classmethod
-    def open(cls, directory: Path) -> Ledger:
+    def open(cls, directory: Path, *, must_exist: bool = False) -> Ledger:
         """Opens a ledger to write to it, and makes it where there is none.
 
         Raises:
+            PathError: there is none, and it is not to be made.
             ConflictError: another process has it.
             PipelineError: it cannot be used.
         """
+        if must_exist:
+            _check_exists(directory)
         with _named(directory):
             directory.mkdir(parents=True, exist_ok=True)
             held = _locked(directory)
@@ -177,8 +182,7 @@ class Ledger:
         Raises:
             PathError: there is none.
         """
-        if not (directory / FILE).is_file():
-            raise PathError(f"there is no ledger at {directory}")
+        _check_exists(directory)
         with _named(directory):
             flags = apsw.SQLITE_OPEN_READWRITE
             connection = apsw.Connection(str(directory / FILE), flags=flags)
@@ -372,15 +376,23 @@ def now_seconds() -> float:
     return time.time()
 
 
+def _check_exists(directory: Path) -> None:
+    if not (directory / FILE).is_file():
+        raise PathError(f"there is no ledger at {directory}")
+
+
 def _locked(directory: Path) -> IO[bytes]:
     held = (directory / LOCK).open("ab")
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        held.close()
-        message = f"another process runs the pipeline of {directory}"
-        raise ConflictError(message, hint="Wait until it has ended, or end it.") from None
-    return held
+    for pause_seconds in LOCK_PAUSES_SECONDS:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(pause_seconds)
+        else:
+            return held
+    held.close()
+    message = f"another process runs the pipeline of {directory}"
+    raise ConflictError(message, hint="Wait until it has ended, or end it.")
 
 
 def _check_format(directory: Path, connection: apsw.Connection) -> None:

@@ -19,6 +19,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import os
 import tempfile
 import time
@@ -361,6 +363,21 @@ class Running:
     def _remember(self, last: tuple[int, Result] | None) -> None:
         if last is not None:
             self.epochs, self.totals = last[0], last[1].totals
+
+
+def find_pipeline(name: str) -> object:
+    """What stands at the top of a module under this name; a function is called for it.
+
+    Raises:
+        InvalidRequestError: there is nothing of that name.
+    """
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        message = f"there is no pipeline {name!r}: {error}"
+        raise InvalidRequestError(message, hint="Write it as module:pipeline.") from error
+    return found() if inspect.isfunction(found) else found
 
 
 def _package(what: Any) -> Package | None:

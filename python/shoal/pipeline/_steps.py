@@ -133,7 +133,12 @@ class Map:
         """Tries the function on no records, unless its columns were given."""
         del workers
         if self.schema is None:
-            self.schema = as_records(_tried(self.call, schema), self.call.name).schema
+            self.schema = as_records(
+                _tried(self.call, schema, self.call.name), self.call.name
+            ).schema
+        if not self.schema.names:
+            message = f"{self.call.name} answered no records without saying their columns"
+            raise InvalidRequestError(message, hint="Say them: map(function, schema=...).")
         return self.schema
 
     def __call__(self, records: pa.RecordBatch) -> pa.RecordBatch:
@@ -193,8 +198,13 @@ class Filter:
     def bind(self, schema: pa.Schema, workers: int) -> pa.Schema:
         """Tries the condition on no records."""
         del workers
-        self(no_records(schema))
+        _tried(self, schema, self.name)
         return schema
+
+    @property
+    def name(self) -> str:
+        """The condition, for people."""
+        return self.condition.name if isinstance(self.condition, Call) else str(self.condition)
 
     def __call__(self, records: pa.RecordBatch) -> pa.RecordBatch:
         """The records for which the condition holds; a null does not.
@@ -339,16 +349,12 @@ def no_records(schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([], schema)
 
 
-def _tried(call: Call, schema: pa.Schema) -> Any:
+def _tried(call: Callable[[pa.RecordBatch], Any], schema: pa.Schema, name: str) -> Any:
     try:
         return call(no_records(schema))
     except ShoalError as error:
-        hint = (
-            "Let it accept a batch without records, or say its columns: map(function, schema=...)."
-        )
-        raise InvalidRequestError(
-            f"{call.name} was tried on no records: {error}", hint=hint
-        ) from error
+        hint = "Let it accept a batch without records; map(function, schema=...) need not try."
+        raise InvalidRequestError(f"{name} was tried on no records: {error}", hint=hint) from error
 
 
 def _digest(table: pa.Table) -> str:

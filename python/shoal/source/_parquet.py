@@ -107,7 +107,7 @@ def _as(batch: pa.RecordBatch, columns: pa.Schema, file: str) -> pa.RecordBatch:
         return batch.select(columns.names).cast(columns)
     except (KeyError, pa.ArrowException, ValueError) as error:
         message = f"{file} has other columns than the first file of the source: {error}"
-        raise DtypeError(message, hint="Score files of different columns apart.") from error
+        raise DtypeError(message, hint="Give files of different columns apart.") from error
 
 
 @contextmanager

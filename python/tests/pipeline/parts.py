@@ -82,7 +82,8 @@ class Partitions:
             yield records.slice(at, min(self.rows_of_a_batch, split["end"] - at))
 
     def lag_rows(self, end: Offset) -> int | None:
-        return sum(records.num_rows - end[name] for name, records in self.records.items())
+        left = [records.num_rows - end[name] for name, records in self.records.items()]
+        return int(sum(left))
 
     def commit(self, end: Offset) -> None:
         self.seen.append(end)
@@ -132,5 +133,4 @@ class Memory:
         pass
 
     def rows(self) -> list[dict[str, Any]]:
-        table = pa.Table.from_batches(self.records, self.schema)
-        return table.to_pylist()
+        return list(pa.Table.from_batches(self.records, self.schema).to_pylist())

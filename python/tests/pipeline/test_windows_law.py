@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from shoal.pipeline import Window
 
 SECOND = 1_000_000
+KEYS = ("a", "b", None)
 
 
 class Case(NamedTuple):
@@ -40,7 +41,7 @@ def records(seed: int, rows: int, disorder_us: int) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict(
         {
             "time": pa.array(times, pa.timestamp("us", "UTC")),
-            "key": pa.array(random.choice(["a", "b", None], rows).tolist(), pa.string()),
+            "key": pa.array([KEYS[at] for at in random.integers(0, 3, rows)], pa.string()),
             "value": random.integers(0, 100, rows),
             "id": random.permutation(rows) + seed * 1_000_000,
         }

@@ -1,0 +1,463 @@
+"""What users rely on: steps, dead letters, retries, promises, and what a pipeline remembers."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from shoal import batch
+from shoal.errors import (
+    ConflictError,
+    DtypeError,
+    InvalidRequestError,
+    MissingColumnError,
+    PathError,
+    PipelineError,
+    SinkError,
+    SourceError,
+)
+from shoal.pipeline import Ledger, Options, Pipeline, read_status, session, tumbling
+from shoal.source import FileSource, Guarantee, ParquetSink, SinkState, folder
+from tests.pipeline.parts import FakeClock, Memory, Partitions
+from tests.pipeline.steps import POISON, careful, doubled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from shoal.source import Offset, Token
+
+    from .conftest import Records
+
+SECOND = 1_000_000
+STEPS = "tests.pipeline.steps"
+
+
+def records(rows: int, start: int = 0) -> pa.RecordBatch:
+    numbers = np.arange(start, start + rows)
+    times = pa.array(numbers * SECOND, pa.timestamp("us"))
+    return pa.RecordBatch.from_pydict({"value": numbers, "key": numbers % 2, "time": times})
+
+
+def source(*parts: pa.RecordBatch, **more: Any) -> Partitions:
+    return Partitions({f"p{n}": part for n, part in enumerate(parts or [records(10)])}, **more)
+
+
+def run(pipeline: Pipeline, ledger: Path | None = None, **options: Any) -> list[dict[str, Any]]:
+    sink = Memory()
+    chosen = Options(**{"workers": 2, "clock": FakeClock(), **options})
+    pipeline.to(sink).run(ledger, options=chosen)
+    return sink.rows()
+
+
+def values(rows: list[dict[str, Any]], name: str = "value") -> list[Any]:
+    return [row[name] for row in rows]
+
+
+def test_records_come_out_in_their_order_however_they_are_cut() -> None:
+    cut = source(records(1000), rows_of_a_batch=7, cuts=[[1], [333], [2]])
+    assert values(run(Pipeline(cut).map(doubled), workers=3)) == [2 * n for n in range(1000)]
+
+
+def test_a_filter_is_a_function_or_an_expression() -> None:
+    by_name = Pipeline(source()).filter(f"{STEPS}:positive")
+    assert values(run(by_name)) == list(range(1, 10))
+    assert values(run(Pipeline(source()).filter(pc.field("value") > 7))) == [8, 9]
+
+
+def test_a_function_may_give_more_records_than_it_takes() -> None:
+    schema = pa.schema([*records(0).schema, pa.field("half", pa.int64())])
+    rows = run(Pipeline(source()).map(f"{STEPS}:split_in_two", schema=schema))
+    assert [(row["value"], row["half"]) for row in rows] == [
+        (n, h) for n in range(10) for h in (0, 1)
+    ]
+
+
+def test_a_table_puts_its_columns_beside_records_of_the_same_key() -> None:
+    names = pa.table({"key": [1], "name": ["odd"]})
+    rows = run(Pipeline(source()).lookup(names, on="key"))
+    assert values(rows, "name") == [None, "odd"] * 5
+    rows = run(Pipeline(source()).lookup(names, on="key", missing="drop"))
+    assert values(rows) == [1, 3, 5, 7, 9]
+
+
+def test_a_package_answers_beside_what_goes_along(adder: Path, records: Records) -> None:
+    part = records.table.combine_chunks().to_batches()[0]
+    pipeline = Pipeline(source(part)).map(adder, columns={"x": ("a", "b", "c", "d")}, keep=["id"])
+    rows = run(pipeline)
+    assert values(rows, "id") == list(range(len(rows)))
+    assert values(rows, "total") == records.total
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "words"),
+    [
+        (lambda p: p.map("no.module:here"), InvalidRequestError, "no.module"),
+        (lambda p: p.map(f"{STEPS}:split_in_two"), InvalidRequestError, "without saying"),
+        (lambda p: p.filter(lambda records: records), InvalidRequestError, "tried on no records"),
+        (lambda p: p.lookup(pa.table({"x": [1]}), on="key"), MissingColumnError, "'key'"),
+        (lambda p: p.lookup(pa.table({"key": [1, 1]}), on="key"), InvalidRequestError, "twice"),
+        (lambda p: p.key_by("nokey").aggregate(batch.count()), MissingColumnError, "'nokey'"),
+        (lambda p: p.window(tumbling("1s")).aggregate(batch.count()), InvalidRequestError, "time"),
+        (lambda p: p.window(tumbling("1s"), on="time").map(doubled), InvalidRequestError, "window"),
+        (lambda p: p.aggregate(), InvalidRequestError, "count"),
+        (lambda p: p.aggregate(batch.mean("no")), MissingColumnError, "'no'"),
+        (lambda p: p.map(doubled, keep=["a"]), InvalidRequestError, "packages"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_the_first_record(
+    wrong: Any, error: type[Exception], words: str
+) -> None:
+    taken = source()
+    with pytest.raises(error, match=words):
+        run(wrong(Pipeline(taken)))
+    assert taken.taken == 0
+
+
+@pytest.mark.parametrize("number", [{"workers": 0}, {"error_rate": 2.0}, {"retry_seconds": -1}])
+def test_an_option_out_of_range_is_refused(number: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequestError, match=next(iter(number))):
+        Options(**number)
+
+
+def test_a_window_of_no_length_is_refused() -> None:
+    with pytest.raises(InvalidRequestError, match="no length"):
+        tumbling("ten seconds")
+
+
+def test_a_poison_record_is_set_aside_and_its_neighbours_arrive(tmp_path: Path) -> None:
+    rows = run(Pipeline(source(records(100))).map(careful), tmp_path)
+    assert values(rows) == [n for n in range(100) if n != POISON]
+    with Ledger.read(tmp_path) as ledger:
+        (letter,) = ledger.dead()
+    assert letter.reason == "failed"
+    assert "unlucky" in letter.message
+    assert letter.place == "p0, row 13"
+    assert json.loads(letter.record)["value"] == POISON
+
+
+def test_dead_letters_are_taken_again_once_the_cause_is_mended(tmp_path: Path) -> None:
+    liked = source(records(20))
+    sink = Memory()
+    Pipeline(liked).map(careful).to(sink).run(tmp_path)
+    mended = Pipeline(liked).map(doubled).to(sink)
+    with pytest.raises(ConflictError, match=r"migrate") as refused:
+        mended.run(tmp_path)
+    assert "careful" in str(refused.value)
+    mended.migrate(tmp_path)
+    with Ledger.open(tmp_path) as ledger:
+        assert ledger.ask_again(None) == 1
+    mended.run(tmp_path)
+    assert sorted(values(sink.rows())) == sorted([*(n for n in range(20) if n != 13), 2 * POISON])
+    with Ledger.read(tmp_path) as ledger:
+        assert ledger.dead_counts() == {}
+    mended.run(tmp_path)
+    assert len(sink.rows()) == 20
+
+
+def test_too_many_failures_end_the_run_and_nothing_of_that_epoch_is_seen(tmp_path: Path) -> None:
+    bad = pa.RecordBatch.from_pydict({"value": [POISON] * 100})
+    with pytest.raises(PipelineError, match=r"100 of 100 records failed.*unlucky"):
+        run(Pipeline(source(bad)).map(careful), tmp_path)
+    assert read_status(tmp_path).rows_out == 0
+
+
+def test_a_lost_connection_is_tried_again() -> None:
+    tries: list[int] = []
+
+    def shaky(taken: pa.RecordBatch) -> pa.RecordBatch:
+        tries.append(taken.num_rows)
+        if len(tries) < 5:
+            raise ConnectionError
+        return taken
+
+    assert values(run(Pipeline(source()).map(shaky, schema=records(0).schema))) == list(range(10))
+    assert len(tries) == 5
+
+
+def test_a_connection_that_stays_lost_ends_the_run_after_the_time_for_it() -> None:
+    def gone(_taken: pa.RecordBatch) -> pa.RecordBatch:
+        raise TimeoutError
+
+    clock = FakeClock()
+    with pytest.raises(Exception, match="TimeoutError"):
+        run(Pipeline(source()).map(gone, schema=records(0).schema), clock=clock, retry_seconds=30)
+    assert 20 < clock.seconds < 60
+
+
+def test_a_function_without_a_name_is_refused_where_it_must_be_found_again(tmp_path: Path) -> None:
+    pipeline = Pipeline(source()).map(lambda taken: taken)
+    assert len(run(pipeline)) == 10
+    with pytest.raises(InvalidRequestError, match="lambda"):
+        run(pipeline, tmp_path)
+
+
+class Forgetful(Memory):
+    """A sink that says less of itself."""
+
+    def __init__(self) -> None:
+        super().__init__(guarantee=Guarantee.AT_LEAST_ONCE)
+
+
+def test_a_promise_that_cannot_be_kept_is_refused_at_the_start(tmp_path: Path) -> None:
+    options = Options(exactly_once=True)
+    with pytest.raises(InvalidRequestError, match="Forgetful may store a record twice"):
+        Pipeline(source()).to(Forgetful()).run(tmp_path, options=options)
+    with pytest.raises(InvalidRequestError, match="cannot be read again"):
+        Pipeline(source(replayable=False)).to(Memory()).run(tmp_path, options=options)
+    with pytest.raises(InvalidRequestError, match="no ledger"):
+        Pipeline(source()).to(Memory()).run(options=options)
+    Pipeline(source()).to(Memory()).run(tmp_path, options=options)
+
+
+def test_a_second_runner_is_refused(tmp_path: Path) -> None:
+    endless = source(records(0), is_bounded=False)
+    with Pipeline(endless).to(Memory()).start(tmp_path):
+        with pytest.raises(ConflictError, match="another process"):
+            Pipeline(source()).to(Memory()).run(tmp_path)
+        assert read_status(tmp_path).is_running
+    assert not read_status(tmp_path).is_running
+
+
+def test_a_run_that_was_done_takes_only_what_is_new(tmp_path: Path) -> None:
+    sink = Memory()
+    Pipeline(source(records(10))).to(sink).run(tmp_path)
+    outcome = Pipeline(source(records(25))).to(sink).run(tmp_path)
+    assert values(sink.rows()) == list(range(25))
+    assert (outcome.rows_in, outcome.rows_now) == (25, 15)
+
+
+class Crash(BaseException):
+    """The process is gone."""
+
+
+class Crashing(Memory):
+    """A sink whose process ends after a commit, before the ledger hears of it."""
+
+    crashes_left = 1
+
+    def commit(self, epoch: int, start: Offset, end: Offset, tokens: Sequence[Token]) -> None:
+        super().commit(epoch, start, end, tokens)
+        if epoch == 2 and self.crashes_left:
+            self.crashes_left -= 1
+            raise Crash
+
+
+@pytest.mark.parametrize("windowed", [False, True])
+def test_an_epoch_that_the_sink_has_and_the_ledger_has_not_is_stored_once(
+    tmp_path: Path, *, windowed: bool
+) -> None:
+    def pipeline() -> Pipeline:
+        cut = Pipeline(source(records(40), cuts=[[10], [10], [10]]))
+        if windowed:
+            cut = cut.key_by("key").window(tumbling("4s"), on="time").aggregate(batch.count())
+        return cut
+
+    sink = Crashing()
+    options = Options(workers=1, clock=FakeClock())
+    with pytest.raises(Crash):
+        pipeline().to(sink).run(tmp_path, options=options)
+    pipeline().to(sink).run(tmp_path, options=options)
+    assert sink.rows() == run(pipeline(), workers=1)
+
+
+def test_a_ledger_and_a_sink_that_tell_different_stories_are_refused(tmp_path: Path) -> None:
+    Pipeline(source()).to(Memory()).run(tmp_path)
+    with pytest.raises(ConflictError, match="the sink ends with its epoch 0, the ledger with 1"):
+        Pipeline(source()).to(Memory()).run(tmp_path)
+    ahead = Memory(state=SinkState(7, {"p0": 70}))
+    with pytest.raises(ConflictError, match="epoch 7"):
+        Pipeline(source()).to(ahead).run(tmp_path)
+
+
+def test_an_idle_partition_does_not_hold_windows_back_for_ever() -> None:
+    clock = FakeClock()
+    quiet = source(records(1), records(30), is_bounded=False, cuts=[[1, 10], [0, 10], [0, 10]])
+    sink = Memory()
+    pipeline = Pipeline(quiet).window(tumbling("5s"), on="time").aggregate(batch.count())
+    options = Options(clock=clock, idle_after_seconds=60, commit_every_seconds=1)
+    with pipeline.to(sink).start(options=options):
+        wait_for(lambda: len(sink.records) and sum(values(sink.rows(), "count")) == 31)
+    # Event time went on with the clock once both were silent, so the last window is closed too.
+    assert clock.seconds > 60
+
+
+def test_a_burst_of_late_records_is_kept_with_its_reason(tmp_path: Path) -> None:
+    late = source(pa.concat_batches([records(60), records(30)]), cuts=[[60]])
+    pipeline = Pipeline(late).window(tumbling("10s"), on="time", lateness="5s")
+    rows = run(pipeline.aggregate(batch.count()), tmp_path)
+    with Ledger.read(tmp_path) as ledger:
+        letters = ledger.dead()
+    assert {letter.reason for letter in letters} == {"late"}
+    assert sum(values(rows, "count")) + len(letters) == 90
+    assert len(letters) == 30
+
+
+def test_a_record_without_a_time_is_set_aside(tmp_path: Path) -> None:
+    timeless = pa.RecordBatch.from_pydict({"time": pa.array([None, 5], pa.timestamp("s"))})
+    pipeline = Pipeline(source(timeless)).window(session("1s"), on="time").aggregate(batch.count())
+    assert values(run(pipeline, tmp_path), "count") == [1]
+    with Ledger.read(tmp_path) as ledger:
+        assert ledger.dead()[0].code == "null_not_allowed"
+
+
+def test_state_that_was_stored_many_times_answers_as_if_it_never_was(tmp_path: Path) -> None:
+    many = records(600)
+    keyed = many.set_column(1, "key", pa.array(np.arange(600) % 97))
+    cuts = [[10]] * 60
+
+    def pipeline(taken: pa.RecordBatch) -> Pipeline:
+        keyed_by = Pipeline(source(taken, cuts=cuts)).key_by("key")
+        return keyed_by.window(session("40s"), on="time").aggregate(batch.sum("value"))
+
+    sink = Memory()
+    for rows in (50, 170, 430, 600):
+        stopping = Options(clock=FakeClock(), idle_after_seconds=None)
+        with pipeline(keyed.slice(0, rows)).to(sink).start(tmp_path, options=stopping) as running:
+            wait_for(lambda running=running, rows=rows: running.totals[0] == rows)
+    pipeline(keyed).to(sink).run(tmp_path)
+    assert sink.rows() == run(pipeline(keyed))
+
+
+def test_a_ledger_does_not_grow_with_its_epochs(tmp_path: Path) -> None:
+    sizes = []
+    for rows in (300, 600, 900):
+        cut = source(records(rows), cuts=[[1]] * 1000)
+        pipeline = Pipeline(cut).window(tumbling("5s"), on="time").aggregate(batch.count())
+        sink = Memory(owner=None)
+        with Ledger.open(tmp_path / str(rows)):
+            pass
+        pipeline.to(sink).run(tmp_path / str(rows), options=Options(clock=FakeClock()))
+        with Ledger.read(tmp_path / str(rows)) as ledger:
+            assert len(ledger.results(10_000)) == 100
+        sizes.append((tmp_path / str(rows) / "ledger.db").stat().st_size)
+    assert sizes[2] <= sizes[1] * 1.2
+
+
+def test_files_that_come_later_are_taken_as_they_come(tmp_path: Path) -> None:
+    place = tmp_path / "in"
+    place.mkdir()
+    pq.write_table(pa.Table.from_batches([records(5)]), place / "a.parquet")
+    clock = FakeClock()
+    watched = FileSource(place, watch=True, clock=clock.now_seconds)
+    sink = Memory()
+    with Pipeline(watched).to(sink).start(tmp_path / "ledger", options=Options(clock=clock)):
+        wait_for(lambda: len(sink.records) == 1)
+        pq.write_table(pa.Table.from_batches([records(5, 5)]), tmp_path / "b")
+        (tmp_path / "b").rename(place / "b.parquet")
+        wait_for(lambda: len(sink.records) == 2)
+    (place / "a.parquet").unlink()  # what was taken is not needed any more
+    pq.write_table(pa.Table.from_batches([records(5, 10)]), place / "0.parquet")
+    Pipeline(FileSource(place)).to(sink).run(tmp_path / "ledger")
+    assert values(sink.rows()) == list(range(15))
+
+
+def test_a_file_that_changes_after_it_was_found_is_refused(tmp_path: Path) -> None:
+    place = tmp_path / "a.parquet"
+    pq.write_table(pa.Table.from_batches([records(5)]), place)
+    Pipeline(FileSource(place)).to(Memory()).run(tmp_path / "ledger")
+    pq.write_table(pa.Table.from_batches([records(6)]), place)
+    with pytest.raises(SourceError, match=r"a\.parquet changed"):
+        Pipeline(FileSource(place)).to(Memory()).run(tmp_path / "ledger")
+
+
+def test_a_folder_without_files_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PathError, match="no files"):
+        Pipeline(FileSource(tmp_path)).to(Memory()).run()
+
+
+def test_a_corrupt_file_in_the_middle_ends_the_run_by_its_name_and_goes_on_once_mended(
+    tmp_path: Path,
+) -> None:
+    place = tmp_path / "in"
+    place.mkdir()
+    for number in range(3):
+        pq.write_table(pa.Table.from_batches([records(5, 5 * number)]), place / f"{number}.parquet")
+    good = (place / "1.parquet").read_bytes()
+    (place / "1.parquet").write_bytes(good[:4] + b"\xff" * (len(good) - 12) + good[-8:])
+    sink = Memory()
+    with pytest.raises(SourceError, match=r"1\.parquet"):
+        Pipeline(FileSource(place)).to(sink).run(
+            tmp_path / "ledger", options=Options(epoch_bytes=1)
+        )
+    (place / "1.parquet").unlink()
+    pq.write_table(pa.Table.from_batches([records(5, 5)]), place / "1b.parquet")
+    with pytest.raises(SourceError, match=r"1\.parquet"):
+        Pipeline(FileSource(place)).to(sink).run(
+            tmp_path / "ledger", options=Options(epoch_bytes=1)
+        )
+    (place / "1b.parquet").rename(place / "1.parquet")
+    # Another content under the name that was found is told, not taken.
+    with pytest.raises(SourceError, match="changed"):
+        Pipeline(FileSource(place)).to(sink).run(
+            tmp_path / "ledger", options=Options(epoch_bytes=1)
+        )
+
+
+def test_a_column_of_another_type_in_a_later_file_is_refused_by_name(tmp_path: Path) -> None:
+    place = tmp_path / "in"
+    place.mkdir()
+    pq.write_table(pa.Table.from_batches([records(5)]), place / "0.parquet")
+    other = pa.table({"value": ["a"], "key": [1], "time": pa.array([1], pa.timestamp("us"))})
+    pq.write_table(other, place / "1.parquet")
+    with pytest.raises(DtypeError, match=r"1\.parquet has other columns"):
+        Pipeline(FileSource(place)).to(Memory()).run()
+
+
+class Full(Memory):
+    """A sink that is full for a while."""
+
+    refusals_left = 3
+
+    def write(self, epoch: int, batches: Iterator[pa.RecordBatch]) -> Token:
+        if self.refusals_left:
+            self.refusals_left -= 1
+            raise SinkError("no space left on device")
+        return super().write(epoch, batches)
+
+
+def test_a_sink_that_is_full_is_tried_again_and_nothing_is_lost() -> None:
+    sink = Full()
+    Pipeline(source(records(50))).to(sink).run(options=Options(clock=FakeClock()))
+    assert values(sink.rows()) == list(range(50))
+
+
+def test_a_sink_that_stays_full_ends_the_run_and_it_goes_on_later(tmp_path: Path) -> None:
+    sink = Full()
+    sink.refusals_left = 10_000
+    pipeline = Pipeline(source(records(50))).to(sink)
+    with pytest.raises(SinkError, match="no space"):
+        pipeline.run(tmp_path, options=Options(clock=FakeClock()))
+    sink.refusals_left = 0
+    pipeline.run(tmp_path)
+    assert values(sink.rows()) == list(range(50))
+
+
+def test_the_source_hears_what_is_stored_for_good() -> None:
+    taken = source(records(30), cuts=[[10], [10], [10]])
+    run(Pipeline(taken), workers=1)
+    assert {"p0": 10} in taken.seen
+
+
+def test_a_folder_of_parquet_files_is_a_sink(tmp_path: Path) -> None:
+    sink = ParquetSink(folder(str(tmp_path / "out")))
+    Pipeline(source(records(10))).to(sink).run(tmp_path / "ledger")
+    found = pq.read_table(tmp_path / "out", ignore_prefixes=["_"])
+    assert found["value"].to_pylist() == list(range(10))
+
+
+def wait_for(is_so: Any, limit_seconds: float = 30.0) -> None:
+    """Waits until something is so, in real time."""
+    waited = threading.Event()
+    for _ in range(int(limit_seconds / 0.01)):
+        if is_so():
+            return
+        waited.wait(0.01)
+    pytest.fail("it did not come to be in time")
