@@ -70,7 +70,7 @@ class Windows:
             The answers of windows that close; and what is to be written down.
         """
         aggregate = self.part.aggregate
-        delta = aggregate.paned.combine(deltas)
+        delta = deltas[0] if len(deltas) == 1 else aggregate.paned.combine(deltas)
         closed = self.state.apply(delta, before, after)
         answers = None if closed is None else aggregate.answers(closed, self.part.zone)
         if not deltas and closed is None:

@@ -68,15 +68,15 @@ class State:
             The states of windows that are closed now; None where there is none.
         """
         self._share_out()
+        if len(self._shares) == 1:
+            return _applied(self._shares[0], delta, before, after)
         closed = self._map(
             lambda share, part: _applied(share, part, before, after),
             self._shares,
             self._parts(delta),
         )
         found = [part for part in closed if part is not None]
-        if not found:
-            return None
-        return found[0] if len(found) == 1 else self._aggregate.closed(found)
+        return self._aggregate.closed(found) if found else None
 
     def snapshot(self) -> Iterator[Partial]:
         """All that is kept, in pieces."""
@@ -102,8 +102,6 @@ class State:
     def _parts(self, partial: Partial) -> list[Partial]:
         """The rows of each share."""
         count = len(self._shares)
-        if count == 1:
-            return [partial]
         states = partial.states
         keys = [states.column(f"key.{key}") for key in self._aggregate.keys]
         owner = buckets_of(keys, states.num_rows).astype(np.int64) * count // BUCKETS

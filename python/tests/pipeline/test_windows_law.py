@@ -169,8 +169,11 @@ def test_answers_and_late_records_account_for_every_record(
     assert sum(row["count"] for row in rows) + len(late) == table(case).num_rows
 
 
-@given(case=cases(disorder_us=20 * SECOND), workers=st.integers(1, 4))
-def test_one_worker_gives_what_many_give(case: Case, workers: int) -> None:
-    one = run(case._replace(workers=1), gathered(case, tumbling("5s"), "1s"))
-    many = run(case._replace(workers=workers), gathered(case, tumbling("5s"), "1s"))
+@pytest.mark.parametrize("window", [tumbling("5s"), session("1s")], ids=["tumbling", "session"])
+@given(case=cases(disorder_us=20 * SECOND), workers=st.integers(2, 5))
+def test_one_worker_gives_what_many_give(window: Window, case: Case, workers: int) -> None:
+    one = run(case._replace(workers=1), gathered(case, window, "1s"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shoal.pipeline._state.SHARED_ROWS", 2)  # workers share the state at once
+        many = run(case._replace(workers=workers), gathered(case, window, "1s"))
     assert one == many
