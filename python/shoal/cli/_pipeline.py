@@ -130,8 +130,11 @@ def dead(
             ]
             typer.echo(msgspec.json.encode(told).decode())
             return
-        rows = [(str(each.number), each.reason, each.place, each.message) for each in letters]
-        _print_table(("number", "reason", "place", "what is wrong"), rows)
+        rows = [
+            (str(each.number), each.reason, f"{each.rows:,}", each.place, each.message)
+            for each in letters
+        ]
+        _print_table(("number", "reason", "records", "place", "what is wrong"), rows)
 
 
 @app.command(name="replay-dead")

@@ -103,7 +103,7 @@ class Worth:
         """
         failures = [each for each in dead if each.reason != "late"]
         self._rows += rows
-        self._failed += len(failures)
+        self._failed += sum(each.rows for each in failures)
         if self._failed > self._rate * max(self._rows, OBSERVED_ROWS):
             first = failures[0] if failures else None
             shown = f"; the last: {first.place}: {first.message}" if first else ""
@@ -129,14 +129,13 @@ class Committer:
         self.sink_end: Offset = {}
         self.totals = (0, 0, 0)
 
-    def stage(
+    def apply(
         self, plan: Plan, taken: Sequence[Taken], before: Watermark, after: Watermark
     ) -> Staged:
-        """Applies an epoch to the state and stages what comes out.
+        """Applies an epoch to the state.
 
         Raises:
             PipelineError: too many records failed.
-            ShoalError: the sink failed.
         """
         staged = Staged(plan, after)
         staged.tokens += [each.token for each in taken if each.token is not None]
@@ -145,14 +144,20 @@ class Committer:
         staged.dead += [letter for each in taken for letter in each.dead]
         self._worth.check(staged.rows_in, staged.dead)
         deltas = [delta for each in taken for delta in each.deltas]
-        outputs = self._close(staged, deltas, before.at_us, after.at_us)
-        if outputs:
-            staged.tokens.append(self._sink.write(plan.epoch, iter(outputs)))
-            staged.rows_out += sum(records.num_rows for records in outputs)
+        staged.outputs = self._close(staged, deltas, before.at_us, after.at_us)
         return staged
 
     def show(self, staged: Staged) -> None:
-        """Commits to the sink; may be repeated."""
+        """Stages what windows answered, and commits all to the sink; may be repeated.
+
+        Raises:
+            SinkError: it could not be done.
+        """
+        if staged.outputs:
+            token = self._sink.write(staged.plan.epoch, iter(staged.outputs))
+            staged.tokens.append(token)
+            staged.rows_out += sum(records.num_rows for records in staged.outputs)
+            staged.outputs = []
         if staged.tokens:
             epoch, start = self.sink_epoch + 1, self.sink_end
             self._sink.commit(epoch, start, staged.plan.end, staged.tokens)
@@ -161,13 +166,14 @@ class Committer:
         """Commits to the ledger."""
         if staged.tokens:
             self.sink_epoch, self.sink_end = self.sink_epoch + 1, staged.plan.end
-        counts = (staged.rows_in, staged.rows_out, len(staged.dead))
+        rows_dead = sum(letter.rows for letter in staged.dead)
+        counts = (staged.rows_in, staged.rows_out, rows_dead)
         rows, out, dead = (total + count for total, count in zip(self.totals, counts, strict=True))
         result = Result(
             end=staged.plan.end,
             rows_in=staged.rows_in,
             rows_out=staged.rows_out,
-            rows_dead=len(staged.dead),
+            rows_dead=rows_dead,
             seconds=round(seconds, 6),
             watermark=staged.watermark,
             sink_epoch=self.sink_epoch,
@@ -223,4 +229,5 @@ class Staged:
         self.tokens: list[Token] = []
         self.kept: list[Kept] = []
         self.dead: list[DeadLetter] = []
+        self.outputs: list[pa.RecordBatch] = []
         self.rows_in = self.rows_out = 0

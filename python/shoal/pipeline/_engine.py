@@ -341,7 +341,7 @@ class Engine:
     def _commit(self, epoch: Epoch, observe: Observe) -> None:
         taken = [each.result() for each in epoch.taken]
         working = self._clock.now_seconds()
-        staged = self._committer.stage(epoch.plan, taken, epoch.before, self._after(epoch))
+        staged = self._committer.apply(epoch.plan, taken, epoch.before, self._after(epoch))
         if not epoch.is_stored:
             self._ledger.plan(epoch.plan)
         self._retry(lambda: self._committer.show(staged))

@@ -47,11 +47,13 @@ CREATE TABLE state (aggregate INTEGER, epoch INTEGER, piece INTEGER, kind TEXT N
     PRIMARY KEY (aggregate, epoch, kind, piece)) WITHOUT ROWID;
 CREATE TABLE dead (number INTEGER PRIMARY KEY AUTOINCREMENT, epoch INTEGER NOT NULL,
     reason TEXT NOT NULL, place TEXT NOT NULL, code TEXT NOT NULL, message TEXT NOT NULL,
-    record TEXT NOT NULL, data BLOB, replayed INTEGER);
+    record TEXT NOT NULL, data BLOB, rows INTEGER NOT NULL, replayed INTEGER);
 """
 
-DEAD = "SELECT reason, place, code, message, record, data, epoch, number, replayed FROM dead"
-AGAIN = "UPDATE dead SET replayed = 0 WHERE data IS NOT NULL AND replayed IS NULL"
+DEAD = "SELECT reason, place, code, message, record, data, rows, epoch, number, replayed FROM dead"
+AGAIN = (
+    "UPDATE dead SET replayed = 0 WHERE reason = 'failed' AND data IS NOT NULL AND replayed IS NULL"
+)
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -105,15 +107,16 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """A record that was set aside.
+    """A record that was set aside; of late records, those of one micro-batch together.
 
     Attributes:
         reason: `failed`, `unreadable` or `late`.
         place: Where it came from.
         code: The code of the error.
         message: What is wrong with it.
-        record: The record, for people.
-        data: The record, to be taken again; None where that cannot be.
+        record: The (first) record, for people.
+        data: The records as an Arrow stream; None where they were never read.
+        rows: How many records there are.
         epoch: The epoch that set it aside.
         number: Its number; 0 until it is stored.
         replayed: The epoch that took it again; 0 while that is asked for.
@@ -125,6 +128,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
     message: str
     record: str
     data: bytes | None = None
+    rows: int = 1
     epoch: int = 0
     number: int = 0
     replayed: int | None = None
@@ -292,7 +296,7 @@ class Ledger:
     def dead_counts(self) -> dict[str, int]:
         """How many dead letters there are for each reason, without those that were taken again."""
         rows = self._connection.execute(
-            "SELECT reason, count(*) FROM dead WHERE replayed IS NULL OR replayed = 0 "
+            "SELECT reason, sum(rows) FROM dead WHERE replayed IS NULL OR replayed = 0 "
             "GROUP BY reason"
         )
         return {str(reason): int(count) for reason, count in rows}
@@ -329,9 +333,9 @@ class Ledger:
 
     def _bury(self, epoch: int, dead: Sequence[DeadLetter]) -> None:
         self._connection.executemany(
-            "INSERT INTO dead (epoch, reason, place, code, message, record, data) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [(epoch, d.reason, d.place, d.code, d.message, d.record, d.data) for d in dead],
+            "INSERT INTO dead (epoch, reason, place, code, message, record, data, rows) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [(epoch, d.reason, d.place, d.code, d.message, d.record, d.data, d.rows) for d in dead],
         )
 
 
@@ -355,18 +359,18 @@ def partial_of(data: bytes) -> Partial:
     return Partial(merged, states.replace_schema_metadata(None))
 
 
-def record_bytes(record: pa.RecordBatch) -> bytes:
-    """A record as Arrow IPC."""
+def records_bytes(records: pa.RecordBatch) -> bytes:
+    """Records as Arrow IPC: of a slice, what it holds."""
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, record.schema) as writer:
-        # What a slice refers to and does not hold is not written.
-        writer.write_batch(record)
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with pa.ipc.new_stream(sink, records.schema, options=options) as writer:
+        writer.write_batch(records)
     data: bytes = sink.getvalue().to_pybytes()
     return data
 
 
-def record_of(data: bytes) -> pa.RecordBatch:
-    """What `record_bytes` wrote."""
+def records_of(data: bytes) -> pa.RecordBatch:
+    """What `records_bytes` wrote."""
     with pa.ipc.open_stream(data) as reader:
         return reader.read_next_batch()
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from shoal.errors import UnavailableError
 from shoal.pipeline._aggregates import check_timed
 from shoal.pipeline._isolate import Failed, isolated
-from shoal.pipeline._ledger import DeadLetter, record_bytes, record_of
+from shoal.pipeline._ledger import DeadLetter, records_bytes, records_of
 from shoal.source import Place, PlacedSource
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Worker:
     def _placed(self, split: Split, tally: Tally) -> Iterator[Placed]:
         if split.get("partition") == DEAD:
             for number in split["numbers"]:
-                yield Place(f"dead letter {number}", "row", 0), record_of(self.revived[number])
+                yield Place(f"dead letter {number}", "row", 0), records_of(self.revived[number])
         elif isinstance(self._source, PlacedSource):
             yield from self._source.read_placed(split, tally.refuse)
         else:
@@ -207,28 +207,36 @@ def failed(place: Place, piece: Failed, *, can_return: bool) -> DeadLetter:
         code=piece.error.code,
         message=str(piece.error),
         record=_shown(piece.record.to_pylist()[0]),
-        data=record_bytes(piece.record) if can_return else None,
+        data=records_bytes(piece.record) if can_return else None,
     )
 
 
 def late(place: Place, records: pa.RecordBatch, watermark_us: int) -> list[DeadLetter]:
-    """Records whose windows were closed when they came."""
-    message = f"all its windows were closed: the watermark stood at {watermark_us} us"
-    return [_aside("late", place, "late_record", message, row) for row in records.to_pylist()]
+    """Records whose windows were closed when they came, as one letter: there may be very many."""
+    if not records.num_rows:
+        return []
+    message = f"all windows were closed: the watermark stood at {watermark_us} us"
+    return [_aside("late", place, "late_record", message, records)]
 
 
 def timeless(place: Place, records: pa.RecordBatch, column: str) -> list[DeadLetter]:
-    """Records without a time."""
+    """Records without a time, as one letter."""
     error = check_timed(records, column)
-    if error is None:
-        return []
-    return [_aside("failed", place, error.code, str(error), row) for row in records.to_pylist()]
+    return [] if error is None else [_aside("failed", place, error.code, str(error), records)]
 
 
 def _aside(
-    reason: str, place: Place, code: str, message: str, record: Mapping[str, object]
+    reason: str, place: Place, code: str, message: str, records: pa.RecordBatch
 ) -> DeadLetter:
-    return DeadLetter(reason, f"{place.file}, near {place.of(0)}", code, message, _shown(record))
+    return DeadLetter(
+        reason=reason,
+        place=f"{place.file}, {place.of(0)}",
+        code=code,
+        message=message,
+        record=_shown(records.slice(0, 1).to_pylist()[0]),
+        data=records_bytes(records) if reason == "late" else None,
+        rows=records.num_rows,
+    )
 
 
 def _shown(record: Mapping[str, object]) -> str:
