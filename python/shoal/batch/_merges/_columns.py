@@ -55,12 +55,41 @@ def is_number(found: pa.DataType) -> bool:
     return bool(kinds.is_integer(found) or kinds.is_floating(found) or kinds.is_boolean(found))
 
 
+def has_order(found: pa.DataType) -> bool:
+    """Says whether values have an order: numbers, times, decimals, text and binary."""
+    return is_number(found) or is_temporal(found) or is_sorted_by_arrow(found)
+
+
+def is_temporal(found: pa.DataType) -> bool:
+    """Says whether values are a date, a time or a duration, counted in one unit."""
+    kinds = pa.types
+    return bool(kinds.is_temporal(found) and not kinds.is_interval(found))
+
+
+def is_half_width(found: pa.DataType) -> bool:
+    """Says whether a temporal value has 32 bits."""
+    return bool(pa.types.is_date32(found) or pa.types.is_time32(found))
+
+
+def is_sorted_by_arrow(found: pa.DataType) -> bool:
+    """Says whether values have an order and are no 64-bit number: text, binary, decimals."""
+    kinds = pa.types
+    checks = (kinds.is_string, kinds.is_large_string, kinds.is_binary, kinds.is_large_binary)
+    return any(check(found) for check in (*checks, kinds.is_fixed_size_binary, kinds.is_decimal))
+
+
+def indices(group: pa.Int32Array) -> NDArray[np.int64]:
+    """Gives the group of each row as NumPy indices."""
+    places: NDArray[np.int64] = group.to_numpy(zero_copy_only=False).astype(np.int64)
+    return places
+
+
 def present(
     batch: pa.RecordBatch, columns: tuple[str, ...], group: pa.Int32Array
 ) -> tuple[list[pa.Array], NDArray[np.int64]]:
     """Gives the columns, dictionaries unpacked, and the groups of the rows where none is null."""
     arrays = [unpacked(batch.column(name)) for name in columns]
-    groups = group.to_numpy(zero_copy_only=False).astype(np.int64)
+    groups = indices(group)
     if not any(array.null_count for array in arrays):
         return arrays, groups
     keep = arrays[0].is_valid()

@@ -24,23 +24,26 @@ class Exactness:
         kind: `equal` (the same, always), `relative` (the error is at most `bound` times the
             answer) or `rank` (a rank is off by at most `bound` times the number of records).
         bound: The largest error; 0.0 for `equal`.
+        confidence: The share of data sets in which the error is within the bound: 1.0 where it
+            always is; less for a sketch, whose error has a distribution and no end.
     """
 
     kind: Literal["equal", "relative", "rank"]
     bound: float = 0.0
+    confidence: float = 1.0
 
 
 EQUAL = Exactness("equal")
 
 
-def relative(bound: float) -> Exactness:
+def relative(bound: float, *, confidence: float = 1.0) -> Exactness:
     """Gives the exactness of an answer whose error is at most `bound` times the answer."""
-    return Exactness("relative", bound)
+    return Exactness("relative", bound, confidence)
 
 
-def rank_error(bound: float) -> Exactness:
+def rank_error(bound: float, *, confidence: float = 1.0) -> Exactness:
     """Gives the exactness of a quantile whose rank is off by at most `bound` times the records."""
-    return Exactness("rank", bound)
+    return Exactness("rank", bound, confidence)
 
 
 @runtime_checkable

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from shoal.batch._merges._columns import checked_type, is_number, numbers, present, table_of
+from shoal.batch._merges._columns import (
+    checked_type,
+    indices,
+    is_number,
+    numbers,
+    present,
+    table_of,
+)
 from shoal.batch._merges._condense import condense, condense_products
 from shoal.batch._merges._contract import EQUAL, Exactness, relative
 from shoal.batch._merges._exact import (
@@ -75,12 +82,12 @@ class Sum:
     def lift(self, batch: pa.RecordBatch, group: pa.Int32Array, groups: int) -> pa.RecordBatch:
         """Sums the values that are not null."""
         (array,), place = present(batch, self.columns, group)
-        columns = _sum("sum", numbers(array), group=place, groups=groups)
+        columns = summed("sum", numbers(array), group=place, groups=groups)
         return table_of(columns, self.state)
 
     def combine(self, states: pa.RecordBatch, group: pa.Int32Array, groups: int) -> pa.RecordBatch:
         """Adds sums."""
-        sums = ExactSums.of_columns(states, "sum", group=_indices(group), groups=groups)
+        sums = ExactSums.of_columns(states, "sum", group=indices(group), groups=groups)
         return table_of(sums.columns("sum"), self.state)
 
     def finish(self, states: pa.RecordBatch) -> pa.RecordBatch:
@@ -89,7 +96,7 @@ class Sum:
         Raises:
             DtypeError: A sum of integers lies beyond int64.
         """
-        sums = _one_by_one(states, "sum")
+        sums = one_by_one(states, "sum")
         if pa.types.is_floating(self.type):
             return _answer(self.name, sums.floats())
         return _answer(self.name, sums.integers(f"the sum of column {self.column!r}"))
@@ -129,25 +136,25 @@ class Mean:
         arrays, place = present(batch, self.columns, group)
         values = numbers(arrays[0])
         if self.weight is None:
-            columns = _sum("sum", values, group=place, groups=groups)
+            columns = summed("sum", values, group=place, groups=groups)
             weights, place = np.bincount(place, minlength=groups), np.arange(groups)
         else:
             weights = numbers(arrays[1])
-            columns = _sum_products("sum", (values, weights), group=place, groups=groups)
-        columns |= _sum("weight", weights, group=place, groups=groups)
+            columns = summed_products("sum", (values, weights), group=place, groups=groups)
+        columns |= summed("weight", weights, group=place, groups=groups)
         return table_of(columns, self.state)
 
     def combine(self, states: pa.RecordBatch, group: pa.Int32Array, groups: int) -> pa.RecordBatch:
         """Adds both sums."""
         columns: dict[str, pa.Array] = {}
         for prefix in ("sum", "weight"):
-            sums = ExactSums.of_columns(states, prefix, group=_indices(group), groups=groups)
+            sums = ExactSums.of_columns(states, prefix, group=indices(group), groups=groups)
             columns |= sums.columns(prefix)
         return table_of(columns, self.state)
 
     def finish(self, states: pa.RecordBatch) -> pa.RecordBatch:
         """Divides; null where the weights add up to zero."""
-        sums, weights = _one_by_one(states, "sum"), _one_by_one(states, "weight")
+        sums, weights = one_by_one(states, "sum"), one_by_one(states, "weight")
         top, top_exponent = sums.scaled()
         bottom, bottom_exponent = weights.scaled()
         is_empty = (bottom == 0) & (weights.special == 0)
@@ -191,14 +198,14 @@ class Variance:
         """Counts and sums the values that are not null, and their squares."""
         (array,), place = present(batch, self.columns, group)
         values = numbers(array)
-        columns = _sum("sum", values, group=place, groups=groups)
-        columns |= _sum_products("square", (values, values), group=place, groups=groups)
+        columns = summed("sum", values, group=place, groups=groups)
+        columns |= summed_products("square", (values, values), group=place, groups=groups)
         columns["count"] = pa.array(np.bincount(place, minlength=groups))
         return table_of(columns, self.state)
 
     def combine(self, states: pa.RecordBatch, group: pa.Int32Array, groups: int) -> pa.RecordBatch:
         """Adds counts and sums."""
-        place = _indices(group)
+        place = indices(group)
         counts = np.zeros(groups, np.int64)
         np.add.at(counts, place, states.column("count").to_numpy(zero_copy_only=False))
         columns = {"count": pa.array(counts)}
@@ -210,15 +217,24 @@ class Variance:
     def finish(self, states: pa.RecordBatch) -> pa.RecordBatch:
         """Gives `(n * sum(x*x) - sum(x)**2) / (n * (n - ddof))`, exact up to the division."""
         counts = states.column("count").to_numpy(zero_copy_only=False).astype(np.int64)
-        sums, squares = _one_by_one(states, "sum"), _one_by_one(states, "square")
-        scaled = multiply_digits(terms_of_integers(counts).digits, squares.digits)
-        squared = multiply_digits(sums.digits, sums.digits)
-        spread, exponent = subtract((scaled, squares.limb), (squared, 2 * sums.limb)).scaled()
+        sums, squares = one_by_one(states, "sum"), one_by_one(states, "square")
+        spread, exponent = spread_of(counts, sums, squares).scaled()
         is_null = counts <= self.ddof
         free = np.where(is_null, 1, counts - self.ddof)
         finite = shift(spread / np.maximum(counts, 1) / free, exponent)
         values = np.where((sums.special != 0) | (squares.special != 0), np.nan, finite)
         return _answer(self.name, values, null=is_null)
+
+
+def times_counts(counts: NDArray[np.int64], sums: ExactSums) -> tuple[NDArray[np.int64], int]:
+    """Gives `count * sum` row by row, exactly: digits, and the limb of the first digit."""
+    return multiply_digits(terms_of_integers(counts).digits, sums.digits), sums.limb
+
+
+def spread_of(counts: NDArray[np.int64], sums: ExactSums, squares: ExactSums) -> ExactSums:
+    """Gives `n * sum(x*x) - sum(x)**2`, exactly: n * n times the variance of `ddof=0`."""
+    squared = multiply_digits(sums.digits, sums.digits)
+    return subtract(times_counts(counts, squares), (squared, 2 * sums.limb))
 
 
 def _terms_of(values: NDArray[Any]) -> Terms:
@@ -227,37 +243,37 @@ def _terms_of(values: NDArray[Any]) -> Terms:
     return terms_of_integers(values)
 
 
-def _as_doubles(values: NDArray[Any]) -> NDArray[Any]:
+def as_doubles(values: NDArray[Any]) -> NDArray[Any]:
     """Gives integers as doubles where these hold each of them exactly; else what it got."""
     if values.dtype.kind != "f" and values.min(initial=0) >= -EXACT_INTEGER:
         return values.astype(np.float64) if values.max(initial=0) <= EXACT_INTEGER else values
     return values
 
 
-def _sum(
+def summed(
     prefix: str, values: NDArray[Any], *, group: NDArray[np.int64], groups: int
 ) -> dict[str, pa.Array]:
     """Sums by group; gives the columns of a state."""
-    values = _as_doubles(values)
+    values = as_doubles(values)
     if values.dtype.kind == "f":
         values, group = condense(values, group, groups)
         return sum_columns(prefix, values, group=group, groups=groups)
     return ExactSums.of_terms(terms_of_integers(values), group, groups).columns(prefix)
 
 
-def _sum_products(
+def summed_products(
     prefix: str, factors: Pair, *, group: NDArray[np.int64], groups: int
 ) -> dict[str, pa.Array]:
     """Sums exact products by group; gives the columns of a state."""
-    left, right = map(_as_doubles, factors)
+    left, right = map(as_doubles, factors)
     if left.dtype.kind == right.dtype.kind == "f":
         condensed = condense_products(left, right, group=group, groups=groups)
         if condensed is not None:
             return sum_columns(prefix, condensed[0], group=condensed[1], groups=groups)
-    return _sum_of_products(left, right, group=group, groups=groups).columns(prefix)
+    return _exact_products(left, right, group=group, groups=groups).columns(prefix)
 
 
-def _sum_of_products(
+def _exact_products(
     left: NDArray[Any], right: NDArray[Any], *, group: NDArray[np.int64], groups: int
 ) -> ExactSums:
     """Multiplies digit by digit; a product with an infinity or NaN is what IEEE 754 says it is."""
@@ -274,15 +290,10 @@ def _sum_of_products(
     return sums.with_special(any_special(bits, group, groups))
 
 
-def _one_by_one(states: pa.RecordBatch, prefix: str) -> ExactSums:
+def one_by_one(states: pa.RecordBatch, prefix: str) -> ExactSums:
     """Reads states without adding any two."""
     rows = states.num_rows
     return ExactSums.of_columns(states, prefix, group=np.arange(rows, dtype=np.int64), groups=rows)
-
-
-def _indices(group: pa.Int32Array) -> NDArray[np.int64]:
-    indices: NDArray[np.int64] = group.to_numpy(zero_copy_only=False).astype(np.int64)
-    return indices
 
 
 def _answer(

@@ -12,7 +12,10 @@ import pyarrow.compute as pc
 
 from shoal.batch._merges._columns import (
     checked_type,
+    has_order,
+    is_half_width,
     is_number,
+    is_sorted_by_arrow,
     numbers,
     present,
     table_of,
@@ -106,7 +109,7 @@ class Extreme:
 
     def bind(self, schema: pa.Schema) -> Merge:
         """Accepts every type whose values have an order."""
-        found = checked_type(schema, self.column, verb="compared", accepts=_has_order)
+        found = checked_type(schema, self.column, verb="compared", accepts=has_order)
         return replace(self, type=found)
 
     def lift(self, batch: pa.RecordBatch, group: pa.Int32Array, groups: int) -> pa.RecordBatch:
@@ -318,29 +321,10 @@ def _whole(edge: float) -> int:
     return int(edge)
 
 
-def _has_order(found: pa.DataType) -> bool:
-    return is_number(found) or _is_temporal(found) or _is_sorted_by_arrow(found)
-
-
-def _is_temporal(found: pa.DataType) -> bool:
-    kinds = pa.types
-    return bool(kinds.is_temporal(found) and not kinds.is_interval(found))
-
-
-def _is_half_width(found: pa.DataType) -> bool:
-    return bool(pa.types.is_date32(found) or pa.types.is_time32(found))
-
-
-def _is_sorted_by_arrow(found: pa.DataType) -> bool:
-    kinds = pa.types
-    checks = (kinds.is_string, kinds.is_large_string, kinds.is_binary, kinds.is_large_binary)
-    return any(check(found) for check in (*checks, kinds.is_fixed_size_binary, kinds.is_decimal))
-
-
 def _extremes(array: pa.Array, group: NDArray[np.int64], *, groups: int, largest: bool) -> pa.Array:
     """Gives the extreme of each group, null for a group without a value."""
     found = array.type
-    if _is_sorted_by_arrow(found) or pa.types.is_null(found):
+    if is_sorted_by_arrow(found) or pa.types.is_null(found):
         return _sorted_extremes(array, group, groups=groups, largest=largest)
     values = _comparable(array)
     is_float = values.dtype.kind == "f"
@@ -363,7 +347,7 @@ def _comparable(array: pa.Array) -> NDArray[Any]:
     if pa.types.is_boolean(array.type):
         array = array.cast(pa.uint8())
     elif pa.types.is_temporal(array.type):
-        array = array.view(pa.int32() if _is_half_width(array.type) else pa.int64())
+        array = array.view(pa.int32() if is_half_width(array.type) else pa.int64())
     values: NDArray[Any] = array.to_numpy(zero_copy_only=False)
     return values
 
