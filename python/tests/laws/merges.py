@@ -1,7 +1,8 @@
 """The merges that obey the laws of `test_merge_laws`: one line enrols one.
 
 A subject is a merge, the column or columns it reads, and a reference that answers the slow and
-certain way, from all the rows at once.
+certain way, from all the rows at once. The reference of quantiles is all values, for a rank to be
+looked up in.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ import pyarrow as pa
 
 from shoal import batch
 
+from .metrics import LABELS, brier, classified, logarithmic, regressed
+
 if TYPE_CHECKING:
     from shoal.batch import Merge
 
 ROWS = 20
 KEYS = ("north", "south", None)
 EDGES = (-1.5, 0.0, 0.5, 2.0)
-LABELS = ("cat", "dog", "fish")
+RANKS = (0.0, 0.1, 0.5, 0.9, 0.99, 1.0)
 
 Columns = dict[str, list[Any]]
 Reference = Callable[[Columns], dict[str, Any]]
@@ -35,6 +38,14 @@ class Subject:
 
     merge: Merge
     reference: Reference
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """All values, in order, and the ranks whose values are asked for."""
+
+    values: list[float]
+    at: tuple[float, ...]
 
 
 def draw_rows(seed: int) -> pa.RecordBatch:
@@ -61,6 +72,11 @@ def draw_rows(seed: int) -> pa.RecordBatch:
         "weight": with_nulls(rng.random(ROWS), rng),
         "truth": with_nulls(rng.choice([*LABELS, "bird"], ROWS), rng),
         "prediction": pa.array(rng.choice(LABELS, ROWS)),
+        "few": with_nulls(rng.integers(0, 4, ROWS), rng),
+        "few_floats": pa.array(rng.choice([0.0, -0.0, 0.5, 1.0, math.inf, math.nan], ROWS)),
+        "happened": with_nulls(rng.integers(0, 2, ROWS), rng),
+        "probability": pa.array(rng.choice([0.0, 1e-9, 0.25, 0.5, 0.75, 1.0], ROWS)),
+        "guess": pa.array(normal + rng.normal(size=ROWS)),
         "nothing": pa.nulls(ROWS),
     }
     return pa.RecordBatch.from_pydict(columns)
@@ -126,6 +142,59 @@ def largest(values: list[Any]) -> Any:
     return max(values, default=None)
 
 
+def ranked(columns: Columns) -> dict[str, Any]:
+    values = sorted(present(columns["float"]))
+    return {"quantiles_float": Ranked(values, RANKS) if values else None}
+
+
+def different(values: list[Any]) -> int:
+    return len({str(value) if is_nan(value) else value for value in values})
+
+
+def ordered(columns: Columns, names: tuple[str, ...], *, largest: bool) -> list[dict[str, Any]]:
+    """Gives all rows as `top` and `bottom` order them, 0.0 for -0.0."""
+    rows = zip(*(columns[name] for name in names), strict=True)
+    kept = [tuple(map(without_sign, row)) for row in rows if row[0] is not None]
+    rest_first = sorted(kept, key=lambda row: [(value is None, value or "") for value in row[1:]])
+    placed = sorted(rest_first, key=lambda row: place_of(row[0], largest=largest))
+    return [dict(zip(names, row, strict=True)) for row in placed]
+
+
+def without_sign(value: Any) -> Any:
+    return value + 0.0 if isinstance(value, float) else value
+
+
+def place_of(value: Any, *, largest: bool) -> tuple[bool, Any]:
+    """Gives what sorts numbers in this direction, and NaN behind."""
+    return (True, 0) if is_nan(value) else (False, -value if largest else value)
+
+
+def is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def best(columns: Columns) -> dict[str, Any]:
+    return {"top": ordered(columns, ("few", "text", "prediction"), largest=True)[:3]}
+
+
+def best_and_ties(columns: Columns) -> dict[str, Any]:
+    rows = ordered(columns, ("few_floats", "text"), largest=False)
+    last = [repr(row["few_floats"]) for row in rows[:2]][-1:]
+    kept = [row for place, row in enumerate(rows) if place < 2 or repr(row["few_floats"]) in last]
+    return {"bottom": kept}
+
+
+def at_the_latest(columns: Columns) -> dict[str, Any]:
+    pairs = [pair for pair in zip(columns["few"], columns["text"], strict=True) if None not in pair]
+    return {"latest_text": max(pairs, default=(None, None))[1]}
+
+
+def at_the_earliest(columns: Columns) -> dict[str, Any]:
+    pairs = zip(columns["time"], columns["integer"], strict=True)
+    kept = [pair for pair in pairs if None not in pair]
+    return {"earliest_integer": min(kept, default=(None, None))[1]}
+
+
 ENROLLED = (
     Subject(batch.count(), lambda columns: {"count": len(columns["key"])}),
     Subject(batch.count("float"), of("float", "count", len)),
@@ -155,4 +224,17 @@ ENROLLED = (
     Subject(batch.max("time"), of("time", "max", largest)),
     Subject(batch.histogram("float", edges=EDGES), lambda c: counts_in_bins(present(c["float"]))),
     Subject(batch.confusion_matrix("truth", "prediction", labels=LABELS), counted_pairs),
+    Subject(batch.quantiles("float", RANKS), ranked),
+    Subject(batch.distinct("few"), of("few", "distinct", different)),
+    Subject(batch.distinct("special"), of("special", "distinct", different)),
+    Subject(batch.distinct("text"), of("text", "distinct", different)),
+    Subject(batch.distinct("time"), of("time", "distinct", different)),
+    Subject(batch.top(3, "few", ("text", "prediction")), best),
+    Subject(batch.bottom(2, "few_floats", ("text",), ties=True), best_and_ties),
+    Subject(batch.latest("text", "few"), at_the_latest),
+    Subject(batch.earliest("integer", "time"), at_the_earliest),
+    Subject(batch.classification("truth", "prediction", labels=LABELS), classified),
+    Subject(batch.log_loss("happened", "probability"), logarithmic),
+    Subject(batch.brier_score("happened", "probability"), brier),
+    Subject(batch.regression("close", "guess"), regressed),
 )

@@ -1,5 +1,8 @@
 """However records are cut, a merge's answer stays within its stated exactness.
 
+Few records are sketched exactly, so sketches obey the same laws; of many records, see the laws
+that say how often an error is within its bound.
+
 A cut is a random list of neighbouring slices, empty and one-row slices among them. Every slice is
 lifted once; a cut is then the combination of its slices, and all cuts are combined at a time, each
 as a group of its own: 1,000 cuts cost hardly more than one.
@@ -7,6 +10,7 @@ as a group of its own: 1,000 cuts cost hardly more than one.
 
 from __future__ import annotations
 
+import bisect
 import functools
 import itertools
 import math
@@ -17,10 +21,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from shoal.batch import Exactness, Merge, merge, process, rows, split, threads
+from shoal import batch
+from shoal.batch import Exactness, Merge, Merges, merge, process, rank_error, rows, split, threads
 from shoal.batch._merges._sums import Sum
 
-from .merges import ENROLLED, KEYS, ROWS, Columns, Subject, draw_rows
+from .merges import ENROLLED, KEYS, RANKS, ROWS, Columns, Ranked, Subject, draw_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +35,9 @@ if TYPE_CHECKING:
 CUTS = 1000
 CUTS_THROUGH_THE_ENGINE = 10
 SUBGROUPS = 3
+MANY_ROWS = 10_000
+CUTS_OF_MANY_ROWS = 50
+COLUMNS_OF_MANY_ROWS = 200
 
 
 @dataclass(frozen=True)
@@ -102,12 +110,31 @@ def assert_within(exactness: Exactness, found: dict[str, Any], expected: dict[st
 
 
 def is_within(exactness: Exactness, found: Any, expected: Any) -> bool:
+    if isinstance(expected, Ranked):
+        return all(off <= exactness.bound for off in rank_errors(found, expected))
+    if isinstance(expected, dict) and isinstance(found, dict):
+        same_names = list(found) == list(expected)
+        return same_names and is_within(exactness, list(found.values()), list(expected.values()))
+    if isinstance(expected, list) and isinstance(found, list):
+        pairs = zip(found, expected, strict=False)
+        return len(found) == len(expected) and all(is_within(exactness, a, b) for a, b in pairs)
     if isinstance(expected, float) and isinstance(found, float):
         if math.isnan(expected):
             return math.isnan(found)
         if exactness.kind == "relative" and math.isfinite(expected):
             return abs(found - expected) <= exactness.bound * abs(expected)
     return bool(found == expected and type(found) is type(expected))
+
+
+def rank_errors(found: list[float], expected: Ranked) -> list[float]:
+    """Gives how far each answer's ranks lie from the one asked for; 0 if it is among them."""
+    count = len(expected.values)
+    errors = []
+    for value, rank in zip(found, expected.at, strict=True):
+        below = bisect.bisect_left(expected.values, value) / count
+        until = bisect.bisect_right(expected.values, value) / count
+        errors.append(max(below - rank, rank - until, 0.0))
+    return errors
 
 
 def columns_of(data: pa.RecordBatch, keep: NDArray[np.bool_]) -> Columns:
@@ -217,6 +244,70 @@ def test_merge_obeys_every_law(
     record_property("cases", ran)
 
 
+def law_ranks_are_found_within_their_error(seed: int) -> list[bool]:
+    """Says of each cut of many values, and each rank, whether the error is within the bound."""
+    subject = batch.quantiles("value", RANKS)
+    values = np.random.default_rng(seed).normal(size=MANY_ROWS)
+    expected = Ranked(np.sort(values).tolist(), RANKS)
+    within: list[bool] = []
+    for cut in range(CUTS_OF_MANY_ROWS):
+        answer = cut_and_merge(subject, values, cut)["quantiles_value"]
+        within += [off <= subject.exactness.bound for off in rank_errors(answer, expected)]
+    return within
+
+
+def law_distinct_values_are_counted_within_their_error(seed: int) -> list[bool]:
+    """Says of many columns whether the error is within the bound; no cut changes the count."""
+    subject = batch.distinct("value")
+    rng = np.random.default_rng(seed)
+    within: list[bool] = []
+    for column in range(COLUMNS_OF_MANY_ROWS):
+        values = rng.integers(0, 2**62, MANY_ROWS) // 2 ** int(rng.integers(0, 48))
+        found, again = (cut_and_merge(subject, values, column + cut) for cut in (0, 1))
+        assert found == again
+        count = len(np.unique(values))
+        within.append(abs(found["distinct_value"] - count) <= subject.exactness.bound * count)
+    return within
+
+
+def cut_and_merge(subject: Merge, values: NDArray[Any], cut: int) -> dict[str, Any]:
+    """Merges the values in random slices, some of them empty, in random order."""
+    rng = np.random.default_rng(cut)
+    slices = np.split(values, np.sort(rng.integers(0, len(values), int(rng.integers(0, 20)))))
+    order = rng.permutation(len(slices))
+    plan = Merges(subject)
+    partials = [plan.lift(pa.table({"value": slices[place]})) for place in order]
+    half = len(partials) // 2
+    both = [plan.combine(partials[:half]), plan.combine(partials[half:])]
+    (row,) = plan.finish(plan.combine(both)).to_pylist()
+    answer: dict[str, Any] = row
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("law", "exactness"),
+    [
+        (law_ranks_are_found_within_their_error, batch.quantiles("value").exactness),
+        (law_distinct_values_are_counted_within_their_error, batch.distinct("value").exactness),
+    ],
+)
+def test_a_sketch_keeps_its_error_as_often_as_it_says(
+    law: Callable[[int], list[bool]], exactness: Exactness, prove_scale: int
+) -> None:
+    within = [kept for seed in range(prove_scale) for kept in law(seed)]
+    assert len(within) >= 100 * prove_scale
+    assert 0.9 < exactness.confidence < 1
+    assert sum(within) >= exactness.confidence * len(within)
+
+
+def test_a_rank_that_is_off_is_found() -> None:
+    expected = Ranked([0.0, 1.0, 1.0, 3.0], (0.5, 1.0))
+    assert is_within(rank_error(0.01), [1.0, 3.0], expected)
+    assert is_within(rank_error(0.25), [3.0, 1.0], expected)
+    assert not is_within(rank_error(0.24), [1.0, 1.0], expected)
+    assert not is_within(rank_error(0.24), [3.0, 3.0], expected)
+
+
 class RoundingSum(Sum):
     """A sum as it is usually written: the law must find it."""
 
@@ -241,13 +332,20 @@ def test_a_merge_that_rounds_is_found() -> None:
 def test_every_kind_of_merge_is_enrolled() -> None:
     kinds = {type(subject.merge).__name__ for subject in ENROLLED}
     assert kinds == {
+        "Classification",
         "ConfusionMatrix",
         "Count",
+        "Distinct",
         "Extreme",
         "Histogram",
+        "Latest",
+        "Loss",
         "Mean",
+        "Quantiles",
+        "Regression",
         "Sum",
+        "Top",
         "Variance",
     }
-    assert len(ENROLLED) == len({name_of(subject) for subject in ENROLLED}) == 25
+    assert len(ENROLLED) == len({name_of(subject) for subject in ENROLLED}) == 38
     assert len(LAWS) == 5
