@@ -4,6 +4,7 @@ mod columns;
 mod repository;
 mod server;
 mod session;
+mod sizes;
 
 use pyo3::prelude::*;
 
@@ -19,6 +20,8 @@ mod _native {
     use super::server::Server;
     #[pymodule_export]
     use super::session::{Session, inspect_onnx};
+    #[pymodule_export]
+    use super::sizes::Sizes;
 
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
 
