@@ -1,4 +1,4 @@
-"""Where records come from and where they go: files, folders.
+"""Where records come from and where they go: files, folders, brokers, databases.
 
 - A source is read by ranges between offsets, which give the same records whenever they are read.
 - A sink shows whole epochs, each exactly once, and remembers where it is.
@@ -26,23 +26,30 @@ if TYPE_CHECKING:
     from shoal.source._file_source import FileSource
     from shoal.source._files import Files
     from shoal.source._folder import LocalFolder
-    from shoal.source._parquet_sink import ParquetSink, Part
+    from shoal.source._folder_sink import Part
+    from shoal.source._json_lines_sink import JsonLinesSink
+    from shoal.source._parquet_sink import ParquetSink
     from shoal.source._pieces import Place, Placed, Refuse, Refused
     from shoal.source._places import folder
+    from shoal.source._rate_source import RateSource
+    from shoal.source._spooled._console_sink import ConsoleSink
 
 _LAZY = {
     "FileSource": "_file_source",
+    "ConsoleSink": "_spooled._console_sink",
     "Files": "_files",
     "Guarantee": "_contract",
+    "JsonLinesSink": "_json_lines_sink",
     "Limit": "_contract",
     "LocalFolder": "_folder",
     "folder": "_places",
     "Offset": "_contract",
     "ParquetSink": "_parquet_sink",
-    "Part": "_parquet_sink",
+    "Part": "_folder_sink",
     "Place": "_pieces",
     "Placed": "_pieces",
     "PlacedSource": "_contract",
+    "RateSource": "_rate_source",
     "Refuse": "_pieces",
     "Refused": "_pieces",
     "Sink": "_contract",
@@ -55,8 +62,10 @@ _LAZY = {
 __all__ = [
     "ENDINGS",
     "FileSource",
+    "ConsoleSink",
     "Files",
     "Guarantee",
+    "JsonLinesSink",
     "Limit",
     "Listing",
     "LocalFolder",
@@ -66,6 +75,7 @@ __all__ = [
     "Place",
     "Placed",
     "PlacedSource",
+    "RateSource",
     "Refuse",
     "Refused",
     "Sink",

@@ -1,295 +1,40 @@
-"""A folder of Parquet files: records appear by whole epochs, exactly once.
+"""A folder of Parquet files: each table that is gathered becomes a row group.
 
-    OUTPUT/part-000000000001-000.parquet     committed records, for every reader of such folders
-    OUTPUT/_shoal/pipeline.json              whose folder this is, and its columns
-    OUTPUT/_shoal/epochs/000000000001.json   what epoch 1 is: its range, and its parts
-    OUTPUT/_shoal/staged/...                 what is not committed; readers pass over names with _
-
-A commit has two steps, and what is committed is decided by the first alone:
-
-1. The epoch's own file is made, if there is none of its number: a compare-and-set.
-2. The parts that it names are moved from `staged` to their places.
-
-Whoever opens the folder finishes step 2 of the last epoch, and throws away what else is staged,
-unless another run may be at work on it. So a crash at any point loses nothing and shows nothing
-twice.
+How epochs come to be seen, and what stays after a crash: `_folder_sink.py`.
 """
 
 from __future__ import annotations
 
-import uuid
-from contextlib import AbstractContextManager, ExitStack
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING
 
-import msgspec
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shoal.errors import ConflictError, SinkError
-from shoal.source._contract import Guarantee, Offset, SinkState, Token
+from shoal.source._folder_sink import Encoding, FolderSink
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    import pyarrow as pa
 
-ABOUT = "_shoal/pipeline.json"
-LOCK = "_shoal/lock"
-EPOCHS = "_shoal/epochs"
-STAGED = "_shoal/staged"
-MANIFEST = "_manifest.json"
-
-# Rows are gathered to row groups of about this size before they are encoded.
-ROW_GROUP_BYTES = 16 << 20
+    from shoal.source._folder_sink import Folder
 
 
-class Folder(Protocol):
-    """What a sink needs of the place where its files lie, see `LocalFolder`."""
+class ParquetEncoder:
+    """Writes one Parquet file."""
 
-    is_exclusive: bool
-    """Whether one process alone can hold it."""
+    def __init__(self, file: IO[bytes], schema: pa.Schema) -> None:
+        self._writer = pq.ParquetWriter(file, schema)
 
-    def names(self, below: str) -> list[str]:
-        """The files directly in a folder inside this one, sorted."""
+    def write(self, table: pa.Table) -> None:
+        """Encodes records as a row group."""
+        self._writer.write_table(table, row_group_size=table.num_rows)
 
-    def read(self, name: str) -> bytes | None:
-        """The content of a file; None where there is none."""
-
-    def create(self, name: str, data: bytes) -> bool:
-        """Makes a file that is not there; False if it is there."""
-
-    def writer(self, name: str) -> AbstractContextManager[IO[bytes]]:
-        """A file to be written, whole and durable when the block ends."""
-
-    def move(self, name: str, target: str) -> None:
-        """Gives a file another name."""
-
-    def remove(self, name: str) -> None:
-        """Removes a file, if it is there."""
-
-    def held(self, name: str) -> AbstractContextManager[None]:
-        """Holds the folder for this process."""
+    def close(self) -> None:
+        """Writes the footer."""
+        self._writer.close()
 
 
-class About(msgspec.Struct, frozen=True):
-    """Whose folder it is."""
-
-    pipeline: str
-    columns: str
-
-
-class Stored(msgspec.Struct, frozen=True):
-    """One file of an epoch: where it is staged, and its name once it is committed."""
-
-    staged: str
-    rows: int
-    size_bytes: int
-    name: str = ""
-
-
-class Epoch(msgspec.Struct, frozen=True):
-    """What was committed at once."""
-
-    epoch: int
-    start: Offset
-    end: Offset
-    parts: tuple[Stored, ...]
-
-
-class Part:
-    """One part while it is written, by one thread."""
-
-    def __init__(self, folder: Folder, name: str, schema: pa.Schema) -> None:
-        self._name = name
-        self._schema = schema
-        self._open = ExitStack()
-        self._file = self._open.enter_context(folder.writer(name))
-        self._writer = self._open.enter_context(pq.ParquetWriter(self._file, schema))
-        self._held: list[pa.RecordBatch] = []
-        self._held_bytes = 0
-        self._rows = 0
-
-    def add(self, batch: pa.RecordBatch) -> None:
-        """Takes records of the columns of the folder."""
-        self._held.append(batch)
-        self._held_bytes += batch.nbytes
-        if self._held_bytes >= ROW_GROUP_BYTES:
-            self._write()
-
-    def end(self) -> Token:
-        """Stages what was added."""
-        with self._open:
-            self._write()
-            self._writer.close()
-            stored = Stored(self._name, self._rows, self._file.tell())
-        token: Token = msgspec.to_builtins(stored)
-        return token
-
-    def abort(self) -> None:
-        """Throws away what was added."""
-        error = SinkError("the part was given up")
-        self._open.__exit__(SinkError, error, None)
-
-    def _write(self) -> None:
-        table = pa.Table.from_batches(self._held, self._schema)
-        if table.num_rows:
-            self._writer.write_table(table, row_group_size=table.num_rows)
-        self._rows += table.num_rows
-        self._held, self._held_bytes = [], 0
-
-
-class ParquetSink:
+class ParquetSink(FolderSink):
     """Writes Parquet parts to a folder, epoch by epoch."""
-
-    guarantee = Guarantee.TRANSACTIONAL
 
     def __init__(self, folder: Folder) -> None:
         """Takes a place; nothing is touched before `open`."""
-        self._folder = folder
-        self._schema = pa.schema({})
-        self._last: SinkState | None = None
-        self._open = ExitStack()
-
-    def open(self, pipeline_id: str, schema: pa.Schema) -> SinkState | None:
-        """Takes up where an earlier run ended; see `Sink.open`.
-
-        Raises:
-            ConflictError: the folder holds something else, or another process writes to it.
-        """
-        self._open.enter_context(self._folder.held(LOCK))
-        self._schema = schema
-        self._claim(About(pipeline_id, schema.to_string(show_schema_metadata=False)))
-        if names := self._folder.names(EPOCHS):
-            last = self._read(names[-1])
-            self._show(last)
-            self._last = SinkState(last.epoch, last.end)
-        self._sweep()
-        return self._last
-
-    def begin(self, epoch: int) -> Part:
-        """A part to be written; several may be at once."""
-        name = f"{STAGED}/{epoch:012}-{uuid.uuid4().hex}.staged"
-        return Part(self._folder, name, self._schema)
-
-    def write(self, epoch: int, batches: Iterator[pa.RecordBatch]) -> Token:
-        """Stages one part; see `Sink.write`."""
-        part = self.begin(epoch)
-        try:
-            for batch in batches:
-                part.add(batch)
-        except BaseException:
-            part.abort()
-            raise
-        return part.end()
-
-    def commit(self, epoch: int, start: Offset, end: Offset, tokens: Sequence[Token]) -> None:
-        """Shows the parts of an epoch; see `Sink.commit`.
-
-        Raises:
-            ConflictError: the folder is not where this epoch starts.
-        """
-        wanted = Epoch(epoch, start, end, _named(epoch, tokens))
-        stored = self._committed(epoch)
-        if stored is None:
-            self._check_follows(wanted)
-            data = msgspec.json.encode(wanted)
-            created = self._folder.create(f"{EPOCHS}/{_file(epoch)}", data)
-            stored = wanted if created else self._read(_file(epoch))
-        if (stored.start, stored.end) != (start, end):
-            raise _conflict(f"its epoch {epoch} is not the one from {start} to {end}")
-        self._show(stored)
-        self._last = SinkState(epoch, end)
-        self._drop(tokens, stored)
-
-    def abort(self, epoch: int, tokens: Sequence[Token]) -> None:
-        """Throws staged parts away; those that were committed stay."""
-        self._drop(tokens, self._committed(epoch))
-
-    def _drop(self, tokens: Sequence[Token], stored: Epoch | None) -> None:
-        """Removes staged parts but those of an epoch that was committed."""
-        kept = {part.staged for part in stored.parts} if stored else set()
-        for part in msgspec.convert(tokens, list[Stored]):
-            if part.staged not in kept:
-                self._folder.remove(part.staged)
-
-    def close(self) -> None:
-        """Gives the folder back."""
-        self._open.close()
-
-    def rows(self) -> int:
-        """How many records were committed."""
-        return sum(part.rows for epoch in self.epochs() for part in epoch.parts)
-
-    def epochs(self) -> Iterator[Epoch]:
-        """All that was committed, in order."""
-        for name in self._folder.names(EPOCHS):
-            yield self._read(name)
-
-    def finish(self, about: dict[str, Any]) -> None:
-        """Writes what the whole folder is, for people and programs: it is complete."""
-        parts = [part for epoch in self.epochs() for part in epoch.parts]
-        listed = [{"name": p.name, "rows": p.rows, "size_bytes": p.size_bytes} for p in parts]
-        document = {**about, "rows": sum(part.rows for part in parts), "parts": listed}
-        self._folder.create(MANIFEST, msgspec.json.format(msgspec.json.encode(document)))
-
-    def _sweep(self) -> None:
-        """Throws away what is staged; where another run may be at work, only what has lost."""
-        last = self._last.epoch if self._last else 0
-        for name in self._folder.names(STAGED):
-            if self._folder.is_exclusive or int(name.partition("-")[0]) <= last:
-                self._folder.remove(f"{STAGED}/{name}")
-
-    def _claim(self, about: About) -> None:
-        found = self._folder.read(ABOUT)
-        if found is None:
-            if names := self._folder.names(""):
-                raise _conflict(f"it holds other files, such as {names[0]}")
-            self._folder.create(ABOUT, msgspec.json.encode(about))
-            return
-        stored = msgspec.json.decode(found, type=About)
-        if stored.pipeline != about.pipeline:
-            raise _conflict("it holds the result of other input, another package or other options")
-        if stored.columns != about.columns:
-            raise _conflict("its columns are not those of this run")
-
-    def _check_follows(self, wanted: Epoch) -> None:
-        last = self._last
-        if last is not None and (last.epoch + 1, last.end) != (wanted.epoch, wanted.start):
-            raise _conflict(
-                f"it ends with epoch {last.epoch} at {last.end}; "
-                f"epoch {wanted.epoch} starts at {wanted.start}"
-            )
-
-    def _show(self, epoch: Epoch) -> None:
-        for part in epoch.parts:
-            self._folder.move(part.staged, part.name)
-
-    def _committed(self, epoch: int) -> Epoch | None:
-        data = self._folder.read(f"{EPOCHS}/{_file(epoch)}")
-        return None if data is None else _decoded(_file(epoch), data)
-
-    def _read(self, name: str) -> Epoch:
-        return _decoded(name, self._folder.read(f"{EPOCHS}/{name}") or b"")
-
-
-def _named(epoch: int, tokens: Sequence[Token]) -> tuple[Stored, ...]:
-    """The parts with their names; empty ones only in the first epoch, which shows the columns."""
-    parts = [part for part in msgspec.convert(tokens, list[Stored]) if part.rows or epoch == 1]
-    return tuple(
-        msgspec.structs.replace(part, name=f"part-{epoch:012}-{number:03}.parquet")
-        for number, part in enumerate(parts)
-    )
-
-
-def _decoded(name: str, data: bytes) -> Epoch:
-    try:
-        return msgspec.json.decode(data, type=Epoch)
-    except msgspec.DecodeError as error:
-        raise SinkError(f"{EPOCHS}/{name} is not what was written there: {error}") from error
-
-
-def _file(epoch: int) -> str:
-    return f"{epoch:012}.json"
-
-
-def _conflict(message: str) -> ConflictError:
-    hint = "Give another output folder, or remove this one."
-    return ConflictError(f"the output folder cannot be gone on with: {message}", hint=hint)
+        super().__init__(folder, Encoding("parquet", ParquetEncoder))

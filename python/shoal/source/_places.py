@@ -11,7 +11,7 @@ from shoal.source._folder import LocalFolder
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from shoal.source._parquet_sink import Folder
+    from shoal.source._folder_sink import Folder
 
 
 def is_remote(where: str) -> bool:

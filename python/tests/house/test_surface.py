@@ -178,8 +178,10 @@ SURFACE = snapshot(
         "source": [
             "ENDINGS",
             "FileSource",
+            "ConsoleSink",
             "Files",
             "Guarantee",
+            "JsonLinesSink",
             "Limit",
             "Listing",
             "LocalFolder",
@@ -189,6 +191,7 @@ SURFACE = snapshot(
             "Place",
             "Placed",
             "PlacedSource",
+            "RateSource",
             "Refuse",
             "Refused",
             "Sink",
