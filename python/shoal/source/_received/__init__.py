@@ -1,0 +1,1 @@
+"""Sources of what nobody can send again: it is stored first, and read from there."""
