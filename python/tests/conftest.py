@@ -3,7 +3,8 @@
 - Random tests are seeded: profile `default` draws the same modest sample every time; profile
   `prove` (`just prove`) draws many, anew each time, and prints how to repeat what fails.
 - `prove_scale` multiplies the counts of tests without hypothesis (1 here, more in `just prove`).
-- A test that leaves a process behind fails, also if the process has lost its parent.
+- A test that leaves a process behind fails, also if the process has lost its parent; the servers
+  that many tests share end with the session (`tests.services`).
 - The user's cache is not written: `XDG_CACHE_HOME` is a folder of the session, for servers too; uv
   keeps its own cache.
 - `program("skopeo")` finds a program the system may lack: the test is skipped with that reason, but
@@ -27,6 +28,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.services import SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -174,7 +177,11 @@ def no_process_is_left_behind() -> Iterator[None]:
     before = _children()
     yield
     ends_at = time.monotonic() + ENDING_PROCESSES_GRACE_S
-    while left := {pid: command for pid, command in _children().items() if pid not in before}:
+    while left := {
+        pid: command
+        for pid, command in _children().items()
+        if pid not in before and pid not in SERVICES
+    }:
         if time.monotonic() > ends_at:
             for pid in left:
                 os.kill(pid, signal.SIGKILL)

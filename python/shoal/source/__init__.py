@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from shoal.source._places import folder
     from shoal.source._rate_source import RateSource
     from shoal.source._spooled._console_sink import ConsoleSink
+    from shoal.source._spooled._postgres_sink import PostgresSink
 
 _LAZY = {
     "FileSource": "_file_source",
@@ -49,6 +50,7 @@ _LAZY = {
     "Place": "_pieces",
     "Placed": "_pieces",
     "PlacedSource": "_contract",
+    "PostgresSink": "_spooled._postgres_sink",
     "RateSource": "_rate_source",
     "Refuse": "_pieces",
     "Refused": "_pieces",
@@ -75,6 +77,7 @@ __all__ = [
     "Place",
     "Placed",
     "PlacedSource",
+    "PostgresSink",
     "RateSource",
     "Refuse",
     "Refused",

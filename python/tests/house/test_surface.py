@@ -191,6 +191,7 @@ SURFACE = snapshot(
             "Place",
             "Placed",
             "PlacedSource",
+            "PostgresSink",
             "RateSource",
             "Refuse",
             "Refused",
