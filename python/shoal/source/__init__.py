@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from shoal.source._pieces import Place, Placed, Refuse, Refused
     from shoal.source._places import folder
     from shoal.source._rate_source import RateSource
+    from shoal.source._received._http_push_source import HttpPushSource
     from shoal.source._spooled._console_sink import ConsoleSink
     from shoal.source._spooled._postgres_sink import PostgresSink
 
@@ -40,6 +41,7 @@ _LAZY = {
     "ConsoleSink": "_spooled._console_sink",
     "Files": "_files",
     "Guarantee": "_contract",
+    "HttpPushSource": "_received._http_push_source",
     "JsonLinesSink": "_json_lines_sink",
     "Limit": "_contract",
     "LocalFolder": "_folder",
@@ -67,6 +69,7 @@ __all__ = [
     "ConsoleSink",
     "Files",
     "Guarantee",
+    "HttpPushSource",
     "JsonLinesSink",
     "Limit",
     "Listing",

@@ -37,7 +37,7 @@ class JsonLines:
         if not block.strip():
             return pa.schema({})
         try:
-            found = _decode(block, pa.schema({}), others="infer").schema
+            found = decode(block, pa.schema({}), others="infer").schema
         except pa.ArrowException as error:
             raise SourceError(f"{file.path} cannot be read as JSON lines: {error}") from error
         return pa.schema(
@@ -55,11 +55,21 @@ class JsonLines:
     def read(self, piece: Piece, columns: pa.Schema, refuse: Refuse) -> Iterator[Placed]:
         """The records of a piece."""
         return _text.read(
-            piece, LINES, lambda block: _decode(block, columns, others="ignore"), refuse
+            piece, LINES, lambda block: decode(block, columns, others="ignore"), refuse
         )
 
 
-def _decode(block: bytes, columns: pa.Schema, *, others: str) -> pa.RecordBatch:
+def decode(block: bytes, columns: pa.Schema, *, others: str) -> pa.RecordBatch:
+    """Whole lines as records of these columns.
+
+    Args:
+        block: The lines; empty ones are passed over.
+        columns: The columns whose types are known.
+        others: What becomes of other members: `ignore` or `infer`.
+
+    Raises:
+        pa.ArrowException: a line is not an object, or a value does not fit its column.
+    """
     if not block.strip():
         return pa.RecordBatch.from_pylist([], columns)
     table = arrow_json.read_json(

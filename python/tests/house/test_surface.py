@@ -181,6 +181,7 @@ SURFACE = snapshot(
             "ConsoleSink",
             "Files",
             "Guarantee",
+            "HttpPushSource",
             "JsonLinesSink",
             "Limit",
             "Listing",
