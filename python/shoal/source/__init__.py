@@ -33,11 +33,13 @@ if TYPE_CHECKING:
     from shoal.source._places import folder
     from shoal.source._rate_source import RateSource
     from shoal.source._received._http_push_source import HttpPushSource
+    from shoal.source._received._mqtt_source import Broker, MqttSource
     from shoal.source._spooled._console_sink import ConsoleSink
     from shoal.source._spooled._postgres_sink import PostgresSink
 
 _LAZY = {
     "FileSource": "_file_source",
+    "Broker": "_received._mqtt_source",
     "ConsoleSink": "_spooled._console_sink",
     "Files": "_files",
     "Guarantee": "_contract",
@@ -46,6 +48,7 @@ _LAZY = {
     "Limit": "_contract",
     "LocalFolder": "_folder",
     "folder": "_places",
+    "MqttSource": "_received._mqtt_source",
     "Offset": "_contract",
     "ParquetSink": "_parquet_sink",
     "Part": "_folder_sink",
@@ -66,6 +69,7 @@ _LAZY = {
 __all__ = [
     "ENDINGS",
     "FileSource",
+    "Broker",
     "ConsoleSink",
     "Files",
     "Guarantee",
@@ -74,6 +78,7 @@ __all__ = [
     "Limit",
     "Listing",
     "LocalFolder",
+    "MqttSource",
     "Offset",
     "ParquetSink",
     "Part",

@@ -178,6 +178,7 @@ SURFACE = snapshot(
         "source": [
             "ENDINGS",
             "FileSource",
+            "Broker",
             "ConsoleSink",
             "Files",
             "Guarantee",
@@ -186,6 +187,7 @@ SURFACE = snapshot(
             "Limit",
             "Listing",
             "LocalFolder",
+            "MqttSource",
             "Offset",
             "ParquetSink",
             "Part",

@@ -72,6 +72,7 @@ class HttpPushSource(StoredSource):
         self._rules = Rules(columns, path, token, BODY_BYTES)
         self._server: uvicorn.Server | None = None
         self._thread: Thread | None = None
+        self._failure: BaseException | None = None
 
     @property
     def address(self) -> str:
@@ -96,6 +97,9 @@ class HttpPushSource(StoredSource):
                 server.run(sockets=[listening])
             except (Exception, SystemExit) as error:  # noqa: BLE001 - told by `latest`
                 self._failure = error
+
+    def _lost(self) -> BaseException | None:
+        return self._failure
 
     def _end(self) -> None:
         if self._server is not None and self._thread is not None:

@@ -46,7 +46,6 @@ class StoredSource:
         self._stored = stored
         self._limit_bytes = limit_bytes
         self._log: Segments | None = None
-        self._failure: BaseException | None = None
 
     @property
     def schema(self) -> pa.Schema:
@@ -83,8 +82,8 @@ class StoredSource:
         self._receive(limit.wait_seconds)
         log = self._opened()
         is_there = log.wait_beyond(start, limit.wait_seconds)
-        if not is_there and self._failure is not None:
-            raise SourceError(f"nothing more is received: {self._failure}") from self._failure
+        if not is_there and (lost := self._lost()) is not None:
+            raise SourceError(f"nothing more is received: {lost}") from lost
         return log.end_within(start, limit)
 
     def splits(self, start: Offset, end: Offset) -> Sequence[Split]:
@@ -139,6 +138,10 @@ class StoredSource:
     def _end(self) -> None:
         """Ends what receives."""
 
+    def _lost(self) -> BaseException | None:
+        """What has ended what receives, if something has."""
+        return None
+
     def _decode(self, lines: bytes) -> pa.RecordBatch:
         return fitting(records_of(lines), self._stored)
 
@@ -169,7 +172,7 @@ def check_columns(columns: pa.Schema) -> None:
     for field in columns:
         try:
             decode(b"{}\n", pa.schema([field.with_nullable(nullable=True)]), others="ignore")
-        except pa.ArrowNotImplementedError as error:
+        except pa.ArrowException as error:
             message = f"column {field.name!r} is {field.type}, which is not read from JSON"
             raise InvalidRequestError(message) from error
 
