@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from shoal.source._pieces import Place, Placed, Refuse, Refused
     from shoal.source._places import folder
     from shoal.source._rate_source import RateSource
+    from shoal.source._received._http_poll_source import HttpPollSource
     from shoal.source._received._http_push_source import HttpPushSource
     from shoal.source._received._mqtt_source import Broker, MqttSource
     from shoal.source._spooled._console_sink import ConsoleSink
@@ -43,6 +44,7 @@ _LAZY = {
     "ConsoleSink": "_spooled._console_sink",
     "Files": "_files",
     "Guarantee": "_contract",
+    "HttpPollSource": "_received._http_poll_source",
     "HttpPushSource": "_received._http_push_source",
     "JsonLinesSink": "_json_lines_sink",
     "Limit": "_contract",
@@ -73,6 +75,7 @@ __all__ = [
     "ConsoleSink",
     "Files",
     "Guarantee",
+    "HttpPollSource",
     "HttpPushSource",
     "JsonLinesSink",
     "Limit",

@@ -182,6 +182,7 @@ SURFACE = snapshot(
             "ConsoleSink",
             "Files",
             "Guarantee",
+            "HttpPollSource",
             "HttpPushSource",
             "JsonLinesSink",
             "Limit",

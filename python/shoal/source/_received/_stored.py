@@ -79,9 +79,8 @@ class StoredSource:
         Raises:
             SourceError: nothing more can be received, or what was stored cannot be read.
         """
-        self._receive(limit.wait_seconds)
         log = self._opened()
-        is_there = log.wait_beyond(start, limit.wait_seconds)
+        is_there = self._wait(log, start, limit.wait_seconds)
         if not is_there and (lost := self._lost()) is not None:
             raise SourceError(f"nothing more is received: {lost}") from lost
         return log.end_within(start, limit)
@@ -132,8 +131,9 @@ class StoredSource:
     def _begin(self, log: Segments) -> None:
         """Begins to receive into the log."""
 
-    def _receive(self, wait_seconds: float) -> None:
-        """Receives what is due, where nothing else does."""
+    def _wait(self, log: Segments, start: Offset, wait_seconds: float) -> bool:
+        """Waits until there is something behind an offset; returns whether there is."""
+        return log.wait_beyond(start, wait_seconds)
 
     def _end(self) -> None:
         """Ends what receives."""
