@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -99,7 +100,9 @@ class Mosquitto:
 def mosquitto(program: Callable[[str], str]) -> Iterator[Mosquitto]:
     """A broker that runs; a test that ends it starts it again."""
     with tempfile.TemporaryDirectory(prefix="shoal-mosquitto-") as directory:
-        server = Mosquitto(program("mosquitto"), Path(directory))
+        # Debian puts it where only root has it on the PATH.
+        found = shutil.which("mosquitto", path="/usr/sbin") or program("mosquitto")
+        server = Mosquitto(found, Path(directory))
         try:
             server.start()
             yield server
