@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.end_to_end.models import Sealed
+    from tests.services.kafka import Broker
 
 ROOT = Path(__file__).parents[2]
 PROVE_SCALE = int(os.environ.get("SHOAL_PROVE_SCALE", "1"))
@@ -151,6 +152,19 @@ def fragile(places: Path) -> Path:
     return models.story("fragile", places)
 
 
+@pytest.fixture(scope="session")
+def kafka(
+    program: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Broker]:
+    """A broker of Apache Kafka; a test may start it anew."""
+    from tests.services.kafka import running
+
+    with running(program, tmp_path_factory.mktemp("kafka")) as broker:
+        services.RUNNING.append(broker)
+        yield broker
+        services.RUNNING.remove(broker)
+
+
 def _children() -> dict[int, str]:
     """Command lines of the live processes started by this one, by process id; no zombies."""
     found = {}
@@ -187,3 +201,9 @@ def no_process_is_left_behind() -> Iterator[None]:
                 os.kill(pid, signal.SIGKILL)
             pytest.fail(f"processes left behind: {left}")
         time.sleep(0.02)
+
+
+def _left(before: dict[int, str]) -> dict[int, str]:
+    """The processes that are new and no services of the session."""
+    known = {*before, *(service.pid for service in services.RUNNING)}
+    return {pid: command for pid, command in _children().items() if pid not in known}

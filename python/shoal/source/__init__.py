@@ -1,4 +1,5 @@
 """Where records come from and where they go: files, folders, brokers, databases.
+"""Where records come from and where they go: files, folders, topics of Kafka.
 
 - A source is read by ranges between offsets, which give the same records whenever they are read.
 - A sink shows whole epochs, each exactly once, and remembers where it is.
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from shoal.source._folder_sink import Part
     from shoal.source._json_lines_sink import JsonLinesSink
     from shoal.source._parquet_sink import ParquetSink
+    from shoal.source._kafka_sink import KafkaSink
+    from shoal.source._kafka_source import KafkaSource
+    from shoal.source._parquet_sink import ParquetSink, Part
     from shoal.source._pieces import Place, Placed, Refuse, Refused
     from shoal.source._places import folder
     from shoal.source._rate_source import RateSource
@@ -47,6 +51,8 @@ _LAZY = {
     "HttpPollSource": "_received._http_poll_source",
     "HttpPushSource": "_received._http_push_source",
     "JsonLinesSink": "_json_lines_sink",
+    "KafkaSink": "_kafka_sink",
+    "KafkaSource": "_kafka_source",
     "Limit": "_contract",
     "LocalFolder": "_folder",
     "folder": "_places",
@@ -78,6 +84,8 @@ __all__ = [
     "HttpPollSource",
     "HttpPushSource",
     "JsonLinesSink",
+    "KafkaSink",
+    "KafkaSource",
     "Limit",
     "Listing",
     "LocalFolder",

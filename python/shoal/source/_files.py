@@ -9,16 +9,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import msgspec
 import pyarrow as pa
 
-from shoal.errors import error_for
 from shoal.source._csv import Csv
 from shoal.source._json_lines import JsonLines
 from shoal.source._parquet import Parquet
-from shoal.source._pieces import Format, Piece, Placed, Refuse, Refused
+from shoal.source._pieces import Format, Piece, Placed, Refuse, refuse_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -113,7 +112,7 @@ class Files:
         Raises:
             SourceError: a file cannot be read; or the error of a record that cannot be.
         """
-        return (batch for _, batch in self.read_placed(split, _raise))
+        return (batch for _, batch in self.read_placed(split, refuse_all))
 
     def read_placed(self, split: Split, refuse: Refuse) -> Iterator[Placed]:
         """The records of a split and where they are; `refuse` is told of those that cannot be read.
@@ -162,8 +161,3 @@ def _format(name: str, types: Mapping[str, pa.DataType]) -> Format:
     if name == "json_lines":
         return JsonLines(types)
     return Csv(types, "\t" if name == "tsv" else ",")
-
-
-def _raise(refused: Refused) -> NoReturn:
-    message = f"{refused.file}, {refused.place}: {refused.message}"
-    raise error_for(refused.code, message)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, Protocol, TypeAlias
 
 import msgspec
+
+from shoal.errors import error_for
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,6 +81,16 @@ class Refused(NamedTuple):
 
 Refuse: TypeAlias = Callable[[Refused], None]
 Placed: TypeAlias = "tuple[Place, pa.RecordBatch]"
+
+
+def refuse_all(refused: Refused) -> NoReturn:
+    """Goes on past no record.
+
+    Raises:
+        ShoalError: always; that of the record.
+    """
+    message = f"{refused.file}, {refused.place}: {refused.message}"
+    raise error_for(refused.code, message)
 
 
 class Format(Protocol):

@@ -103,6 +103,45 @@ def test_a_test_that_leaves_a_process_behind_fails(statement: str, tmp_path: Pat
     # and it is ended: else this very test would leave it behind
 
 
+SERVES = """
+import subprocess
+import pytest
+from tests import services
+
+class Sleeper:
+    def start(self):
+        self.process = subprocess.Popen(["sleep", "30"])
+        self.pid = self.process.pid
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+@pytest.fixture(scope="session")
+def sleeper():
+    service = Sleeper()
+    service.start()
+    services.RUNNING.append(service)
+    yield service
+    services.RUNNING.remove(service)
+    service.stop()
+
+def test_starts_it_anew(sleeper):
+    sleeper.stop()
+    sleeper.start()
+
+def test_leaves_another(sleeper):
+    subprocess.Popen(["sleep", "31"])
+"""
+
+
+def test_a_service_of_the_session_may_start_anew_and_nothing_else_stays(tmp_path: Path) -> None:
+    answer = run(SERVES, tmp_path)
+    assert "1 passed" in answer.stdout
+    assert "sleep 31" in answer.stdout
+    assert "sleep 30" not in answer.stdout.partition("processes left behind")[2]
+
+
 def test_a_warning_fails_a_test(tmp_path: Path) -> None:
     answer = run("import warnings\n\ndef test_one(): warnings.warn('old')\n", tmp_path)
     assert "UserWarning: old" in answer.stdout
