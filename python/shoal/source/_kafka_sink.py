@@ -32,7 +32,7 @@ from shoal.source._kafka_client import (
     TopicPartition,
 )
 from shoal.source._kafka_rows import RECORDS, Rows
-from shoal.source._kafka_transactions import Transactions, UnsettledError
+from shoal.source._kafka_transactions import Transactions
 from shoal.source._spools import Spools
 
 if TYPE_CHECKING:
@@ -110,7 +110,8 @@ class KafkaSink:
         self._options = dict(options or {})
         self._asking = kafka.settings(servers, self._options, {})
         self._clock = time.monotonic
-        self._id = ""
+        self._pipeline = self._id = ""
+        self._was_shut_out = False
         self._rows: Rows | None = None
         self._spools = Spools(RECORDS)
         self._transactions: Transactions | None = None
@@ -125,7 +126,7 @@ class KafkaSink:
             SinkError: there is no such topic, or the cluster does not answer.
         """
         self._rows = Rows(schema, *self._named)
-        self._id = f"{pipeline_id}/{self._topic}"
+        self._pipeline, self._id = pipeline_id, f"{pipeline_id}/{self._topic}"
         with kafka.told(SinkError, f"Kafka at {self._servers} cannot be made ready"):
             self._find_topics(AdminClient(self._asking))
         self._settle()
@@ -153,11 +154,11 @@ class KafkaSink:
         transactions = self._settle()
         if self._last is None or (self._last.epoch, self._last.end) != (epoch, end):
             self._check_follows(epoch, start)
-            stored = Epoch(self._id.rpartition("/")[0], self._topic, epoch, end)
+            stored = Epoch(self._pipeline, self._topic, epoch, end)
             try:
                 transactions.write(lambda: self._records(stored, tokens))
-            except UnsettledError:
-                self._transactions = None
+            except ConflictError:
+                self._was_shut_out = True
                 raise
             self._last = SinkState(epoch, end)
         self.abort(epoch, tokens)
@@ -176,7 +177,9 @@ class KafkaSink:
 
     def _settle(self) -> Transactions:
         """The producer, which alone may write; with a new one, the last epoch is read."""
-        if self._transactions is None:
+        if self._was_shut_out:
+            raise ConflictError(f"another run writes to topic {self._topic} for this pipeline")
+        if self._transactions is None or self._transactions.is_over:
             fixed = {"transactional.id": f"shoal/{self._id}", "delivery.report.only.error": True}
             with kafka.told(SinkError, "the client of Kafka cannot be made"):
                 transactions = Transactions(

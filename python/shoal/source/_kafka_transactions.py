@@ -4,8 +4,8 @@
   (`take_over`): its next transaction fails with a `ConflictError`.
 - What fails for a while is tried again, as librdkafka prescribes: the same call where the error is
   retriable, the whole transaction where it must be aborted. No try begins after `TRIES_SECONDS`.
-- Where it stays unknown whether a transaction was committed, that is said (`UnsettledError`): the
-  producer is of no more use, and only what can be read tells.
+- Where it stays unknown whether a transaction was committed, the producer is of no more use
+  (`is_over`), and only what can be read tells.
 
 Source: KIP-98, KIP-360; librdkafka, INTRODUCTION.md, "Transactional producer".
 """
@@ -50,12 +50,12 @@ LASTING = {
 }
 
 
-class UnsettledError(SinkError):
-    """It is not known whether a transaction was committed."""
-
-
 class Transactions:
-    """A producer that writes whole transactions."""
+    """A producer that writes whole transactions.
+
+    Attributes:
+        is_over: Whether it can do no more; after a `SinkError`, a new one may take over.
+    """
 
     def __init__(self, settings: dict[str, Any]) -> None:
         """Takes the settings of a producer.
@@ -65,7 +65,7 @@ class Transactions:
         """
         self._producer = Producer(settings)
         self._clock = time.monotonic
-        self._failed: KafkaError | None = None
+        self.is_over = False
 
     def take_over(self) -> None:
         """Ends what an earlier holder of the transactional id left open, and shuts it out.
@@ -84,11 +84,8 @@ class Transactions:
 
         Raises:
             ConflictError: another producer took the transactional id over.
-            UnsettledError: it is not known whether they were written.
-            SinkError: they were not written.
+            SinkError: they were not written; or, if it `is_over`, that is not known.
         """
-        if self._failed is not None:
-            raise self._given_up(self._failed)
         ends_at = self._clock() + TRIES_SECONDS
         pause, longest = PAUSES_SECONDS
         while (failed := self._try(records, ends_at)) is not None:
@@ -99,7 +96,7 @@ class Transactions:
 
     def close(self) -> None:
         """Disconnects; a producer that failed has nothing to end."""
-        if self._failed is None:
+        if not self.is_over:
             self._producer.close()
 
     def _try(self, records: Callable[[], Iterable[Record]], ends_at: float) -> KafkaError | None:
@@ -121,6 +118,7 @@ class Transactions:
         except BaseException:
             if stage == "send":
                 self._abort(ends_at)
+            self.is_over = stage == "commit"
             raise
         return None
 
@@ -130,14 +128,14 @@ class Transactions:
         except KafkaException as error:
             raise self._given_up(reason(error)) from error
 
-    def _given_up(self, failed: KafkaError) -> ConflictError | UnsettledError:
+    def _given_up(self, failed: KafkaError) -> ConflictError | SinkError:
         """The producer can do no more."""
-        self._failed = failed
+        self.is_over = True
         if failed.name() in FENCED:
             message = "another run of this pipeline has taken over, or this one paused for too long"
             hint = "Let one run at a time write; see `transaction.timeout.ms` of Kafka."
             return ConflictError(message, hint=hint)
-        return UnsettledError(f"Kafka does not say whether the records were taken: {failed.str()}")
+        return SinkError(f"Kafka does not say whether the records were taken: {failed.str()}")
 
     def _produce(
         self, topic: str, value: bytes | None, key: bytes | None, milliseconds: int | None

@@ -185,6 +185,8 @@ SURFACE = snapshot(
             "HttpPollSource",
             "HttpPushSource",
             "JsonLinesSink",
+            "KafkaSink",
+            "KafkaSource",
             "Limit",
             "Listing",
             "LocalFolder",
