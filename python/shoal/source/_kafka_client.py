@@ -66,6 +66,7 @@ _READING: dict[str, Any] = {
     "group.id": "shoal",  # demanded by the client; nothing is committed to the group
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
+    "enable.partition.eof": False,
     "isolation.level": "read_committed",
     "auto.offset.reset": "error",
 }
