@@ -13,6 +13,7 @@ import typer
 # Run as a script, this file's folder is on the path and the repository's root is not.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.kafka import main as kafka
 from benchmarks.policy import main as policy
 from benchmarks.replay import main as replay
 from benchmarks.score import main as score
@@ -26,6 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("kafka")(kafka)
 app.command("policy")(policy)
 app.command("replay")(replay)
 app.command("score")(score)

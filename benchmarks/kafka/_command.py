@@ -60,10 +60,12 @@ def main(
     sys.path.insert(0, str(ROOT / "python"))  # the broker of the tests
     from tests.services.kafka import running
 
-    with tempfile.TemporaryDirectory(prefix="shoal-benchmark-") as directory:
-        with running(lambda name: shutil.which(name) or name, Path(directory)) as broker:
-            _taken(broker, "loop", rate, seconds, gathers)  # a cold broker answers late
-            taken = [_round(broker, rate, seconds, gathers) for _ in range(rounds)]
+    with (
+        tempfile.TemporaryDirectory(prefix="shoal-benchmark-") as directory,
+        running(lambda name: shutil.which(name) or name, Path(directory)) as broker,
+    ):
+        _taken(broker, "loop", rate, seconds, gathers)  # a cold broker answers late
+        taken = [_round(broker, rate, seconds, gathers) for _ in range(rounds)]
     seen = Result(now(), commit(), is_changed(), describe_machine(), rate, gathers, taken)
     results.mkdir(parents=True, exist_ok=True)
     path = results / f"{seen.date.replace(':', '')}-{seen.commit[:10]}.json"
@@ -139,7 +141,9 @@ def _started(command: list[str]) -> subprocess.Popen[bytes]:
 
 def report(seen: Result, console: Console) -> None:
     """The figures beside what was asked."""
-    table = Table(title=f"{seen.rate:,} records a second, epochs of {seen.gathers_seconds * 1e3:g} ms")
+    table = Table(
+        title=f"{seen.rate:,} records a second, epochs of {seen.gathers_seconds * 1e3:g} ms"
+    )
     for heading in ("", "median", "least", "greatest"):
         table.add_column(heading)
     for name in seen.rounds[0]:

@@ -1,7 +1,7 @@
 """The load and its meter, each a process: `python -m benchmarks.kafka._load send|read ...`.
 
-    send SERVERS TOPIC RATE SECONDS    sends records when they are due; says how late it was
-    read SERVERS TOPIC COUNT FILE      writes when each answer was seen, until all are
+send SERVERS TOPIC RATE SECONDS    sends records when they are due; says how late it was
+read SERVERS TOPIC COUNT FILE      writes when each answer was seen, until all are
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def read(servers: str, topic: str, count: int, file: str) -> None:
     while len(seen) < count and time.monotonic() - quiet_since < QUIET_SECONDS:
         messages = consumer.consume(10_000, 0.001)
         now_ns = time.time_ns()
-        seen += [(now_ns, message.value()) for message in messages]
+        seen += [(now_ns, message.value() or b"") for message in messages]
         quiet_since = time.monotonic() if messages else quiet_since
     rows = np.frombuffer(b"".join(value for _, value in seen), ANSWERED)
     latency_ns = np.array([now for now, _ in seen]) - rows["due_ns"]

@@ -29,7 +29,7 @@ def main() -> None:
     producer.init_transactions()
     session = _session(model)
     stopped = Event()
-    Thread(target=lambda: (sys.stdin.read(), stopped.set()), daemon=True).start()
+    Thread(target=_stop, args=(stopped,), daemon=True).start()
     print("ready", flush=True)
     while not stopped.is_set():
         messages = consumer.consume(MOST, float(seconds))
@@ -37,6 +37,11 @@ def main() -> None:
             _answer(session, producer, after, messages)
             _commit(consumer, producer)
     consumer.close()
+
+
+def _stop(stopped: Event) -> None:
+    sys.stdin.read()
+    stopped.set()
 
 
 def _consumer(servers: str, topic: str) -> Consumer:

@@ -22,9 +22,7 @@ def main() -> None:
         .map(answered)
         .to(KafkaSink(servers, after))
     )
-    options = Options(
-        workers=1, commit_every_seconds=float(seconds) or None, exactly_once=True
-    )
+    options = Options(workers=1, commit_every_seconds=float(seconds) or None, exactly_once=True)
     with pipeline.start(ledger, options=options) as running:
         print("ready", flush=True)
         sys.stdin.read()

@@ -160,9 +160,7 @@ def kafka(
     from tests.services.kafka import running
 
     with running(program, tmp_path_factory.mktemp("kafka")) as broker:
-        services.RUNNING.append(broker)
         yield broker
-        services.RUNNING.remove(broker)
 
 
 def _children() -> dict[int, str]:
@@ -201,9 +199,3 @@ def no_process_is_left_behind() -> Iterator[None]:
                 os.kill(pid, signal.SIGKILL)
             pytest.fail(f"processes left behind: {left}")
         time.sleep(0.02)
-
-
-def _left(before: dict[int, str]) -> dict[int, str]:
-    """The processes that are new and no services of the session."""
-    known = {*before, *(service.pid for service in services.RUNNING)}
-    return {pid: command for pid, command in _children().items() if pid not in known}

@@ -14,7 +14,7 @@ from shoal.cli._failure import reported
 
 if TYPE_CHECKING:
     from shoal.pipeline import Report
-    from shoal.pipeline._score import Progress
+    from shoal.pipeline._dataset._score import Progress
 
 
 def score(

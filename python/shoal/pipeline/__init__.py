@@ -11,13 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from shoal.pipeline._dataset._score import Report, Settings, score
+    from shoal.pipeline._event_time._windows import Window, session, sliding, tumbling
     from shoal.pipeline._ledger import DeadLetter, Ledger, Result
     from shoal.pipeline._mapping import read_columns
     from shoal.pipeline._options import Options
     from shoal.pipeline._pipeline import Outcome, Pipeline, Running, find_pipeline
-    from shoal.pipeline._score import Report, Settings, score
     from shoal.pipeline._status import Status, read_status
-    from shoal.pipeline._windows import Window, session, sliding, tumbling
 
 _LAZY = {
     "DeadLetter": "_ledger",
@@ -25,19 +25,19 @@ _LAZY = {
     "Options": "_options",
     "Outcome": "_pipeline",
     "Pipeline": "_pipeline",
-    "Report": "_score",
+    "Report": "_dataset._score",
     "Result": "_ledger",
     "Running": "_pipeline",
-    "Settings": "_score",
+    "Settings": "_dataset._score",
     "Status": "_status",
-    "Window": "_windows",
+    "Window": "_event_time._windows",
     "find_pipeline": "_pipeline",
     "read_columns": "_mapping",
     "read_status": "_status",
-    "score": "_score",
-    "session": "_windows",
-    "sliding": "_windows",
-    "tumbling": "_windows",
+    "score": "_dataset._score",
+    "session": "_event_time._windows",
+    "sliding": "_event_time._windows",
+    "tumbling": "_event_time._windows",
 }
 
 __all__ = [

@@ -14,9 +14,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shoal.errors import PipelineError
+from shoal.pipeline._event_time._state import State
 from shoal.pipeline._isolate import Failed, isolated
 from shoal.pipeline._ledger import Kept, Result, bytes_of, now_seconds
-from shoal.pipeline._state import State
 from shoal.pipeline._work import failed, late
 from shoal.source import Place
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from shoal.batch import Partial
+    from shoal.pipeline._event_time._watermarks import Watermark
     from shoal.pipeline._ledger import DeadLetter, Ledger, Plan
     from shoal.pipeline._program import Part, Program
-    from shoal.pipeline._watermarks import Watermark
     from shoal.pipeline._work import Taken
     from shoal.source import Offset, Sink, Token
 

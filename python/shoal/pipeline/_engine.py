@@ -20,10 +20,10 @@ from shoal.errors import ConflictError
 from shoal.pipeline._cadence import Cadence, Seen
 from shoal.pipeline._commit import Committer, Windows, Worth
 from shoal.pipeline._crew import Crew
+from shoal.pipeline._event_time._watermarks import Idleness, Watermark
+from shoal.pipeline._event_time._windows import END
 from shoal.pipeline._ledger import Plan
 from shoal.pipeline._retry import Retry
-from shoal.pipeline._watermarks import Idleness, Watermark
-from shoal.pipeline._windows import END
 from shoal.pipeline._work import DEAD, Worker
 from shoal.source import Guarantee, Limit
 

@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from shoal.batch import Partial
 from shoal.errors import ConflictError, PathError, PipelineError
-from shoal.pipeline._watermarks import Watermark
+from shoal.pipeline._event_time._watermarks import Watermark
 from shoal.source import Offset, Split
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 from shoal.errors import AddressError, InvalidRequestError
-from shoal.pipeline._windows import BEGINNING, END
+from shoal.pipeline._event_time._windows import BEGINNING, END
 
 if TYPE_CHECKING:
     from threading import Thread

@@ -36,12 +36,12 @@ import msgspec
 from shoal import package as packages
 from shoal.errors import ConflictError, InvalidRequestError
 from shoal.pipeline._engine import Engine
+from shoal.pipeline._event_time._windows import Whole
 from shoal.pipeline._ledger import Ledger
 from shoal.pipeline._metrics import Metrics
 from shoal.pipeline._options import Options
 from shoal.pipeline._program import Gather, Program, check_durable, lateness_us
 from shoal.pipeline._steps import Answer, Call, Filter, Lookup, Map
-from shoal.pipeline._windows import Whole
 from shoal.source import Guarantee
 
 if TYPE_CHECKING:
@@ -56,10 +56,10 @@ if TYPE_CHECKING:
     from shoal.batch import Merge
     from shoal.package import Package
     from shoal.pipeline._engine import Epoch
+    from shoal.pipeline._event_time._windows import Window
     from shoal.pipeline._ledger import Result
     from shoal.pipeline._program import Stage
     from shoal.pipeline._steps import Function, Missing
-    from shoal.pipeline._windows import Window
     from shoal.source import Sink, Source
 
 

@@ -18,8 +18,8 @@ import msgspec
 
 from shoal.batch import Merge, nanoseconds
 from shoal.errors import InvalidRequestError, MissingColumnError
-from shoal.pipeline._aggregates import WINDOW_END, Aggregate
-from shoal.pipeline._windows import Whole, Window
+from shoal.pipeline._event_time._aggregates import WINDOW_END, Aggregate
+from shoal.pipeline._event_time._windows import Whole, Window
 
 if TYPE_CHECKING:
     import datetime

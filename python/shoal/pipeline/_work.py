@@ -12,7 +12,7 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from shoal.errors import UnavailableError
-from shoal.pipeline._aggregates import check_timed
+from shoal.pipeline._event_time._aggregates import check_timed
 from shoal.pipeline._isolate import Failed, isolated
 from shoal.pipeline._ledger import DeadLetter, records_bytes, records_of
 from shoal.source import Place, PlacedSource

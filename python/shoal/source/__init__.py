@@ -1,9 +1,9 @@
-"""Where records come from and where they go: files, folders, brokers, databases.
-"""Where records come from and where they go: files, folders, topics of Kafka.
+"""Where records come from and where they go: files, folders, requests, brokers, databases.
 
 - A source is read by ranges between offsets, which give the same records whenever they are read.
 - A sink shows whole epochs, each exactly once, and remembers where it is.
-- Importing this room loads nothing heavy; pyarrow comes with the first source or sink.
+- Importing this room loads nothing heavy; pyarrow comes with the first source or sink, the client
+  of another program with the source or sink that speaks to it.
 """
 
 from __future__ import annotations
@@ -29,10 +29,9 @@ if TYPE_CHECKING:
     from shoal.source._folder import LocalFolder
     from shoal.source._folder_sink import Part
     from shoal.source._json_lines_sink import JsonLinesSink
+    from shoal.source._kafka._sink import KafkaSink
+    from shoal.source._kafka._source import KafkaSource
     from shoal.source._parquet_sink import ParquetSink
-    from shoal.source._kafka_sink import KafkaSink
-    from shoal.source._kafka_source import KafkaSource
-    from shoal.source._parquet_sink import ParquetSink, Part
     from shoal.source._pieces import Place, Placed, Refuse, Refused
     from shoal.source._places import folder
     from shoal.source._rate_source import RateSource
@@ -43,19 +42,18 @@ if TYPE_CHECKING:
     from shoal.source._spooled._postgres_sink import PostgresSink
 
 _LAZY = {
-    "FileSource": "_file_source",
     "Broker": "_received._mqtt_source",
     "ConsoleSink": "_spooled._console_sink",
+    "FileSource": "_file_source",
     "Files": "_files",
     "Guarantee": "_contract",
     "HttpPollSource": "_received._http_poll_source",
     "HttpPushSource": "_received._http_push_source",
     "JsonLinesSink": "_json_lines_sink",
-    "KafkaSink": "_kafka_sink",
-    "KafkaSource": "_kafka_source",
+    "KafkaSink": "_kafka._sink",
+    "KafkaSource": "_kafka._source",
     "Limit": "_contract",
     "LocalFolder": "_folder",
-    "folder": "_places",
     "MqttSource": "_received._mqtt_source",
     "Offset": "_contract",
     "ParquetSink": "_parquet_sink",
@@ -72,13 +70,14 @@ _LAZY = {
     "Source": "_contract",
     "Split": "_contract",
     "Token": "_contract",
+    "folder": "_places",
 }
 
 __all__ = [
     "ENDINGS",
-    "FileSource",
     "Broker",
     "ConsoleSink",
+    "FileSource",
     "Files",
     "Guarantee",
     "HttpPollSource",

@@ -119,6 +119,10 @@ class RateSource:
         most = max(min(limit.rows, limit.size_bytes // ROW_BYTES), 1)
         return {"row": max(min(due, start["row"] + most), start["row"])}
 
+    def partitions(self, _offset: Offset) -> Sequence[str]:
+        """All of them: records come to each in turn."""
+        return [str(number) for number in range(self._partitions)]
+
     def splits(self, start: Offset, end: Offset) -> Sequence[Split]:
         """One part for each partition that has records in the range."""
         firsts = range(start["row"], min(end["row"], start["row"] + self._partitions))

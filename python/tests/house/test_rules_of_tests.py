@@ -106,14 +106,15 @@ def test_a_test_that_leaves_a_process_behind_fails(statement: str, tmp_path: Pat
 SERVES = """
 import subprocess
 import pytest
-from tests import services
+from tests.services import SERVICES
 
 class Sleeper:
     def start(self):
         self.process = subprocess.Popen(["sleep", "30"])
-        self.pid = self.process.pid
+        SERVICES.add(self.process.pid)
 
     def stop(self):
+        SERVICES.discard(self.process.pid)
         self.process.kill()
         self.process.wait()
 
@@ -121,9 +122,7 @@ class Sleeper:
 def sleeper():
     service = Sleeper()
     service.start()
-    services.RUNNING.append(service)
     yield service
-    services.RUNNING.remove(service)
     service.stop()
 
 def test_starts_it_anew(sleeper):

@@ -177,9 +177,9 @@ SURFACE = snapshot(
         "serve": ["Key", "Options", "Repository", "Server", "new_key", "start"],
         "source": [
             "ENDINGS",
-            "FileSource",
             "Broker",
             "ConsoleSink",
+            "FileSource",
             "Files",
             "Guarantee",
             "HttpPollSource",

@@ -38,8 +38,8 @@ FORMS = ["table.parquet", "table.csv", "table.csv.gz", "table.jsonl", "table.jso
 @pytest.fixture(autouse=True)
 def small_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several epochs, pieces and blocks also of few records."""
-    monkeypatch.setattr("shoal.pipeline._score.EPOCH_ROWS", 1000)
-    monkeypatch.setattr("shoal.pipeline._score.EPOCH_BYTES", 30_000)
+    monkeypatch.setattr("shoal.pipeline._dataset._score.EPOCH_ROWS", 1000)
+    monkeypatch.setattr("shoal.pipeline._dataset._score.EPOCH_BYTES", 30_000)
     monkeypatch.setattr("shoal.source._text.PIECE_BYTES", 10_000)
     monkeypatch.setattr("shoal.source._text.BLOCK_BYTES", 3_000)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PROGRAM = """
 import sys
 from shoal import pipeline
-from shoal.pipeline import _score
+from shoal.pipeline._dataset import _score
 from shoal.source import ParquetSink, _text
 
 _score.EPOCH_BYTES = _text.PIECE_BYTES = 10_000
@@ -99,7 +99,7 @@ def test_a_run_cut_short_at_any_step_goes_on_where_it_was(
     adder: Path, records: Records, spoiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shoal.source._text.PIECE_BYTES", 60_000)
-    monkeypatch.setattr("shoal.pipeline._score.EPOCH_BYTES", 60_000)
+    monkeypatch.setattr("shoal.pipeline._dataset._score.EPOCH_BYTES", 60_000)
     counted = Counted(monkeypatch)
     for step in range(1000):
         out, errors = tmp_path / f"out{step}", tmp_path / f"errors{step}"

@@ -175,6 +175,8 @@ def test_answers_and_late_records_account_for_every_record(
 def test_one_worker_gives_what_many_give(window: Window, case: Case, workers: int) -> None:
     one = run(case._replace(workers=1), gathered(case, window, "1s"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shoal.pipeline._state.SHARED_ROWS", 2)  # workers share the state at once
+        patch.setattr(
+            "shoal.pipeline._event_time._state.SHARED_ROWS", 2
+        )  # workers share the state at once
         many = run(case._replace(workers=workers), gathered(case, window, "1s"))
     assert one == many

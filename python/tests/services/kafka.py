@@ -14,12 +14,11 @@ from __future__ import annotations
 import base64
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 import uuid
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +27,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
     AdminClient,
     NewTopic,
 )
+
+from tests.services import SERVICES, end, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -38,7 +39,6 @@ HERE = Path(__file__).parent / "kafka"
 LIBRARIES = Path(__file__).parents[3] / "target" / "kafka-4.3.1-libs"
 JAVA_OPTIONS = ("-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 READY_WITHIN_SECONDS = 60.0
-STOPPED_WITHIN_SECONDS = 20.0
 
 PROPERTIES = """
 process.roles=broker,controller
@@ -91,7 +91,7 @@ class Broker:
 
     def __init__(self, java: str, jars: Path, directory: Path) -> None:
         """Prepares the folder; nothing runs before `start`."""
-        port, controller = _free_ports()
+        port, controller = free_port(), free_port()
         self.bootstrap = f"127.0.0.1:{port}"
         self._quiet: dict[str, Any] = {"bootstrap.servers": self.bootstrap, "log_level": 0}
         self.admin = AdminClient(self._quiet)
@@ -111,6 +111,7 @@ class Broker:
                 [*self._java, "kafka.Kafka", self._properties], stdout=log, stderr=log
             )
         self.pid = self._process.pid
+        SERVICES.add(self.pid)
         try:
             self._warm()
         except BaseException:
@@ -120,12 +121,7 @@ class Broker:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Ends it; with SIGKILL at once."""
         if self._process is not None:
-            self._process.send_signal(number)
-            try:
-                self._process.wait(STOPPED_WITHIN_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            end(self._process, number)
             self._process = self.pid = None
 
     def restart(self, number: signal.Signals = signal.SIGTERM) -> None:
@@ -237,16 +233,6 @@ def _produce(
     for number, value in enumerate(values):
         producer.produce(topic, value, f"key-{number}", partition)
     producer.flush()
-
-
-def _free_ports() -> tuple[int, int]:
-    """Two ports that nobody listens on now."""
-    with ExitStack() as held:
-        ends = [held.enter_context(socket.socket()) for _ in range(2)]
-        for end in ends:
-            end.bind(("127.0.0.1", 0))
-        first, second = (end.getsockname()[1] for end in ends)
-        return first, second
 
 
 def _cluster_id() -> str:

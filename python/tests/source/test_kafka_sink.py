@@ -264,20 +264,6 @@ def test_a_record_that_is_too_large_is_said_and_harms_no_other_epoch(
     assert seen(kafka, topic) == [3]
 
 
-def test_what_does_not_fit_into_memory_is_staged_on_disk(
-    kafka: Broker, opened: Opens, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("shoal.source._spools.MEMORY_BYTES", 200)
-    topic = kafka.topic()
-    sink = opened(topic)
-    tokens = [sink.write(1, batches(*range(part, part + 50))) for part in (0, 50)]
-    assert [spool.is_on_disk for spool in sink._spools._stored.values()] == [True, True]
-    sink.commit(1, START, {"0": 1}, tokens)
-    assert seen(kafka, topic) == list(range(100))
-    assert sink._spools._stored == {}
-    assert sink._spools._free_bytes == 200
-
-
 def test_open_transactions_of_others_hide_no_epoch(kafka: Broker, opened: Opens) -> None:
     topic = kafka.topic()
     options = {"transaction.timeout.ms": "1500"}
@@ -365,7 +351,7 @@ def test_a_commit_of_unknown_end_is_settled_by_the_next(
     commit(sink, 1, 1)
     before_commit(sink, kafka.stop)
     for name in ("TRIES_SECONDS", "CALL_SECONDS"):
-        monkeypatch.setattr(f"shoal.source._kafka_transactions.{name}", 0.5)
+        monkeypatch.setattr(f"shoal.source._kafka._transactions.{name}", 0.5)
     with pytest.raises(SinkError, match="does not say whether"):
         commit(sink, 2, 2)
     monkeypatch.undo()

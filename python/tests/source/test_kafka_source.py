@@ -275,7 +275,7 @@ def test_a_topic_that_is_not_there_is_said_at_once(opened: Opens) -> None:
 def test_a_cluster_that_does_not_answer_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shoal.source._kafka_client.ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr("shoal.source._kafka._client.ANSWER_SECONDS", 0.2)
     source = KafkaSource("127.0.0.1:1", "topic")
     with pytest.raises(SourceError, match=r"Kafka at 127\.0\.0\.1:1 does not answer"):
         source.open(tmp_path)

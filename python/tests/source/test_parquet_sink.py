@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from shoal.errors import ConflictError
@@ -77,3 +78,35 @@ def test_what_was_staged_and_not_committed_is_thrown_away(tmp_path: Path) -> Non
     sink.close()
     opened(tmp_path).close()
     assert not list((tmp_path / "_shoal/staged").iterdir())
+
+
+def test_columns_of_any_type_come_back_as_they_were(tmp_path: Path) -> None:
+    numbers = list(range(5000))
+    columns = {
+        "repeating": pa.array([float(n % 3) for n in numbers]),
+        "distinct": pa.array([n / 7 for n in numbers]),
+        "pair": pa.array([{"a": n / 3, "b": [n, n % 2]} for n in numbers]),
+        "map": pa.array([[("k", n)] for n in numbers], pa.map_(pa.string(), pa.int64())),
+        "vector": pa.array([[n / 9, n / 8] for n in numbers], pa.list_(pa.float32(), 2)),
+        "tensor": pa.FixedShapeTensorArray.from_storage(
+            pa.fixed_shape_tensor(pa.float32(), [2]),
+            pa.array([[n / 9, n / 8] for n in numbers], pa.list_(pa.float32(), 2)),
+        ),
+        "word": pa.array([f"w{n % 5}" for n in numbers]).dictionary_encode(),
+        "nothing": pa.nulls(len(numbers)),
+        "decimal": pa.array(numbers).cast(pa.decimal128(38, 2)),
+        "missing": pa.array([None if n % 2 else n / 11 for n in numbers]),
+    }
+    batch = pa.RecordBatch.from_pydict(columns)
+    sink = ParquetSink(LocalFolder(tmp_path / "out"))
+    sink.open("p", batch.schema)
+    sink.commit(1, {}, {"at": 1}, [sink.write(1, iter([batch.slice(0, 2000), batch.slice(2000)]))])
+    (part,) = (tmp_path / "out").glob("part-*")
+    assert pq.read_table(part).equals(pa.Table.from_batches([batch]))
+    group = pq.read_metadata(part).row_group(0)
+    written = {group.column(n).path_in_schema: group.column(n) for n in range(group.num_columns)}
+    assert written["distinct"].compression == written["vector.list.element"].compression
+    assert written["distinct"].compression == "UNCOMPRESSED"
+    assert not written["distinct"].has_dictionary_page
+    assert written["repeating"].has_dictionary_page
+    assert written["repeating"].compression == "SNAPPY"

@@ -85,6 +85,10 @@ class StoredSource:
             raise SourceError(f"nothing more is received: {lost}") from lost
         return log.end_within(start, limit)
 
+    def partitions(self, _offset: Offset) -> Sequence[str]:
+        """One: records are read as they were received."""
+        return (PARTITION,)
+
     def splits(self, start: Offset, end: Offset) -> Sequence[Split]:
         """The range as one split; none if it is empty."""
         return [] if start == end else [{"partition": PARTITION, "start": start, "end": end}]

@@ -28,14 +28,14 @@ from shoal import package as packages
 from shoal import source as sources
 from shoal.errors import InvalidRequestError, UnavailableError
 from shoal.pipeline._crew import Crew
+from shoal.pipeline._dataset._refusals import Refusals
 from shoal.pipeline._isolate import Failed, isolated
 from shoal.pipeline._mapping import Plan
-from shoal.pipeline._refusals import Refusals
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from shoal.pipeline._refusals import Failures
+    from shoal.pipeline._dataset._refusals import Failures
     from shoal.source import Files, Offset, ParquetSink, Place, Placed, SinkState, Split, Token
 
 EPOCH_BYTES = 64 << 20

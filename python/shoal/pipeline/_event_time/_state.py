@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shoal.batch import Partial
-from shoal.pipeline._aggregates import PANE, START, STOP, sessions_of
-from shoal.pipeline._buckets import BUCKETS, buckets_of
-from shoal.pipeline._windows import END, Panes, Sessions
+from shoal.pipeline._event_time._aggregates import PANE, START, STOP, sessions_of
+from shoal.pipeline._event_time._buckets import BUCKETS, buckets_of
+from shoal.pipeline._event_time._windows import END, Panes, Sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from shoal.pipeline._aggregates import Aggregate
-    from shoal.pipeline._windows import Times
+    from shoal.pipeline._event_time._aggregates import Aggregate
+    from shoal.pipeline._event_time._windows import Times
 
 # Fewer rows than this are kept by one worker: sharing them out would cost more than it saves.
 SHARED_ROWS = 1 << 16

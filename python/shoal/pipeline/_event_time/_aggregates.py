@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from shoal import batch
 from shoal.batch import Merges, Partial
 from shoal.errors import DuplicateColumnError, NullError
-from shoal.pipeline._windows import (
+from shoal.pipeline._event_time._windows import (
     END,
     Panes,
     Sessions,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from shoal.batch import Merge
-    from shoal.pipeline._windows import Times
+    from shoal.pipeline._event_time._windows import Times
 
 # Columns of a delta; a name of a user's column has no dot in front of it that would meet these.
 PANE, START, STOP = "window.pane", "window.start", "window.end"

@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from shoal.errors import ConflictError, SinkError
-from shoal.source._kafka_client import KafkaError, KafkaException, Producer, reason
+from shoal.source._kafka._client import KafkaError, KafkaException, Producer, reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

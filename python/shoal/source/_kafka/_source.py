@@ -25,14 +25,14 @@ from typing import TYPE_CHECKING, Literal, cast
 import msgspec
 
 from shoal.errors import InvalidRequestError, SourceError
-from shoal.source import _kafka_client as kafka
 from shoal.source._folder import LocalFolder
-from shoal.source._kafka_client import (
+from shoal.source._kafka import _client as kafka
+from shoal.source._kafka._client import (
     Consumer,
     KafkaException,
     TopicPartition,
 )
-from shoal.source._kafka_records import Objects, Raw
+from shoal.source._kafka._records import Objects, Raw
 from shoal.source._pieces import refuse_all
 
 if TYPE_CHECKING:
@@ -146,6 +146,11 @@ class KafkaSource:
             self._arrived.keep(place, arrived.get(split["number"], []))
         self._at = end
         return end
+
+    def partitions(self, offset: Offset) -> Sequence[str]:
+        """Those that the topic has."""
+        numbers = sorted({*map(str, self._numbers), *offset}, key=int)
+        return [f"{self._topic}/{number}" for number in numbers]
 
     def splits(self, start: Offset, end: Offset) -> Sequence[Split]:
         """One split for each partition that has new offsets."""

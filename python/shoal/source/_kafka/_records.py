@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from shoal.errors import DtypeError, InvalidRequestError, NullError
 from shoal.source._json_lines import decode
-from shoal.source._kafka_client import offset_of
+from shoal.source._kafka._client import offset_of
 from shoal.source._pieces import BATCH_BYTES, BATCH_ROWS, Place, Placed, Refuse, Refused
 from shoal.source._text import BREAK, SHOWN_BYTES
 

@@ -22,25 +22,25 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from shoal.errors import ConflictError, SinkError, SourceError
-from shoal.source import _kafka_client as kafka
 from shoal.source._contract import Guarantee, Offset, SinkState, Token
-from shoal.source._kafka_client import (
+from shoal.source._kafka import _client as kafka
+from shoal.source._kafka._client import (
     AdminClient,
     ConfigResource,
     KafkaException,
     NewTopic,
     TopicPartition,
 )
-from shoal.source._kafka_rows import RECORDS, Rows
-from shoal.source._kafka_transactions import Transactions
-from shoal.source._spools import Spools
+from shoal.source._kafka._rows import RECORDS, Rows
+from shoal.source._kafka._transactions import Transactions
+from shoal.source._spooled._spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
-    from shoal.source._kafka_transactions import Record
+    from shoal.source._kafka._transactions import Record
 
 EPOCHS = "shoal-epochs"
 # Small segments, soon compacted: the topic is read whole by `open`.
@@ -63,13 +63,6 @@ class Epoch(msgspec.Struct, frozen=True):
     topic: str
     epoch: int
     end: Offset
-
-
-class Staged(msgspec.Struct, frozen=True):
-    """What one call of `write` staged."""
-
-    spool: str
-    rows: int
 
 
 class KafkaSink:
@@ -113,7 +106,7 @@ class KafkaSink:
         self._pipeline = self._id = ""
         self._was_shut_out = False
         self._rows: Rows | None = None
-        self._spools = Spools(RECORDS)
+        self._spool = Spool()
         self._transactions: Transactions | None = None
         self._last: SinkState | None = None
 
@@ -140,9 +133,7 @@ class KafkaSink:
         """
         if self._rows is None:
             raise SinkError("the sink is not open")
-        staged = Staged(*self._spools.store(map(self._rows.records, batches)))
-        token: Token = msgspec.to_builtins(staged)
-        return token
+        return self._spool.write(RECORDS, map(self._rows.records, batches))
 
     def commit(self, epoch: int, start: Offset, end: Offset, tokens: Sequence[Token]) -> None:
         """Shows the records of an epoch; see `Sink.commit`.
@@ -165,12 +156,11 @@ class KafkaSink:
 
     def abort(self, _epoch: int, tokens: Sequence[Token]) -> None:
         """Throws away what was staged."""
-        for staged in msgspec.convert(tokens, list[Staged]):
-            self._spools.drop(staged.spool)
+        self._spool.drop(tokens)
 
     def close(self) -> None:
         """Disconnects."""
-        self._spools.close()
+        self._spool.clear()
         if self._transactions is not None:
             self._transactions.close()
             self._transactions = None
@@ -237,10 +227,9 @@ class KafkaSink:
 
     def _records(self, epoch: Epoch, tokens: Sequence[Token]) -> Iterator[Record]:
         """The records of an epoch, and the one that says which it is."""
-        for staged in msgspec.convert(tokens, list[Staged]):
-            for batch in self._spools.batches(staged.spool):
-                columns = [column.to_pylist() for column in batch.columns]
-                yield from zip(repeat(self._topic), *columns, strict=False)
+        for batch in self._spool.read(tokens):
+            columns = [column.to_pylist() for column in batch.columns]
+            yield from zip(repeat(self._topic), *columns, strict=False)
         yield self.epochs_topic, msgspec.json.encode(epoch), self._id.encode(), None
 
 

@@ -1,0 +1,1 @@
+"""Files through a package into a folder: `shoal score`."""

@@ -1,0 +1,1 @@
+"""Windows over event time: which are open, what they hold, and when they close."""
