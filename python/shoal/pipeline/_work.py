@@ -15,6 +15,7 @@ from shoal.errors import UnavailableError
 from shoal.pipeline._event_time._aggregates import check_timed
 from shoal.pipeline._isolate import Failed, isolated
 from shoal.pipeline._ledger import DeadLetter, records_bytes, records_of
+from shoal.pipeline._sizes import Cutter
 from shoal.source import Place, PlacedSource
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Worked(NamedTuple):
     size_bytes: int
     outputs: list[pa.RecordBatch]
     deltas: list[Partial]
-    newest_us: int | None
+    newest_us: list[int]
     dead: list[DeadLetter]
 
 
@@ -81,6 +82,7 @@ class Worker:
         self._sink = sink
         self._crew = crew
         self._abandoned = abandoned
+        self._cutter = Cutter()
         self.revived: Mapping[int, bytes] = {}
 
     def take(self, plan: Plan, split: Split, watermark_us: int, retry: Retry) -> Taken:
@@ -125,34 +127,41 @@ class Worker:
 
     def _work(self, placed: Placed, watermark_us: int) -> Worked:
         place, records = placed
+        worked = Worked(records.num_rows, records.nbytes, [], [], [], [])
+        for start, part in self._cutter.cut(records):
+            outputs = self._stepped(place, start, part, worked)
+            if self._program.parts:
+                self._lift(place, outputs, worked, watermark_us)
+            else:
+                worked.outputs.extend(outputs)
+        return worked
+
+    def _stepped(
+        self, place: Place, start: int, part: pa.RecordBatch, worked: Worked
+    ) -> list[pa.RecordBatch]:
+        """What the steps make of some records of a batch."""
         outputs: list[pa.RecordBatch] = []
-        dead: list[DeadLetter] = []
-        for piece in isolated(self._program.head, records):
+        for piece in isolated(self._program.head, part):
             if isinstance(piece, Failed):
-                dead.append(failed(place, piece, can_return=True))
+                letter = failed(place, piece._replace(row=start + piece.row), can_return=True)
+                worked.dead.append(letter)
             elif piece.num_rows:
                 outputs.append(piece)
-        if not self._program.parts:
-            return Worked(records.num_rows, records.nbytes, outputs, [], None, dead)
-        return self._lift(placed, outputs, dead, watermark_us)
+        return outputs
 
     def _lift(
-        self,
-        placed: Placed,
-        outputs: list[pa.RecordBatch],
-        dead: list[DeadLetter],
-        watermark_us: int,
-    ) -> Worked:
-        place, records = placed
+        self, place: Place, outputs: list[pa.RecordBatch], worked: Worked, watermark_us: int
+    ) -> None:
+        """Gathers what the steps made by key and window."""
         aggregate = self._program.parts[0].aggregate
-        lifted = [aggregate.lift(piece, watermark_us) for piece in outputs]
-        for each in lifted:
-            dead += late(place, each.late, watermark_us)
-            dead += timeless(place, each.timeless, aggregate.time or "")
-        times = [each.newest for each in lifted if each.newest is not None]
-        deltas = [each.delta for each in lifted if each.delta.states.num_rows]
-        newest = max(times, default=None)
-        return Worked(records.num_rows, records.nbytes, [], deltas, newest, dead)
+        for piece in outputs:
+            lifted = aggregate.lift(piece, watermark_us)
+            worked.dead.extend(late(place, lifted.late, watermark_us))
+            worked.dead.extend(timeless(place, lifted.timeless, aggregate.time or ""))
+            if lifted.newest is not None:
+                worked.newest_us.append(lifted.newest)
+            if lifted.delta.states.num_rows:
+                worked.deltas.append(lifted.delta)
 
 
 class Tally:
@@ -162,7 +171,7 @@ class Tally:
         self.partition = partition
         self._rows = self._size_bytes = self._rows_out = 0
         self._deltas: list[Partial] = []
-        self._newest: int | None = None
+        self._newest_us: list[int] = []
         self._dead: list[DeadLetter] = []
 
     def refuse(self, refused: Refused) -> None:
@@ -179,8 +188,7 @@ class Tally:
             self._size_bytes += each.size_bytes
             self._dead += each.dead
             self._deltas += each.deltas
-            if each.newest_us is not None:
-                self._newest = max(self._newest or each.newest_us, each.newest_us)
+            self._newest_us += each.newest_us
             for records in each.outputs:
                 self._rows_out += records.num_rows
                 yield records
@@ -194,7 +202,7 @@ class Tally:
             self._rows_out,
             token,
             self._deltas,
-            self._newest,
+            max(self._newest_us, default=None),
             self._dead,
         )
 
