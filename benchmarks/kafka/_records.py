@@ -18,7 +18,7 @@ def asked(records: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict(
         {
             "due_ns": pa.array(rows["due_ns"], pa.int64()),
-            "features": pa.FixedSizeListArray.from_arrays(pixels, PIXELS),
+            "X": pa.FixedSizeListArray.from_arrays(pixels, PIXELS),
         }
     )
 
@@ -27,7 +27,7 @@ def answered(records: pa.RecordBatch) -> pa.RecordBatch:
     """Raw records of Kafka, of answers."""
     rows = np.empty(records.num_rows, ANSWERED)
     rows["due_ns"] = records.column("due_ns").to_numpy()
-    rows["label"] = records.column(records.schema.names[1]).to_numpy()
+    rows["label"] = records.column("label").to_numpy()
     buffers = [None, pa.py_buffer(rows.tobytes())]
     fixed = pa.Array.from_buffers(pa.binary(ANSWERED.itemsize), len(rows), buffers)
     return pa.RecordBatch.from_pydict({"value": fixed.cast(pa.binary())})

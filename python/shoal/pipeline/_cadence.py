@@ -3,7 +3,7 @@
 - An epoch that gathers for `x` seconds takes `w(x)` to process. The shortest `x` that can be kept
   up is where `w(x) = LOAD * x`; it is found by setting `x` to `w(x) / LOAD` again and again. Where
   longer epochs cost more for each record than shorter ones, that does not end, and `x` is made
-  shorter than both.
+  shorter than both. Of the last two epochs the quicker counts: one that was held up is no trend.
 - The window in bytes is what flows in while two epochs are under way: less would leave workers
   idle, more would only wait.
 
@@ -55,7 +55,10 @@ class Cadence:
         """Takes what an epoch showed."""
         gathered = max(seen.gathered_seconds, 1e-6)
         self._bytes_per_second += (size_bytes / gathered - self._bytes_per_second) / 4
-        wanted = seen.worked_seconds / LOAD
+        worked = seen.worked_seconds
+        if self._before is not None:
+            worked = min(worked, self._before.worked_seconds)
+        wanted = worked / LOAD
         if self._before is not None and _is_superlinear(*sorted((self._before, seen))):
             wanted = (1 - SHORTER) * min(self._before.gathered_seconds, seen.gathered_seconds)
         self._before = seen

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from shoal.pipeline._commit import Staged
     from shoal.pipeline._ledger import Ledger, Result
     from shoal.pipeline._options import Options
     from shoal.pipeline._program import Program
@@ -88,10 +87,6 @@ class Epoch(NamedTuple):
     handover: Handover
     is_stored: bool
 
-    def size_bytes(self) -> int:
-        """How many bytes were read."""
-        return sum(each.result().size_bytes for each in self.taken)
-
 
 class Engine:
     """One run of a pipeline. `all` and `stop` are its words; another thread may stop it."""
@@ -105,12 +100,12 @@ class Engine:
         self._ledger = ledger
         self._options = options
         self._clock: Clock = options.clock
-        self._stopped, self._abandoned = Event(), Event()
+        self._stopped = Event()
         self._retry = Retry(options.retry_seconds, self._clock, self._stopped)
         self._cadence = Cadence(options.commit_every_seconds)
         self._crew = Crew(options.threads, self._cadence.window_bytes)
         self._readers = ThreadPoolExecutor(options.threads, thread_name_prefix="shoal-epoch")
-        self._worker = Worker(source, program, sink, self._crew, self._abandoned)
+        self._worker = Worker(source, program, sink, crew=self._crew, clock=self._clock)
         self._windows = [
             Windows(number, part, options.threads, self._crew.executor)
             for number, part in enumerate(program.parts)
@@ -345,19 +340,23 @@ class Engine:
         if not epoch.is_stored:
             self._ledger.plan(epoch.plan)
         self._retry(lambda: self._committer.show(staged))
-        self._learn(epoch, staged, self._clock.now_seconds() - working)
+        shown = self._clock.now_seconds()
         following = epoch.handover.claim(HANDOVER_SECONDS)
-        seconds = self._clock.now_seconds() - epoch.began_seconds
+        storing = self._clock.now_seconds()
+        seconds = storing - epoch.began_seconds
         result = self._committer.store(staged, seconds, following)
+        if staged.rows_in:
+            committing = shown - working + self._clock.now_seconds() - storing
+            self._learn(epoch, taken, committing)
         self._committed.append(epoch.plan.end)
         observe(epoch, result)
 
-    def _learn(self, epoch: Epoch, staged: Staged, commit_seconds: float) -> None:
-        if not staged.rows_in:
-            return
-        worked = self._clock.now_seconds() - epoch.began_seconds - epoch.gathered_seconds
-        seen = Seen(epoch.gathered_seconds, max(worked, commit_seconds))
-        self._cadence.learn(seen, epoch.size_bytes())
+    def _learn(self, epoch: Epoch, taken: list[Taken], commit_seconds: float) -> None:
+        """What the epoch took, without what it waited for: working and committing overlap."""
+        seconds = [each.seconds for each in taken]
+        work_seconds = max(*seconds, sum(seconds) / self._options.threads, 0.0)
+        seen = Seen(epoch.gathered_seconds, max(work_seconds, commit_seconds))
+        self._cadence.learn(seen, sum(each.size_bytes for each in taken))
         self._crew.limit(self._cadence.window_bytes)
 
     def _check_agrees(self, state: SinkState | None, sink_epoch: int) -> None:
@@ -372,7 +371,7 @@ class Engine:
 
     def _abandon(self) -> None:
         """Plans nothing more, and gives up what is worked."""
-        self._abandoned.set()
+        self._worker.abandoned.set()
         self._stopped.set()
 
 

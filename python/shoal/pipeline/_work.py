@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import json
+from threading import Event
 from typing import TYPE_CHECKING, NamedTuple
 
 from shoal.errors import UnavailableError
@@ -20,7 +21,6 @@ from shoal.source import Place, PlacedSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from threading import Event
 
     import pyarrow as pa
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from shoal.pipeline._crew import Crew
     from shoal.pipeline._ledger import Plan
     from shoal.pipeline._program import Program
-    from shoal.pipeline._retry import Retry
+    from shoal.pipeline._retry import Clock, Retry
     from shoal.source import Placed, Refused, Sink, Source, Split, Token
 
 # The partition of dead letters that are taken again.
@@ -59,6 +59,7 @@ class Taken(NamedTuple):
         deltas: What an aggregate has to apply.
         newest_us: The greatest time.
         dead: Records that were set aside.
+        seconds: How long it took.
     """
 
     partition: str
@@ -69,19 +70,21 @@ class Taken(NamedTuple):
     deltas: list[Partial]
     newest_us: int | None
     dead: list[DeadLetter]
+    seconds: float
 
 
 class Worker:
     """Takes splits; several threads may at once."""
 
     def __init__(
-        self, source: Source, program: Program, sink: Sink, crew: Crew, abandoned: Event
+        self, source: Source, program: Program, sink: Sink, *, crew: Crew, clock: Clock
     ) -> None:
         self._source = source
         self._program = program
         self._sink = sink
         self._crew = crew
-        self._abandoned = abandoned
+        self._clock = clock
+        self.abandoned = Event()
         self._cutter = Cutter()
         self.revived: Mapping[int, bytes] = {}
 
@@ -91,7 +94,9 @@ class Worker:
         Raises:
             ShoalError: it cannot be read, worked or staged.
         """
-        return retry(lambda: self._take(plan, split, watermark_us, retry))
+        began = self._clock.now_seconds()
+        taken = retry(lambda: self._take(plan, split, watermark_us, retry))
+        return taken._replace(seconds=self._clock.now_seconds() - began)
 
     def _take(self, plan: Plan, split: Split, watermark_us: int, retry: Retry) -> Taken:
         tally = Tally(str(split.get("partition", "")))
@@ -109,7 +114,7 @@ class Worker:
 
     def _read(self, split: Split, tally: Tally) -> Iterator[Placed]:
         for placed in self._placed(split, tally):
-            if self._abandoned.is_set():
+            if self.abandoned.is_set():
                 raise UnavailableError("the run was given up")
             yield placed
 
@@ -204,6 +209,7 @@ class Tally:
             self._deltas,
             max(self._newest_us, default=None),
             self._dead,
+            0.0,
         )
 
 
