@@ -1,5 +1,7 @@
 """One part of a round, in a process of its own: `python _parts.py NAME FILE MODEL OUTPUT`.
 
+MODEL is the ONNX file, and for `score` the package.
+
 Prints one JSON object: seconds of wall clock and of processor after the imports, the rows, and the
 peak of memory.
 """
@@ -71,6 +73,13 @@ def _answers(random: np.random.Generator, rows: int) -> pa.RecordBatch:
     )
 
 
+def score(file: str, package: str, output: str) -> int:
+    """The call that the command makes."""
+    from shoal import pipeline
+
+    return pipeline.score(package, file, output).rows
+
+
 def hand(batch_rows: int) -> Callable[[str, str, str], int]:
     """What an engineer would write: a thread for each core, a row group at a time."""
 
@@ -125,12 +134,15 @@ PARTS: dict[str, Callable[[str, str, str], int]] = {
     "read": read,
     "kernel": kernel,
     "write": write,
+    "score": score,
     **{f"hand-{rows}": hand(rows) for rows in HAND_ROWS},
 }
 
 
 def main() -> None:
     name, *arguments = sys.argv[1:]
+    if name == "score":
+        import shoal.pipeline._dataset._score  # noqa: F401 - as the imports of the loop by hand
     began, used = time.perf_counter(), time.process_time()
     rows = PARTS[name](*arguments)
     answer = {
