@@ -33,10 +33,11 @@ class Seen(NamedTuple):
 class Cadence:
     """Learns from each epoch how long the next one gathers."""
 
-    def __init__(self, fixed_seconds: float | None = None) -> None:
-        """Starts with short epochs, or keeps to a fixed length."""
+    def __init__(self, fixed_seconds: float | None = None, least_seconds: float = 0.0) -> None:
+        """Starts with the shortest epochs, or keeps to a fixed length."""
         self._fixed = fixed_seconds
-        self._interval = LEAST_SECONDS
+        self._least = max(least_seconds, LEAST_SECONDS)
+        self._interval = self._least
         self._before: Seen | None = None
         self._bytes_per_second = 0.0
 
@@ -62,7 +63,7 @@ class Cadence:
         if self._before is not None and _is_superlinear(*sorted((self._before, seen))):
             wanted = (1 - SHORTER) * min(self._before.gathered_seconds, seen.gathered_seconds)
         self._before = seen
-        self._interval = min(max(wanted, LEAST_SECONDS), MOST_SECONDS)
+        self._interval = min(max(wanted, self._least), max(MOST_SECONDS, self._least))
 
 
 def _is_superlinear(short: Seen, long: Seen) -> bool:

@@ -46,6 +46,8 @@ EPOCH_ROWS = 1 << 20
 HANDOVER_SECONDS = 0.02
 # How often a source that does not wait by itself is asked.
 LEAST_POLL_SECONDS = 0.02
+# Most that a source is let wait at a time.
+MOST_WAIT_SECONDS = 1.0
 # How long a source must have nothing new until a run over what is there now is over.
 QUIET_SECONDS = 2.0
 # A clock that stands for event time moves the watermark by steps of this at least.
@@ -102,7 +104,7 @@ class Engine:
         self._clock: Clock = options.clock
         self._stopped = Event()
         self._retry = Retry(options.retry_seconds, self._clock, self._stopped)
-        self._cadence = Cadence(options.commit_every_seconds)
+        self._cadence = Cadence(options.commit_every_seconds, sink.least_commit_seconds)
         self._crew = Crew(options.threads, self._cadence.window_bytes)
         self._readers = ThreadPoolExecutor(options.threads, thread_name_prefix="shoal-epoch")
         self._worker = Worker(source, program, sink, crew=self._crew, clock=self._clock)
@@ -229,12 +231,8 @@ class Engine:
             return recovered
         while self._committed:
             self._source.commit(self._committed.popleft())
-        wait = self._cadence.interval_seconds
-        if not is_endless:
-            wait = 0.0 if self._source.is_bounded else QUIET_SECONDS
-        limit = Limit(EPOCH_ROWS, self._options.epoch_bytes or self._cadence.window_bytes, wait)
         start = self._position
-        end = self._retry(lambda: self._source.latest(start, limit))
+        end = self._gathered(start) if is_endless else self._there(start)
         splits = tuple(self._source.splits(start, end)) if end != start else ()
         now = self._clock.now_seconds()
         by_clock = self._idleness.clock_us(self._watermark, now)
@@ -254,6 +252,29 @@ class Engine:
         self._take_position(plan)
         self._dead = ()
         return plan
+
+    def _there(self, start: Offset) -> Offset:
+        """Where an epoch ends of what is there now."""
+        wait_seconds = 0.0 if self._source.is_bounded else QUIET_SECONDS
+        return self._latest(start, wait_seconds)
+
+    def _gathered(self, start: Offset) -> Offset:
+        """Where an epoch ends that gathers for as long as an epoch does."""
+        began = self._clock.now_seconds()
+        gathers = self._cadence.interval_seconds
+        if gathers > MOST_WAIT_SECONDS and self._epoch:  # stopping does not wait for a source
+            self._clock.wait(self._stopped, gathers - MOST_WAIT_SECONDS)
+        end = self._latest(start, min(gathers, MOST_WAIT_SECONDS))
+        left = gathers - (self._clock.now_seconds() - began)
+        if end == start or self._source.reads_ahead or left <= 0:
+            return end
+        self._clock.wait(self._stopped, min(left, MOST_WAIT_SECONDS))
+        return self._latest(start, 0.0)
+
+    def _latest(self, start: Offset, wait_seconds: float) -> Offset:
+        size_bytes = self._options.epoch_bytes or self._cadence.window_bytes
+        limit = Limit(EPOCH_ROWS, size_bytes, wait_seconds)
+        return self._retry(lambda: self._source.latest(start, limit))
 
     def _take_position(self, plan: Plan) -> None:
         self._epoch, self._position = plan.epoch, plan.end

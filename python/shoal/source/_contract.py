@@ -81,6 +81,10 @@ class Source(Protocol):
     def is_bounded(self) -> bool:
         """Whether it ends: nothing new means that all was read."""
 
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether `latest` already reads the records, and keeps them for `read`."""
+
     def open(self, directory: Path) -> None:
         """Makes ready; called once, before the offsets are asked for.
 
@@ -97,7 +101,8 @@ class Source(Protocol):
     def latest(self, start: Offset, limit: Limit) -> Offset:
         """Where an epoch from `start` ends; `start` itself where there is nothing new.
 
-        It may wait for records (`Limit.wait_seconds`), and keep what it reads for `read`.
+        It may wait for the first record; one that `reads_ahead` gathers for all of the time, unless
+        the limit is reached.
         """
 
     def partitions(self, offset: Offset) -> Sequence[str]:
@@ -141,6 +146,10 @@ class Sink(Protocol):
     @property
     def guarantee(self) -> Guarantee:
         """What happens to an epoch that is written again."""
+
+    @property
+    def least_commit_seconds(self) -> float:
+        """How long an epoch gathers at least, unless somebody says: 0 where commits cost little."""
 
     def open(self, pipeline_id: str, schema: pa.Schema) -> SinkState | None:
         """Takes up where an earlier run ended, finishing a commit that was cut short.

@@ -40,6 +40,7 @@ class FileSource:
     """Reads Parquet, CSV or JSON lines; see `shoal.source.listing` for what `where` may be."""
 
     replayable = True
+    reads_ahead = False
 
     def __init__(
         self,

@@ -34,6 +34,7 @@ class Files:
     """Reads the files of a listing."""
 
     replayable = True
+    reads_ahead = False
     is_bounded = True
 
     def __init__(

@@ -3,12 +3,16 @@
     OUTPUT/part-000000000001-000.parquet     committed records, for every reader of such folders
     OUTPUT/_shoal/pipeline.json              whose folder this is, and its columns
     OUTPUT/_shoal/epochs/000000000001.json   what epoch 1 is: its range, and its parts
+    OUTPUT/_shoal/history/000000000100.jsonl what the epochs up to 100 are
     OUTPUT/_shoal/staged/...                 what is not committed; readers pass over names with _
 
 A commit has two steps, and what is committed is decided by the first alone:
 
 1. The epoch's own file is made, if there is none of its number: a compare-and-set.
 2. The parts that it names are moved from `staged` to their places.
+
+The files of old epochs are put together in the history, where one process alone holds the folder:
+as long as others might commit, it is by those files that an epoch is made once.
 
 Whoever opens the folder finishes step 2 of the last epoch, and throws away what else is staged,
 unless another run may be at work on it. So a crash at any point loses nothing and shows nothing
@@ -33,9 +37,12 @@ if TYPE_CHECKING:
 ABOUT = "_shoal/pipeline.json"
 LOCK = "_shoal/lock"
 EPOCHS = "_shoal/epochs"
+HISTORY = "_shoal/history"
 STAGED = "_shoal/staged"
 MANIFEST = "_manifest.json"
 
+# So many epochs share one file of the history.
+FOLDED = 100
 # Rows are gathered to tables of about this size before they are encoded.
 GATHERED_BYTES = 16 << 20
 
@@ -163,6 +170,8 @@ class FolderSink:
     """Writes parts to a folder, epoch by epoch."""
 
     guarantee = Guarantee.TRANSACTIONAL
+    # Each commit leaves a file: many small ones are slow to read.
+    least_commit_seconds = 5.0
 
     def __init__(self, folder: Folder, encoding: Encoding) -> None:
         """Takes a place; nothing is touched before `open`."""
@@ -170,6 +179,7 @@ class FolderSink:
         self._encoding = encoding
         self._schema = pa.schema({})
         self._last: SinkState | None = None
+        self._loose: list[str] = []
         self._open = ExitStack()
 
     def open(self, pipeline_id: str, schema: pa.Schema) -> SinkState | None:
@@ -182,8 +192,9 @@ class FolderSink:
         self._schema = schema
         columns = schema.to_string(show_schema_metadata=False)
         self._claim(About(pipeline_id, columns, self._encoding.format))
-        if names := self._folder.names(EPOCHS):
-            last = self._read(names[-1])
+        self._loose = self._folder.names(EPOCHS)
+        if self._loose:
+            last = self._read(self._loose[-1])
             self._show(last)
             self._last = SinkState(last.epoch, last.end)
         self._sweep()
@@ -218,11 +229,14 @@ class FolderSink:
             data = msgspec.json.encode(wanted)
             created = self._folder.create(f"{EPOCHS}/{_file(epoch)}", data)
             stored = wanted if created else self._read(_file(epoch))
+            self._loose.append(_file(epoch))
         if (stored.start, stored.end) != (start, end):
             raise _conflict(f"its epoch {epoch} is not the one from {start} to {end}")
         self._show(stored)
         self._last = SinkState(epoch, end)
         self._drop(tokens, stored)
+        if len(self._loose) >= 2 * FOLDED and self._folder.is_exclusive:
+            self._fold(self._loose[:FOLDED])
 
     def abort(self, epoch: int, tokens: Sequence[Token]) -> None:
         """Throws staged parts away; those that were committed stay."""
@@ -245,8 +259,25 @@ class FolderSink:
 
     def epochs(self) -> Iterator[Epoch]:
         """All that was committed, in order."""
+        folded = self._folder.names(HISTORY)
+        for name in folded:
+            lines = (self._folder.read(f"{HISTORY}/{name}") or b"").splitlines()
+            yield from (_decoded(name, line) for line in lines)
         for name in self._folder.names(EPOCHS):
-            yield self._read(name)
+            if not folded or name > folded[-1]:
+                yield self._read(name)
+
+    def _fold(self, names: Sequence[str]) -> None:
+        """Puts the files of old epochs together, so that there are not as many as epochs."""
+        lines = [msgspec.json.encode(self._read(name)) + b"\n" for name in names]
+        self._folder.create(f"{HISTORY}/{names[-1]}", b"".join(lines))
+        self._forget(names)
+
+    def _forget(self, names: Sequence[str]) -> None:
+        """Removes files of epochs that are in the history."""
+        for name in names:
+            self._folder.remove(f"{EPOCHS}/{name}")
+        self._loose = self._loose[len(names) :]
 
     def finish(self, about: dict[str, Any]) -> None:
         """Writes what the whole folder is, for people and programs: it is complete."""
@@ -257,6 +288,8 @@ class FolderSink:
 
     def _sweep(self) -> None:
         """Throws away what is staged; where another run may be at work, only what has lost."""
+        if folded := self._folder.names(HISTORY):
+            self._forget([name for name in self._loose if name <= folded[-1]])
         last = self._last.epoch if self._last else 0
         for name in self._folder.names(STAGED):
             if self._folder.is_exclusive or int(name.partition("-")[0]) <= last:

@@ -48,6 +48,7 @@ class RateSource:
     """Makes records at a steady rate."""
 
     replayable = True
+    reads_ahead = False
     schema = SCHEMA
 
     def __init__(

@@ -41,6 +41,7 @@ class Partitions:
     rows_of_a_batch: int = 1000
     is_bounded: bool = True
     replayable: bool = True
+    reads_ahead: bool = False
     taken: int = 0
     seen: list[Offset] = field(default_factory=list)
 
@@ -97,6 +98,7 @@ class Memory:
     """A sink that keeps what was committed."""
 
     guarantee: Guarantee = Guarantee.TRANSACTIONAL
+    least_commit_seconds: float = 0.0
     staged: dict[str, list[pa.RecordBatch]] = field(default_factory=dict)
     records: list[pa.RecordBatch] = field(default_factory=list)
     state: SinkState | None = None

@@ -110,3 +110,37 @@ def test_columns_of_any_type_come_back_as_they_were(tmp_path: Path) -> None:
     assert not written["distinct"].has_dictionary_page
     assert written["repeating"].has_dictionary_page
     assert written["repeating"].compression == "SNAPPY"
+
+
+def test_many_epochs_do_not_leave_a_file_each_beside_their_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shoal.source._folder_sink.FOLDED", 5)
+    sink = opened(tmp_path)
+    for epoch in range(1, 38):
+        end = {"at": epoch}
+        sink.commit(epoch, {"at": epoch - 1}, end, [sink.write(epoch, iter(batches(epoch)))])
+    assert len(list((tmp_path / "_shoal" / "epochs").iterdir())) < 10
+    assert [epoch.epoch for epoch in sink.epochs()] == list(range(1, 38))
+    assert sink.rows() == 37
+    sink.close()
+    again = ParquetSink(LocalFolder(tmp_path))
+    assert again.open("p", SCHEMA) == SinkState(37, {"at": 37})
+    assert [epoch.epoch for epoch in again.epochs()] == list(range(1, 38))
+    again.close()
+
+
+def test_a_history_that_was_written_and_not_cleared_counts_each_epoch_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shoal.source._folder_sink.FOLDED", 5)
+    sink = opened(tmp_path)
+    monkeypatch.setattr(sink, "_forget", lambda names: None)  # the process ends before that
+    for epoch in range(1, 11):
+        token = sink.write(epoch, iter(batches(epoch)))
+        sink.commit(epoch, {"at": epoch - 1}, {"at": epoch}, [token])
+    sink.close()
+    again = opened(tmp_path)
+    assert [epoch.epoch for epoch in again.epochs()] == list(range(1, 11))
+    assert len(list((tmp_path / "_shoal" / "epochs").iterdir())) == 5
+    again.close()

@@ -74,6 +74,7 @@ class KafkaSink:
     """
 
     guarantee = Guarantee.TRANSACTIONAL
+    least_commit_seconds = 0.0
 
     def __init__(
         self,

@@ -60,6 +60,7 @@ class KafkaSource:
     """Reads a topic."""
 
     replayable = True
+    reads_ahead = True
     is_bounded = False
 
     def __init__(

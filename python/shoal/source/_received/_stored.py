@@ -34,6 +34,7 @@ class StoredSource:
     """Reads what its heir has received and stored."""
 
     replayable = True
+    reads_ahead = False
     is_bounded = False
 
     def __init__(self, stored: pa.Schema, limit_bytes: int) -> None:

@@ -37,6 +37,7 @@ class ConsoleSink:
     """Prints each epoch."""
 
     guarantee = Guarantee.AT_LEAST_ONCE
+    least_commit_seconds = 0.0
 
     def __init__(self, stream: IO[str] | None = None, *, form: Form = "table") -> None:
         """Takes where to print.

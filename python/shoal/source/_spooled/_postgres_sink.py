@@ -76,6 +76,7 @@ class PostgresSink:
     """Writes records to a table."""
 
     guarantee = Guarantee.TRANSACTIONAL
+    least_commit_seconds = 0.0
 
     def __init__(
         self,
