@@ -14,6 +14,7 @@ import typer
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.kafka import main as kafka
+from benchmarks.ledger import main as ledger
 from benchmarks.policy import main as policy
 from benchmarks.replay import main as replay
 from benchmarks.score import main as score
@@ -28,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("kafka")(kafka)
+app.command("ledger")(ledger)
 app.command("policy")(policy)
 app.command("replay")(replay)
 app.command("score")(score)
