@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from shoal.cli._failure import reported
+from shoal.cli._memory import sparing_memory
 
 if TYPE_CHECKING:
     from shoal.pipeline import Report
@@ -61,7 +62,9 @@ def score(
     with reported(as_json=as_json):
         import msgspec
 
-        from shoal import pipeline
+        with sparing_memory():
+            from shoal import pipeline
+            from shoal.pipeline._dataset import _score  # noqa: F401 - loads the core
 
         settings = pipeline.Settings(
             columns=pipeline.read_columns(column or ()),

@@ -44,7 +44,7 @@ MANIFEST = "_manifest.json"
 # So many epochs share one file of the history.
 FOLDED = 100
 # Rows are gathered to tables of about this size before they are encoded.
-GATHERED_BYTES = 16 << 20
+GATHERED_BYTES = 6 << 20
 
 
 class Folder(Protocol):

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 EPOCH_BYTES = 64 << 20
 EPOCH_ROWS = 1 << 20
-WINDOW_BYTES = 64 << 20
+WINDOW_BYTES = 16 << 20
 # Part of what a run is: epochs of another size would not be those of an earlier version.
 FORMAT = 1
 
