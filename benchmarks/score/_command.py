@@ -7,12 +7,15 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,14 +27,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.score._parts import PARTS
+from benchmarks.score._parts import HAND_ROWS, PARTS
+from benchmarks.serve._environments import peer_python
 from benchmarks.serve._material import prepare
 from tools.machine import ROOT, Machine, commit, describe_machine, is_changed, now
 
 FOLDER = Path(__file__).parent
 ROW_GROUP = 1 << 17
+PEERS = ("spark", "ray")
+HANDS = {f"hand-{rows}": "a loop by hand" for rows in HAND_ROWS}
 FLOOR, GOAL = 0.80, 0.92
-HAND_FLOOR, HAND_GOAL = 1.1, 1.25
+TIMES = {"a loop by hand": (1.1, 1.25), "spark": (2.5, 4.0), "ray": (10.0, 18.0)}
 MEMORY_FLOOR_MB, MEMORY_GOAL_MB = 500, 250
 
 
@@ -59,13 +65,19 @@ class Result(msgspec.Struct, frozen=True):
 def main(
     rounds: Annotated[int, typer.Option(min=1, help="How many rounds.")] = 5,
     rows: Annotated[int, typer.Option(min=1000, help="How many rows.")] = 2_000_000,
+    peers: Annotated[  # noqa: FBT002 - --no-peers
+        bool, typer.Option(help="Whether Spark and Ray Data run as well.")
+    ] = True,
     results: Annotated[Path, typer.Option(help="Where the result goes.")] = FOLDER / "results",
 ) -> None:
     """Scoring two million rows, beside the limit of the machine and a loop by hand."""
     with tempfile.TemporaryDirectory(prefix="shoal-benchmark-") as directory:
         place = Path(directory)
-        _write_rows(place / "rows.parquet", rows)
-        taken = [_round(place, number) for number in range(rounds)]
+        # In a process of its own: a child's peak of memory begins with what its parent holds.
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            pool.submit(_write_rows, place / "rows.parquet", rows).result()
+        chosen = tuple(PEERS) if peers else ()
+        taken = [_round(place, number, chosen) for number in range(rounds)]
     cores = len(os.sched_getaffinity(0))
     seen = Result(now(), commit(), is_changed(), describe_machine(), rows, cores, taken)
     results.mkdir(parents=True, exist_ok=True)
@@ -87,23 +99,34 @@ def _write_rows(path: Path, rows: int) -> None:
             writer.write_table(pa.table({"id": ids, "X": column}, schema=schema))
 
 
-def _round(place: Path, number: int) -> dict[str, Taken]:
+def _round(place: Path, number: int, peers: tuple[str, ...]) -> dict[str, Taken]:
     material = prepare()["digits"]
     rows = place / "rows.parquet"
     taken = {}
-    for name in [*PARTS, "command"]:
+    for name in [*PARTS, "command", *peers]:
         output = place / f"{name}-{number}"
         if name == "command":
             taken[name] = _command(material.package, rows, output)
         else:
-            command = [sys.executable, str(FOLDER / "_parts.py"), name]
             model = material.package if name == "score" else material.model
             arguments = [str(rows), str(model), str(output)]
-            done = subprocess.run([*command, *arguments], stdout=subprocess.PIPE, check=True)
-            taken[name] = msgspec.json.decode(done.stdout, type=Taken)
+            done = subprocess.run(
+                [*_program(name), *arguments],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE if name in peers else None,
+                check=True,
+            )
+            taken[name] = msgspec.json.decode(done.stdout.splitlines()[-1], type=Taken)
+        shutil.rmtree(output, ignore_errors=True)
         wall_s, cpu_s = taken[name].wall_s, taken[name].cpu_s
         typer.echo(f"round {number}: {name} {wall_s:.2f} s, processor {cpu_s:.2f} s")
     return taken
+
+
+def _program(name: str) -> list[str]:
+    if name in PEERS:
+        return [peer_python(name, FOLDER), str(FOLDER / "peers" / name / "score.py")]
+    return [sys.executable, str(FOLDER / "_parts.py"), name]
 
 
 def _command(package: Path, rows: Path, output: Path) -> Taken:
@@ -135,11 +158,15 @@ def report(seen: Result, console: Console) -> None:
     for name in ("score", "command"):
         shares = [limit_s(each, seen.cores) / each[name].wall_s for each in seen.rounds]
         _row(table, f"{name}: share of the limit (floor {FLOOR}, goal {GOAL})", shares)
-    hands = [name for name in seen.rounds[0] if name.startswith("hand-")]
-    times = [
-        min(each[name].wall_s for name in hands) / each["score"].wall_s for each in seen.rounds
-    ]
-    _row(table, f"times a loop by hand (floor {HAND_FLOOR}, goal {HAND_GOAL})", times)
+    for name, (floor, goal) in TIMES.items():
+        if others := [
+            each for each in seen.rounds[0] if each == name or name in HANDS.get(each, "")
+        ]:
+            times = [
+                min(each[other].wall_s for other in others) / each["score"].wall_s
+                for each in seen.rounds
+            ]
+            _row(table, f"times {name} (floor {floor}, goal {goal})", times)
     peaks = [each["command"].peak_bytes / 1e6 for each in seen.rounds]
     _row(table, f"peak memory, MB (floor {MEMORY_FLOOR_MB}, goal {MEMORY_GOAL_MB})", peaks)
     console.print(table)

@@ -55,9 +55,12 @@ def system_python() -> str:
 
 
 @functools.cache
-def peer_python(peer: str) -> str:
-    """The Python of a peer's environment, which is made first if it is missing or stale."""
-    place, lock = HERE / "environments" / peer, HERE / "peers" / peer / "requirements.txt"
+def peer_python(peer: str, question: Path = HERE) -> str:
+    """The Python of a peer's environment, which is made first if it is missing or stale.
+
+    `question` is the folder of the benchmark whose peer it is.
+    """
+    place, lock = question / "environments" / peer, question / "peers" / peer / "requirements.txt"
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()
     stamp = place / "made-from"
     python = place / "bin" / "python"
@@ -70,9 +73,9 @@ def peer_python(peer: str) -> str:
     return str(python)
 
 
-def peer_versions(peer: str) -> dict[str, str]:
+def peer_versions(peer: str, question: Path = HERE) -> dict[str, str]:
     """The pinned version of each package of a peer that the comparison depends on."""
-    lines = (HERE / "peers" / peer / "requirements.in").read_text().split()
+    lines = (question / "peers" / peer / "requirements.in").read_text().split()
     return dict(line.split("==") for line in lines)
 
 
