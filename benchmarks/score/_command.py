@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import shutil
 import statistics
@@ -15,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -73,9 +71,7 @@ def main(
     """Scoring two million rows, beside the limit of the machine and a loop by hand."""
     with tempfile.TemporaryDirectory(prefix="shoal-benchmark-") as directory:
         place = Path(directory)
-        # In a process of its own: a child's peak of memory begins with what its parent holds.
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            pool.submit(_write_rows, place / "rows.parquet", rows).result()
+        _write_rows(place / "rows.parquet", rows)
         chosen = tuple(PEERS) if peers else ()
         taken = [_round(place, number, chosen) for number in range(rounds)]
     cores = len(os.sched_getaffinity(0))
@@ -130,16 +126,13 @@ def _program(name: str) -> list[str]:
 
 
 def _command(package: Path, rows: Path, output: Path) -> Taken:
-    """The whole command: its process is a child like no other, so that its peak is its own."""
+    """The whole command, from the start of its process to its end."""
     command = ["shoal", "score", str(package), str(rows), str(output), "--json"]
-    began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
-    with process:
-        report = json.load(process.stdout or sys.stdin)
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    wall_s = time.perf_counter() - began
-    return Taken(wall_s, used.ru_utime + used.ru_stime, report["rows"], used.ru_maxrss * 1024)
+    launch = [sys.executable, "-S", str(FOLDER / "_launch.py"), *command]
+    done = subprocess.run(launch, stdout=subprocess.PIPE, cwd=ROOT, check=True)
+    report, used = done.stdout.splitlines()[-2:]
+    wall_s, cpu_s, peak_bytes = used.split()
+    return Taken(float(wall_s), float(cpu_s), json.loads(report)["rows"], int(peak_bytes))
 
 
 def limit_s(taken: dict[str, Taken], cores: int) -> float:
