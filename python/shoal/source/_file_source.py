@@ -11,12 +11,13 @@
 from __future__ import annotations
 
 import os
+from copy import copy
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 import pyarrow as pa
 
-from shoal.errors import PathError, SourceError
+from shoal.errors import InvalidRequestError, MissingColumnError, PathError, SourceError
 from shoal.source._files import PARTITION, Files
 from shoal.source._folder import LocalFolder
 from shoal.source._listing import Listing, Stored, form_of, listing
@@ -64,6 +65,7 @@ class FileSource:
 
         self.is_bounded = not watch
         self._where = os.fspath(where)
+        self.columns: tuple[str, ...] | None = None
         self._form = form
         self._types = types or {}
         self._clock = clock or time.monotonic
@@ -72,9 +74,21 @@ class FileSource:
         self._format = ""
         self._log: Path | None = None
 
+    def select(self, *columns: str) -> FileSource:
+        """This source with these columns only, in this order; others are not decoded.
+
+        Raises:
+            InvalidRequestError: there is none, or one is named twice.
+        """
+        if not columns or len(set(columns)) < len(columns):
+            raise InvalidRequestError(f"{columns} was selected, expected each column once")
+        selected = copy(self)
+        selected.columns = columns
+        return selected
+
     @property
     def schema(self) -> pa.Schema:
-        """The columns of every batch: those of the first file."""
+        """The columns of every batch: those of the first file, or those selected."""
         return self._opened.schema
 
     def open(self, directory: Path) -> None:
@@ -82,6 +96,7 @@ class FileSource:
 
         Raises:
             PathError: there are none yet: their columns would be unknown.
+            MissingColumnError: the first one lacks a column that was selected.
             SourceError: one that was found before has changed.
         """
         directory.mkdir(parents=True, exist_ok=True)
@@ -102,6 +117,8 @@ class FileSource:
         self._files = Files(settled, types=self._types, schema=schema)
         if schema is None:
             LocalFolder(directory).create(COLUMNS, self._files.schema.serialize().to_pybytes())
+        if self.columns is not None:
+            self._choose(self._files, self.columns)
 
     def initial(self) -> Offset:
         """Before the first record."""
@@ -151,6 +168,13 @@ class FileSource:
         if self._files is None:
             raise SourceError("the source was not opened")
         return self._files
+
+    def _choose(self, files: Files, columns: Sequence[str]) -> None:
+        there = files.schema.names
+        if absent := [name for name in columns if name not in there]:
+            message = f"{self._where} has no column {absent[0]!r}, only {', '.join(there)}"
+            raise MissingColumnError(message)
+        files.choose(columns)
 
     def _missing(self, known: Sequence[Stored]) -> list[Stored]:
         """Files that were not found before, by path.

@@ -373,6 +373,39 @@ def test_a_folder_without_files_is_refused(tmp_path: Path) -> None:
         Pipeline(FileSource(tmp_path)).to(Memory()).run()
 
 
+def test_only_the_columns_that_are_selected_are_read(tmp_path: Path) -> None:
+    table = pa.table({"a": [1, 2], "b": [3, 4], "c": ["x", "y"]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    (tmp_path / "a.csv").write_text("a,b,c\n1,3,x\n2,4,y\n")
+    (tmp_path / "a.jsonl").write_text('{"a":1,"b":3,"c":"x"}\n{"a":2,"b":4,"c":"y"}\n')
+    for name in ("a.parquet", "a.csv", "a.jsonl"):
+        sink = Memory()
+        Pipeline(FileSource(tmp_path / name).select("c", "a")).to(sink).run()
+        assert sink.schema.names == ["c", "a"]
+        assert sink.rows() == [{"c": "x", "a": 1}, {"c": "y", "a": 2}]
+    with pytest.raises(MissingColumnError, match=r"no column 'd', only a, b, c"):
+        Pipeline(FileSource(tmp_path / "a.csv").select("d")).to(Memory()).run()
+    for names in ([], ["a", "a"]):
+        with pytest.raises(InvalidRequestError, match="each column once"):
+            FileSource(tmp_path / "a.csv").select(*names)
+
+
+def test_a_changed_pipeline_may_go_on_with_other_columns(tmp_path: Path) -> None:
+    place = tmp_path / "in"
+    place.mkdir()
+    pq.write_table(pa.table({"a": [1], "b": [2]}), place / "0.parquet")
+    Pipeline(FileSource(place).select("a")).to(Memory()).run(tmp_path / "ledger")
+    pq.write_table(pa.table({"a": [3], "b": [4]}), place / "1.parquet")
+    changed = Pipeline(FileSource(place).select("b"))
+    with pytest.raises(ConflictError, match="did something else"):
+        changed.to(Memory()).run(tmp_path / "ledger")
+    changed.migrate(tmp_path / "ledger")
+    sink = Memory()
+    sink.state = SinkState(1, {"file": 1, "at": 0})
+    changed.to(sink).run(tmp_path / "ledger")
+    assert sink.rows() == [{"b": 4}]
+
+
 def test_a_corrupt_file_in_the_middle_ends_the_run_by_its_name_and_goes_on_once_mended(
     tmp_path: Path,
 ) -> None:
