@@ -36,7 +36,9 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict)
     end_signal: signal.Signals = signal.SIGTERM
     announces: bool = False
-    """Prints one line when it is ready and nothing after it; others print to their log."""
+    """Prints a line when it is ready, and one for each line it reads; others print to their log."""
+    listens: bool = False
+    """Reads lines from its standard input."""
 
 
 class _Process(NamedTuple):
@@ -88,7 +90,7 @@ class Running:
         )
 
     def first_line(self, within_s: float) -> str:
-        """The first line the program prints.
+        """The first line the program prints, or the next one.
 
         Raises:
             BenchmarkError: It ended or stayed silent.
@@ -97,8 +99,22 @@ class Running:
         readable = select.select([stream], [], [], within_s)[0] if stream else []
         line = stream.readline() if stream and readable else b""
         if not line:
-            raise BenchmarkError(f"no ready line; its log ends with:\n{self.last_words()}")
+            raise BenchmarkError(f"it said nothing; its log ends with:\n{self.last_words()}")
         return line.decode()
+
+    def answer(self, line: str, within_s: float) -> str:
+        """The line the program prints when it is given a line.
+
+        Raises:
+            BenchmarkError: It ended or stayed silent.
+        """
+        stream = self.process.stdin
+        if stream is None:
+            raise BenchmarkError("the program does not listen")
+        with suppress(BrokenPipeError):  # it has ended, and what it said last is in its log
+            stream.write(line.encode() + b"\n")
+            stream.flush()
+        return self.first_line(within_s)
 
     def last_words(self, characters: int = 1500) -> str:
         """The end of the log."""
@@ -111,7 +127,7 @@ def started(program: Program, *, cores: Sequence[int], log: Path) -> Iterator[Ru
     with log.open("wb") as file:
         process = subprocess.Popen(
             ["taskset", "--cpu-list", ",".join(map(str, cores)), *program.command],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if program.listens else subprocess.DEVNULL,
             stdout=subprocess.PIPE if program.announces else file,
             stderr=file,
             env={**os.environ, **program.environment},
@@ -147,8 +163,9 @@ def _end(running: Running, end_signal: signal.Signals) -> None:
             os.kill(pid, signal.SIGKILL)
     running.process.wait()
     _await_end(tree)
-    if running.process.stdout:
-        running.process.stdout.close()
+    for stream in (running.process.stdin, running.process.stdout):
+        if stream:
+            stream.close()
 
 
 def _await_end(tree: Mapping[int, str]) -> None:
