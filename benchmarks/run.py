@@ -19,6 +19,7 @@ from benchmarks.policy import main as policy
 from benchmarks.replay import main as replay
 from benchmarks.score import main as score
 from benchmarks.serve import main as serve
+from benchmarks.streams import main as streams
 from benchmarks.switch import main as switch
 from benchmarks.worker import main as worker
 
@@ -34,6 +35,7 @@ app.command("policy")(policy)
 app.command("replay")(replay)
 app.command("score")(score)
 app.command("serve")(serve)
+app.command("streams")(streams)
 app.command("switch")(switch)
 app.command("worker")(worker)
 
