@@ -41,6 +41,7 @@ from shoal.pipeline._ledger import Ledger
 from shoal.pipeline._metrics import Metrics
 from shoal.pipeline._options import Options
 from shoal.pipeline._program import Gather, Program, check_durable, lateness_us
+from shoal.pipeline._shaping import Explode, Select
 from shoal.pipeline._steps import Answer, Call, Filter, Lookup, Map
 from shoal.source import Guarantee
 
@@ -137,6 +138,14 @@ class Pipeline:
             missing: What becomes of a record without a row: `null` columns, or `drop` it.
         """
         return self._with(Lookup(table, on, missing))
+
+    def select(self, *columns: str, **renamed: str) -> Pipeline:
+        """Keeps these columns alone, e.g. `select("price", seller="auction_seller")`."""
+        return self._with(Select({name: name for name in columns} | renamed))
+
+    def explode(self, column: str) -> Pipeline:
+        """Makes a record of each element of a list; the fields of a struct become columns."""
+        return self._with(Explode(column))
 
     def key_by(self, *columns: str) -> Pipeline:
         """Names the columns by which the next aggregate gathers records."""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import acero
 
 from shoal import batch
 from shoal.errors import (
@@ -213,11 +214,10 @@ class Filter:
             InputError: the condition does not answer with one truth value for each record.
         """
         if isinstance(self.condition, pc.Expression):
-            try:
-                return records.filter(self.condition)
-            except (pa.ArrowException, ValueError) as error:
-                raise ModelError(f"{self.condition} cannot be computed: {error}") from error
-        return records.filter(_mask(self.condition, records), null_selection_behavior="drop")
+            mask = _evaluated(self.condition, records)
+        else:
+            mask = _mask(self.condition, records)
+        return records.filter(mask, null_selection_behavior="drop")
 
     def describe(self) -> object:
         """The condition."""
@@ -288,6 +288,22 @@ class Lookup:
 
     def check_durable(self) -> None:
         """The table's digest stands for it."""
+
+
+def _evaluated(condition: pc.Expression, records: pa.RecordBatch) -> pa.Array:
+    """The value of an expression; in this thread, since all others have work of their own."""
+    table = acero.TableSourceNodeOptions(pa.Table.from_batches([records]))
+    steps = [
+        acero.Declaration("table_source", table),
+        acero.Declaration("project", acero.ProjectNodeOptions([condition], ["value"])),
+    ]
+    try:
+        values = acero.Declaration.from_sequence(steps).to_table(use_threads=False).column("value")
+    except (pa.ArrowException, ValueError) as error:
+        raise ModelError(f"{condition} cannot be computed: {error}") from error
+    if not pa.types.is_boolean(values.type):
+        raise ModelError(f"{condition} is {values.type}, expected a truth value")
+    return values.combine_chunks()
 
 
 def _mask(condition: Call, records: pa.RecordBatch) -> pa.Array:

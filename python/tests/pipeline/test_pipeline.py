@@ -88,6 +88,32 @@ def test_a_table_puts_its_columns_beside_records_of_the_same_key() -> None:
     assert values(rows) == [1, 3, 5, 7, 9]
 
 
+def test_columns_are_chosen_and_renamed() -> None:
+    rows = run(Pipeline(source()).select("time", number="value"))
+    assert [list(row) for row in rows] == [["time", "number"]] * 10
+    assert values(rows, "number") == list(range(10))
+
+
+def test_a_list_becomes_a_record_for_each_element() -> None:
+    lists = pa.RecordBatch.from_pydict(
+        {"id": [1, 2, 3, 4], "list": [[{"a": 1, "b": "x"}, {"a": 2, "b": None}], [], None, [None]]}
+    )
+    rows = run(Pipeline(source(lists)).explode("list"))
+    assert rows == [
+        {"id": 1, "a": 1, "b": "x"},
+        {"id": 1, "a": 2, "b": None},
+        {"id": 4, "a": None, "b": None},
+    ]
+    numbers = pa.RecordBatch.from_pydict({"id": [1, 2], "n": [[1, 2], [3]]})
+    assert values(run(Pipeline(source(numbers)).explode("n")), "n") == [1, 2, 3]
+
+
+def test_the_greatest_of_each_window_come_out_as_records() -> None:
+    pipeline = Pipeline(source()).window(tumbling("5s"), on="time")
+    rows = run(pipeline.aggregate(batch.top(2, "value", ["key"])).explode("top"))
+    assert values(rows) == [4, 3, 9, 8]
+
+
 def test_a_package_answers_beside_what_goes_along(adder: Path, records: Records) -> None:
     part = records.table.combine_chunks().to_batches()[0]
     pipeline = Pipeline(source(part)).map(adder, columns={"x": ("a", "b", "c", "d")}, keep=["id"])
@@ -101,6 +127,11 @@ def test_a_package_answers_beside_what_goes_along(adder: Path, records: Records)
     [
         (lambda p: p.map("no.module:here"), InvalidRequestError, "no.module"),
         (lambda p: p.map(f"{STEPS}:split_in_two"), InvalidRequestError, "without saying"),
+        (lambda p: p.select("none"), MissingColumnError, "'none'"),
+        (lambda p: p.explode("none"), MissingColumnError, "'none'"),
+        (lambda p: p.explode("value"), DtypeError, "expected lists"),
+        (lambda p: p.filter(pc.field("none") > 1), InvalidRequestError, "none"),
+        (lambda p: p.filter(pc.field("value")), InvalidRequestError, "expected a truth value"),
         (lambda p: p.filter(lambda records: records), InvalidRequestError, "tried on no records"),
         (lambda p: p.lookup(pa.table({"x": [1]}), on="key"), MissingColumnError, "'key'"),
         (lambda p: p.lookup(pa.table({"key": [1, 1]}), on="key"), InvalidRequestError, "twice"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -92,7 +93,8 @@ def test_a_query_that_was_stopped_in_the_middle_goes_on(
             stopped.wait(30)
 
     pipeline = built(query, nexmark, tmp_path / "answers")
-    with pipeline.start(tmp_path / "ledger", options=OPTIONS, progress=observe) as running:
+    quick = replace(OPTIONS, commit_every_seconds=0.01)
+    with pipeline.start(tmp_path / "ledger", options=quick, progress=observe) as running:
         assert reached.wait(30)
         running.stop()
         stopped.set()
