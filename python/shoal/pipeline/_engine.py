@@ -139,6 +139,7 @@ class Engine:
             self._position, self._watermark = result.end, result.watermark
             committer.sink_epoch, committer.sink_end = result.sink_epoch, result.sink_end
             committer.totals = result.totals
+            self._committed.append(result.end)  # the source may not have heard of it
         elif self._recovered is not None:
             self._position = committer.sink_end = self._recovered.start
         self._check_agrees(state, committer.sink_epoch)

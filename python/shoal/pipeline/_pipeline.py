@@ -302,6 +302,7 @@ class Running:
             opened.callback(pipeline.source.close)
             pipeline.source.open(directory / SOURCE)
             program = Program(pipeline.stages, pipeline.source.schema, options.threads)
+            _check_ends(pipeline.source, program)
             self._metrics = Metrics(options.metrics)
             opened.callback(self._metrics.close)
             opened.callback(pipeline.sink.close)
@@ -417,6 +418,13 @@ def _check_promise(source: Source, sink: Sink, options: Options, *, is_durable: 
     if weak:
         message = f"records cannot be delivered exactly once: {'; '.join(weak)}"
         raise InvalidRequestError(message, hint="Leave exactly_once out, or use other parts.")
+
+
+def _check_ends(source: Source, program: Program) -> None:
+    """Refuses to wait for the end of what has none."""
+    if program.needs_end and not source.is_bounded:
+        message = "an aggregate without a window answers when its source ends, and this has no end"
+        raise InvalidRequestError(message, hint="Give it a window: .window(tumbling('10s'), ...).")
 
 
 def _identity(program: Program) -> dict[str, str]:

@@ -92,7 +92,6 @@ class Program:
             self.parts.append(Part(aggregate, zone, tail))
         self.schema = schema
         self.lateness_us = gathers[0].lateness_us if gathers else 0
-        self.has_windows = any(not isinstance(each.window, Whole) for each in gathers)
         self.needs_end = any(isinstance(each.window, Whole) for each in gathers)
         self._described = [str(source.remove_metadata()), *self._describe()]
 

@@ -248,6 +248,20 @@ def test_a_promise_that_cannot_be_kept_is_refused_at_the_start(tmp_path: Path) -
     Pipeline(source()).to(Memory()).run(tmp_path, options=options)
 
 
+def test_an_answer_at_the_end_of_what_has_no_end_is_refused() -> None:
+    endless = source(is_bounded=False)
+    with pytest.raises(InvalidRequestError, match="has no end"):
+        Pipeline(endless).key_by("key").aggregate(batch.count()).to(Memory()).start()
+
+
+def test_the_source_hears_of_the_last_epoch_also_if_that_run_has_ended(tmp_path: Path) -> None:
+    sink = Memory()
+    Pipeline(source(records(10))).to(sink).run(tmp_path)
+    again = source(records(10))
+    Pipeline(again).to(sink).run(tmp_path)
+    assert again.seen == [{"p0": 10}]
+
+
 def test_a_second_runner_is_refused(tmp_path: Path) -> None:
     endless = source(records(0), is_bounded=False)
     with Pipeline(endless).to(Memory()).start(tmp_path):
