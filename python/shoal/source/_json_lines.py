@@ -6,6 +6,8 @@ are those of the first block of the first file, unless told. Members of no inter
 
 from __future__ import annotations
 
+import codecs
+import re
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from shoal.source._pieces import Piece, Placed, Refuse
 
 LINES = _text.Lines(quote=None)
+# The first character of each line that is not empty.
+FIRST = re.compile(rb"^[ \t\r]*([^ \t\r\n])", re.MULTILINE)
 
 
 class JsonLines:
@@ -36,10 +40,7 @@ class JsonLines:
             block = next(_text.blocks(content, LINES, _text.BLOCK_BYTES, file.path), b"")
         if not block.strip():
             return pa.schema({})
-        try:
-            found = decode(block, pa.schema({}), others="infer").schema
-        except pa.ArrowException as error:
-            raise SourceError(f"{file.path} cannot be read as JSON lines: {error}") from error
+        found = _inferred(block, file.path)
         return pa.schema(
             {name: self._types.get(name, found.field(name).type) for name in found.names}
         )
@@ -59,6 +60,28 @@ class JsonLines:
         )
 
 
+def _inferred(block: bytes, path: str) -> pa.Schema:
+    """The columns of a block; lines that are no objects have none.
+
+    Raises:
+        SourceError: there is no line that is one, or they do not go together.
+    """
+    wrong: list[str] = []
+    parts = _text.decoded(
+        block,
+        LINES,
+        lambda lines: decode(lines, pa.schema({}), others="infer"),
+        lambda _at, _line, message: wrong.append(message),
+    )
+    schemas = [part.schema for _, part in parts if part.num_rows]
+    try:
+        if schemas:
+            return pa.unify_schemas(schemas, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise SourceError(f"{path} cannot be read as JSON lines: {error}") from error
+    raise SourceError(f"{path} cannot be read as JSON lines: {wrong[0] if wrong else 'no line'}")
+
+
 def decode(block: bytes, columns: pa.Schema, *, others: str) -> pa.RecordBatch:
     """Whole lines as records of these columns.
 
@@ -72,6 +95,7 @@ def decode(block: bytes, columns: pa.Schema, *, others: str) -> pa.RecordBatch:
     """
     if not block.strip():
         return pa.RecordBatch.from_pylist([], columns)
+    lines = _objects(block)
     table = arrow_json.read_json(
         pa.BufferReader(block),
         read_options=arrow_json.ReadOptions(use_threads=False, block_size=len(block) + 1),
@@ -79,5 +103,24 @@ def decode(block: bytes, columns: pa.Schema, *, others: str) -> pa.RecordBatch:
             explicit_schema=columns, unexpected_field_behavior=others
         ),
     ).combine_chunks()
+    if table.num_rows != lines:
+        raise pa.ArrowInvalid(
+            f"{lines} lines hold {table.num_rows} values, expected an object each"
+        )
+    # What Arrow makes of text that is not UTF-8, or of a null among structs, is not an array.
+    table.validate(full=True)
     batches = table.to_batches()
     return batches[0] if batches else pa.RecordBatch.from_pylist([], table.schema)
+
+
+def _objects(block: bytes) -> int:
+    """How many lines there are; Arrow itself takes a null for a record, or reads beyond memory.
+
+    Raises:
+        pa.ArrowInvalid: a line does not begin as an object.
+    """
+    firsts = FIRST.findall(block.removeprefix(codecs.BOM_UTF8))
+    if wrong := set(firsts) - {b"{"}:
+        shown = ", ".join(sorted(each.decode("latin-1") for each in wrong))
+        raise pa.ArrowInvalid(f"a line begins with {shown}, expected an object")
+    return len(firsts)
