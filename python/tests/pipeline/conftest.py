@@ -16,11 +16,15 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from shoal import package
+from tests.pipeline.killing import Killer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 ROWS = 3000
+# How many files `files` has, and how many records each.
+FILES, FILE_ROWS = 6, 300
 FEATURES = ("a", "b", "c", "d")
 
 
@@ -66,6 +70,35 @@ def records() -> Records:
         f'line {n}\nsaid "{n}", twice' if n % 7 == 0 else f"n{n}" for n in range(ROWS)
     ]
     return Records(pa.table(columns), values.sum(axis=1).tolist())
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of records, their times a little out of order."""
+    folder = tmp_path_factory.mktemp("records") / "in"
+    folder.mkdir()
+    random = np.random.default_rng(3)
+    for number in range(FILES):
+        times = np.sort(random.integers(0, 20_000_000, FILE_ROWS)) + number * 20_000_000
+        times += random.integers(0, 900_000, FILE_ROWS)
+        columns = {
+            "time": pa.array(times, pa.timestamp("us")),
+            "key": random.integers(0, 5, FILE_ROWS),
+            "value": random.integers(-20, 80, FILE_ROWS),
+            "id": np.arange(FILE_ROWS) + number * FILE_ROWS,
+        }
+        pq.write_table(pa.table(columns), folder / f"{number}.parquet", row_group_size=100)
+    return folder
+
+
+@pytest.fixture
+def killer(
+    program: Callable[[str], str],
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> Killer:
+    """Kills runs of pipelines."""
+    return Killer(program("strace"), tmp_path, record_property)
 
 
 def write(table: pa.Table, path: Path) -> Path:

@@ -31,6 +31,11 @@ def positive(records: pa.RecordBatch) -> pa.Array:
     return pc.greater(records.column("value"), 0)
 
 
+def without_key(records: pa.RecordBatch) -> pa.RecordBatch:
+    """Records of a topic without their keys, which are bytes."""
+    return records.drop_columns(["kafka_key"])
+
+
 def split_in_two(records: pa.RecordBatch) -> list[dict[str, object]]:
     """Two records for each one."""
     return [row | {"half": half} for row in records.to_pylist() for half in (0, 1)]

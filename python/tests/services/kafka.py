@@ -177,11 +177,9 @@ class Broker:
         and all that was written is waited for.
         """
         place = TopicPartition(topic, partition, 0)
-        settings = {**self._quiet, "group.id": "reader"}
-        with closing(Consumer({**settings, "isolation.level": "read_uncommitted"})) as consumer:
-            _, written = consumer.get_watermark_offsets(place, timeout=10)
-        with closing(Consumer({**settings, "isolation.level": "read_committed"})) as consumer:
-            _, committed = consumer.get_watermark_offsets(place, timeout=10)
+        written, committed = self.ends(topic, partition)
+        settings = {**self._quiet, "group.id": "reader", "isolation.level": "read_committed"}
+        with closing(Consumer(settings)) as consumer:
             consumer.assign([place])
             seen: list[Message] = []
             while max(consumer.position([place])[0].offset, 0) < (
@@ -189,6 +187,16 @@ class Broker:
             ):
                 seen += consumer.consume(1000, 0.05)
             return seen
+
+    def ends(self, topic: str, partition: int = 0) -> tuple[int, int]:
+        """Up to where a partition is written, and where the first open transaction begins."""
+        found = []
+        for level in ("read_uncommitted", "read_committed"):
+            settings = {**self._quiet, "group.id": "reader", "isolation.level": level}
+            with closing(Consumer(settings)) as consumer:
+                place = TopicPartition(topic, partition)
+                found.append(consumer.get_watermark_offsets(place, timeout=10)[1])
+        return found[0], found[1]
 
     def _tool(self, *arguments: str) -> None:
         command = [*self._java, "kafka.tools.StorageTool", *arguments]
