@@ -123,6 +123,11 @@ class Killer:
     within: Path
     record: Callable[[str, object], None]
 
+    @property
+    def trace(self) -> Path:
+        """What system calls came to in the last run of which some failed."""
+        return self.within / "trace"
+
     def at_calls(self, way: Way, calls: str, at: Sequence[int]) -> int:
         """At calls that any thread makes; how many runs got so far."""
 
@@ -172,6 +177,15 @@ class Killer:
                 way.check(directory)
         self.record("cases", RANDOM_KILLS)
 
+    def refused(self, directory: Path, inject: Sequence[str]) -> tuple[int, str]:
+        """Lets system calls of a run fail; how it ended, and what it said then."""
+        with started(directory) as run:
+            _said(run, "begins")
+            trace = [self.strace, "-f", "-o", str(self.trace), *inject]
+            with _traced(run, trace, [f"{run.pid}"]):
+                _, said = run.communicate("\n\n", DEADLINE_SECONDS)
+        return run.returncode, said
+
     def _at(self, way: Way, at: Sequence[int], is_killed: Callable[[Path, int], bool]) -> int:
         kills = 0
         for place in at:
@@ -185,15 +199,6 @@ class Killer:
                 break
         self.record("cases", kills)
         return kills
-
-
-def ended_refused(directory: Path, strace: str, inject: Sequence[str]) -> tuple[int, str]:
-    """Lets system calls of a run fail; how it ended, and what it said then."""
-    with started(directory) as run:
-        _said(run, "begins")
-        with _traced(run, [strace, "-f", *inject], [f"{run.pid}"]):
-            _, said = run.communicate("\n\n", DEADLINE_SECONDS)
-        return run.returncode, said
 
 
 def started(directory: Path) -> subprocess.Popen[str]:
@@ -223,7 +228,7 @@ def _go_on(run: subprocess.Popen[str], times: int = 1) -> None:
 
 def _kills(calls: str, place: int) -> list[str]:
     inject = f"inject={CALLS[calls]}:signal=SIGKILL:when={place}"
-    return ["-e", f"trace={CALLS[calls]}", "-e", inject]
+    return ["-o", "/dev/null", "-e", f"trace={CALLS[calls]}", "-e", inject]
 
 
 @contextmanager
@@ -232,9 +237,7 @@ def _traced(
 ) -> Iterator[None]:
     """Traces threads of a run that waits."""
     places = [word for thread in threads for word in ("-p", thread)]
-    with subprocess.Popen(
-        [*trace, "-o", "/dev/null", *places], stderr=subprocess.PIPE, text=True
-    ) as tracing:
+    with subprocess.Popen([*trace, *places], stderr=subprocess.PIPE, text=True) as tracing:
         assert tracing.stderr is not None
         for _ in threads:
             said = tracing.stderr.readline()
