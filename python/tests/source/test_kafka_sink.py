@@ -249,6 +249,15 @@ def test_a_topic_that_would_forget_epochs_is_refused(kafka: Broker, pipeline: st
         sink.open(pipeline, SCHEMA)
 
 
+def test_a_topic_of_epochs_that_was_just_made_is_waited_for(kafka: Broker, pipeline: str) -> None:
+    topic = kafka.topic()
+    for number in range(5 * PROVE_SCALE):
+        sink = KafkaSink(kafka.bootstrap, topic)
+        sink.epochs_topic = f"{topic}-epochs-{number}"
+        assert sink.open(pipeline, SCHEMA) is None
+        sink.close()
+
+
 def test_a_record_that_is_too_large_is_said_and_harms_no_other_epoch(
     kafka: Broker, opened: Opens
 ) -> None:

@@ -52,6 +52,8 @@ EPOCHS_CONFIG = {
 }
 # A transaction of a run that was killed hides what follows it for a minute, by default.
 HIDDEN_SECONDS = 150.0
+# How often a topic that was just made is asked for.
+KNOWN_PAUSE_SECONDS = 0.02
 # So much waits in memory to be sent; keys go to the partitions to which Java's clients send them.
 SENDING = {"queue.buffering.max.kbytes": str(64 << 10), "partitioner": "murmur2_random"}
 
@@ -192,11 +194,25 @@ class KafkaSink:
             _make_topic(admin, name)
         elif len(topics[name].partitions) != 1:
             raise SinkError(f"topic {name} must have one partition, in which epochs have an order")
-        resource = ConfigResource(ConfigResource.Type.TOPIC, name)
-        policy = admin.describe_configs([resource])[resource].result()["cleanup.policy"].value
+        policy = self._policy(admin, name)
         if policy != "compact":
             message = f"topic {name} has the cleanup.policy {policy!r}, and would forget epochs"
             raise SinkError(message, hint="Set it to 'compact'.")
+
+    def _policy(self, admin: AdminClient, name: str) -> str:
+        """What becomes of old records of a topic; one that was just made is soon known."""
+        resource = ConfigResource(ConfigResource.Type.TOPIC, name)
+        ends_at = self._clock() + kafka.ANSWER_SECONDS
+        while True:
+            try:
+                found = admin.describe_configs([resource])[resource].result()
+            except KafkaException as error:
+                is_known = kafka.reason(error).name() != "UNKNOWN_TOPIC_OR_PART"
+                if is_known or self._clock() > ends_at:
+                    raise
+                time.sleep(KNOWN_PAUSE_SECONDS)
+            else:
+                return str(found["cleanup.policy"].value)
 
     def _read_last(self) -> SinkState | None:
         """The last epoch that was committed: all there is on its topic is read, and waited for."""
