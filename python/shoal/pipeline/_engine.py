@@ -91,7 +91,12 @@ class Epoch(NamedTuple):
 
 
 class Engine:
-    """One run of a pipeline. `all` and `stop` are its words; another thread may stop it."""
+    """One run of a pipeline. `all` and `stop` are its words; another thread may stop it.
+
+    Attributes:
+        lag_rows: How many records waited in the source when the last epoch was planned, if it knows
+            and somebody may ask.
+    """
 
     def __init__(
         self, source: Source, program: Program, sink: Sink, ledger: Ledger, options: Options
@@ -122,6 +127,7 @@ class Engine:
         self._dead: tuple[int, ...] = ()
         self._recovered: Plan | None = None
         self._stored = 0
+        self.lag_rows: int | None = None
 
     def recover(self, pipeline_id: str) -> None:
         """Takes up where an earlier run ended.
@@ -190,10 +196,6 @@ class Engine:
     def state_rows(self) -> int:
         """Rows of open windows."""
         return sum(windows.state.rows for windows in self._windows)
-
-    def lag_rows(self, end: Offset) -> int | None:
-        """How many records wait in the source behind an offset, if it knows."""
-        return self._source.lag_rows(end)
 
     def close(self) -> None:
         """Ends all threads."""
@@ -281,6 +283,8 @@ class Engine:
         self._epoch, self._position = plan.epoch, plan.end
         delivering = {str(split.get("partition", "")) for split in plan.splits} - {DEAD}
         self._idleness.heard(delivering, self._clock.now_seconds())
+        if self._options.metrics is not None:  # a source is asked by this thread alone
+            self.lag_rows = self._source.lag_rows(plan.end)
 
     def _revived(self) -> tuple[dict[str, object], ...]:
         return ({"partition": DEAD, "numbers": list(self._dead)},) if self._dead else ()

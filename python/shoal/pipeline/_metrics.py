@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from threading import Thread
     from wsgiref.simple_server import WSGIServer
 
-    from shoal.pipeline._engine import Engine, Epoch
+    from shoal.pipeline._engine import Engine
     from shoal.pipeline._ledger import Result
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -65,7 +65,7 @@ class Metrics:
         )
         self._server = None if address is None else _listening(address, self.registry)
 
-    def observe(self, epoch: Epoch, result: Result, engine: Engine) -> None:
+    def observe(self, result: Result, engine: Engine) -> None:
         """Counts an epoch."""
         self._rows_in.inc(result.rows_in)
         self._rows_out.inc(result.rows_out)
@@ -74,9 +74,8 @@ class Metrics:
         self._seconds.observe(result.seconds)
         self._window.set(engine.held_bytes)
         self._open.set(engine.state_rows)
-        lag = engine.lag_rows(epoch.plan.end)
-        if lag is not None:
-            self._lag.set(lag)
+        if engine.lag_rows is not None:
+            self._lag.set(engine.lag_rows)
         if BEGINNING < result.watermark.at_us < END:
             self._watermark.set(result.watermark.at_us / 1e6)
 

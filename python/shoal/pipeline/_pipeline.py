@@ -366,7 +366,7 @@ class Running:
 
     def _observe(self, epoch: Epoch, result: Result) -> None:
         self._remember((epoch.plan.epoch, result))
-        self._metrics.observe(epoch, result, self._engine)
+        self._metrics.observe(result, self._engine)
         if self._progress is not None:
             self._progress(result)
 

@@ -67,7 +67,7 @@ class SinkState(NamedTuple):
 
 
 class Source(Protocol):
-    """Where records come from."""
+    """Where records come from. `read` may be called by several threads at once, all else by one."""
 
     @property
     def schema(self) -> pa.Schema:
