@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -149,6 +150,25 @@ def test_positions_pass_what_transactions_leave_behind(kafka: Broker, opened: Op
     assert rows(source, end, later) == []
     assert rows(source, end, later) == []
     assert source.lag_rows(end) == 2
+
+
+def test_how_much_waits_is_told_while_another_thread_waits_for_records(
+    kafka: Broker, opened: Opens
+) -> None:
+    """Each commit of a pipeline asks, while the next epoch gathers: the client lets one call in."""
+    topic = kafka.topic()
+    kafka.send(topic, numbers(1, 2))
+    source = opened(topic)
+    end = arrived(source, source.initial(), 2)
+    waiting = Thread(target=source.latest, args=(end, Limit(10_000, 64 << 20, 3.0)))
+    waiting.start()
+    began = time.monotonic()
+    while time.monotonic() < began + 1:
+        asked = time.monotonic()
+        assert source.lag_rows({"0": 1}) == 1
+        assert time.monotonic() < asked + 0.5
+    assert waiting.is_alive()
+    waiting.join()
 
 
 def test_what_is_not_committed_is_waited_for(kafka: Broker, opened: Opens) -> None:

@@ -11,6 +11,8 @@
 - A partition that is added to the topic is read from its first record, `LOOKED_AT_SECONDS` later
   at most.
 - A cluster that cannot be reached is waited for.
+- Only the thread that calls `latest` uses the client, which lets one call in at a time; `read` has
+  clients of its own, and what waits (`lag_rows`) is known from the last call.
 
 Source: Kafka protocol, KIP-98 (transactions); librdkafka, INTRODUCTION.md.
 """
@@ -99,6 +101,7 @@ class KafkaSource:
         self._numbers: list[int] = []
         self._looked_at = 0.0
         self._at: Offset | None = None
+        self._highest: dict[int, int] = {}
 
     @property
     def schema(self) -> pa.Schema:
@@ -142,6 +145,7 @@ class KafkaSource:
             self._at = None  # unless all goes well
             arrived = self._take(consumer, limit)
             end = self._position(consumer, start)
+            self._highest = self._told(consumer)
         for split in self.splits(start, end):
             place = (split["number"], split["start"], split["end"])
             self._arrived.keep(place, arrived.get(split["number"], []))
@@ -194,14 +198,10 @@ class KafkaSource:
 
     def lag_rows(self, end: Offset) -> int | None:
         """How many offsets lie behind an offset, as told with the last records that came."""
-        consumer, lag = self._opened(), 0
-        for number in self._numbers:
-            at = TopicPartition(self._topic, number)
-            _, high = consumer.get_watermark_offsets(at, cached=True)
-            if high < 0:
-                return None
-            lag += max(high - end.get(str(number), 0), 0)
-        return lag
+        highest = self._highest
+        if not highest or min(highest.values()) < 0:
+            return None
+        return sum(max(high - int(end.get(str(at), 0)), 0) for at, high in highest.items())
 
     def commit(self, end: Offset) -> None:
         """What lies before `end` is not kept any more."""
@@ -288,6 +288,11 @@ class KafkaSource:
             if at.offset > start.get(str(at.partition), 0)
         }
         return {**start, **moved} if moved else start
+
+    def _told(self, consumer: Consumer) -> dict[int, int]:
+        """The next offset of each partition, as the cluster told it with records; -1 before."""
+        places = [TopicPartition(self._topic, number) for number in self._numbers]
+        return {at.partition: consumer.get_watermark_offsets(at, cached=True)[1] for at in places}
 
 
 def _most(limit: Limit, rows: int, size_bytes: int) -> int:
