@@ -16,7 +16,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.serve._figures import spread
 from benchmarks.serve._material import prepare
+from benchmarks.serve._plot import Bar, bars
 from tools.machine import ROOT, Machine, commit, describe_machine, is_changed, now
 
 FOLDER = Path(__file__).parent
@@ -70,6 +72,7 @@ def main(
     results.mkdir(parents=True, exist_ok=True)
     path = results / f"{seen.date.replace(':', '')}-{seen.commit[:10]}.json"
     path.write_bytes(msgspec.json.format(msgspec.json.encode(seen), indent=1) + b"\n")
+    path.with_suffix(".svg").write_text(picture(seen), "utf-8")
     report(seen, Console(soft_wrap=True))
     typer.echo(f"written: {path}")
 
@@ -137,6 +140,27 @@ def _started(command: list[str]) -> subprocess.Popen[bytes]:
     if process.stdout is None or not process.stdout.readline():
         raise RuntimeError(f"{command[2]} ended before it was ready")
     return process
+
+
+NAMES = {
+    "loop": "a loop by hand",
+    "shoal": "Shoal, epochs as long as the loop's",
+    "shoal-learned": "Shoal, as it learns",
+}
+
+
+def picture(seen: Result) -> str:
+    """Latencies, as bars."""
+    shown = [
+        Bar(
+            f"{said}, p{percentile}",
+            spread([each[name].percentiles_ms[percentile] for each in seen.rounds]),
+            name != "loop",
+        )
+        for percentile in ("50", "99")
+        for name, said in NAMES.items()
+    ]
+    return bars(f"milliseconds from due to answered, {seen.rate:,} records a second", shown)
 
 
 def report(seen: Result, console: Console) -> None:

@@ -26,7 +26,9 @@ from rich.table import Table
 
 from benchmarks.score._parts import HAND_ROWS, PARTS
 from benchmarks.serve._environments import peer_python
+from benchmarks.serve._figures import spread
 from benchmarks.serve._material import prepare
+from benchmarks.serve._plot import Bar, bars
 from tools.machine import ROOT, Machine, commit, describe_machine, is_changed, now
 
 FOLDER = Path(__file__).parent
@@ -78,6 +80,7 @@ def main(
     results.mkdir(parents=True, exist_ok=True)
     path = results / f"{seen.date.replace(':', '')}-{seen.commit[:10]}.json"
     path.write_bytes(msgspec.json.format(msgspec.json.encode(seen), indent=1) + b"\n")
+    path.with_suffix(".svg").write_text(picture(seen), "utf-8")
     report(seen, Console(soft_wrap=True))
     typer.echo(f"written: {path}")
 
@@ -137,6 +140,25 @@ def _command(package: Path, rows: Path, output: Path) -> Taken:
 def limit_s(taken: dict[str, Taken], cores: int) -> float:
     """What nobody can be quicker than who reads, answers and writes."""
     return sum(taken[part].cpu_s for part in ("read", "kernel", "write")) / cores
+
+
+NAMES = {
+    "score": "Shoal",
+    "command": "Shoal, from the start of the process to its end",
+    **{f"hand-{rows}": f"a loop by hand, calls of {rows} rows" for rows in HAND_ROWS},
+    "spark": "Spark 4.2.0, local[2], warm",
+    "ray": "Ray Data 2.60.0, 2 actors, warm",
+}
+
+
+def picture(seen: Result) -> str:
+    """Rows a second, as bars."""
+    shown = [
+        Bar(said, spread([seen.rows / each[name].wall_s for each in seen.rounds]), name == "score")
+        for name, said in NAMES.items()
+        if name in seen.rounds[0]
+    ]
+    return bars(f"rows a second, Parquet to Parquet, {seen.cores} cores", shown)
 
 
 def report(seen: Result, console: Console) -> None:
