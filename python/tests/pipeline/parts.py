@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from shoal.errors import ConflictError
+from shoal.pipeline import Options
 from shoal.source import Guarantee, SinkState
 
 if TYPE_CHECKING:
@@ -15,7 +17,10 @@ if TYPE_CHECKING:
     from pathlib import Path
     from threading import Event
 
+    from shoal.pipeline import Pipeline
     from shoal.source import Limit, Offset, Split, Token
+
+SECOND = 1_000_000
 
 
 @dataclass
@@ -136,3 +141,24 @@ class Memory:
 
     def rows(self) -> list[dict[str, Any]]:
         return list(pa.Table.from_batches(self.records, self.schema).to_pylist())
+
+
+def records(rows: int, start: int = 0) -> pa.RecordBatch:
+    numbers = np.arange(start, start + rows)
+    times = pa.array(numbers * SECOND, pa.timestamp("us"))
+    return pa.RecordBatch.from_pydict({"value": numbers, "key": numbers % 2, "time": times})
+
+
+def source(*parts: pa.RecordBatch, **more: Any) -> Partitions:
+    return Partitions({f"p{n}": part for n, part in enumerate(parts or [records(10)])}, **more)
+
+
+def run(pipeline: Pipeline, ledger: Path | None = None, **options: Any) -> list[dict[str, Any]]:
+    sink = Memory()
+    chosen = Options(**{"workers": 2, "clock": FakeClock(), **options})
+    pipeline.to(sink).run(ledger, options=chosen)
+    return sink.rows()
+
+
+def values(rows: list[dict[str, Any]], name: str = "value") -> list[Any]:
+    return [row[name] for row in rows]

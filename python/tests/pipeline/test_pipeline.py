@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
 
 from shoal import batch
@@ -18,47 +17,32 @@ from shoal.errors import (
     DtypeError,
     InvalidRequestError,
     MissingColumnError,
-    PathError,
     PipelineError,
     SinkError,
-    SourceError,
 )
 from shoal.pipeline import Ledger, Options, Pipeline, read_status, session, tumbling
-from shoal.source import FileSource, Guarantee, ParquetSink, SinkState, folder
-from tests.pipeline.parts import FakeClock, Memory, Partitions
+from shoal.source import Guarantee, SinkState
+from tests.pipeline.parts import (
+    FakeClock,
+    Memory,
+    records,
+    run,
+    source,
+    values,
+)
 from tests.pipeline.steps import POISON, careful, doubled
+from tests.services import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from shoal.pipeline import Running
     from shoal.source import Offset, Token
 
     from .conftest import Records
 
-SECOND = 1_000_000
 STEPS = "tests.pipeline.steps"
-
-
-def records(rows: int, start: int = 0) -> pa.RecordBatch:
-    numbers = np.arange(start, start + rows)
-    times = pa.array(numbers * SECOND, pa.timestamp("us"))
-    return pa.RecordBatch.from_pydict({"value": numbers, "key": numbers % 2, "time": times})
-
-
-def source(*parts: pa.RecordBatch, **more: Any) -> Partitions:
-    return Partitions({f"p{n}": part for n, part in enumerate(parts or [records(10)])}, **more)
-
-
-def run(pipeline: Pipeline, ledger: Path | None = None, **options: Any) -> list[dict[str, Any]]:
-    sink = Memory()
-    chosen = Options(**{"workers": 2, "clock": FakeClock(), **options})
-    pipeline.to(sink).run(ledger, options=chosen)
-    return sink.rows()
-
-
-def values(rows: list[dict[str, Any]], name: str = "value") -> list[Any]:
-    return [row[name] for row in rows]
 
 
 def test_records_come_out_in_their_order_however_they_are_cut() -> None:
@@ -114,12 +98,15 @@ def test_the_greatest_of_each_window_come_out_as_records() -> None:
     assert values(rows) == [4, 3, 9, 8]
 
 
-def test_a_package_answers_beside_what_goes_along(adder: Path, records: Records) -> None:
-    part = records.table.combine_chunks().to_batches()[0]
+def test_a_package_answers_beside_what_goes_along(
+    adder: Path, request: pytest.FixtureRequest
+) -> None:
+    asked: Records = request.getfixturevalue("records")
+    part = asked.table.combine_chunks().to_batches()[0]
     pipeline = Pipeline(source(part)).map(adder, columns={"x": ("a", "b", "c", "d")}, keep=["id"])
     rows = run(pipeline)
     assert values(rows, "id") == list(range(len(rows)))
-    assert values(rows, "total") == records.total
+    assert values(rows, "total") == asked.total
 
 
 @pytest.mark.parametrize(
@@ -329,7 +316,10 @@ def test_an_idle_partition_does_not_hold_windows_back_for_ever() -> None:
     pipeline = Pipeline(quiet).window(tumbling("5s"), on="time").aggregate(batch.count())
     options = Options(clock=clock, idle_after_seconds=60, commit_every_seconds=1)
     with pipeline.to(sink).start(options=options):
-        wait_for(lambda: len(sink.records) and sum(values(sink.rows(), "count")) == 31)
+        until(
+            lambda: len(sink.records) and sum(values(sink.rows(), "count")) == 31,
+            "all windows are answered",
+        )
     # Event time went on with the clock once both were silent, so the last window is closed too.
     assert clock.seconds > 60
 
@@ -353,6 +343,10 @@ def test_a_record_without_a_time_is_set_aside(tmp_path: Path) -> None:
         assert ledger.dead()[0].code == "null_not_allowed"
 
 
+def _has_taken(running: Running, rows: int) -> bool:
+    return running.totals[0] == rows
+
+
 def test_state_that_was_stored_many_times_answers_as_if_it_never_was(tmp_path: Path) -> None:
     many = records(600)
     keyed = many.set_column(1, "key", pa.array(np.arange(600) % 97))
@@ -366,7 +360,7 @@ def test_state_that_was_stored_many_times_answers_as_if_it_never_was(tmp_path: P
     for rows in (50, 170, 430, 600):
         stopping = Options(clock=FakeClock(), idle_after_seconds=None)
         with pipeline(keyed.slice(0, rows)).to(sink).start(tmp_path, options=stopping) as running:
-            wait_for(lambda running=running, rows=rows: running.totals[0] == rows)
+            until(partial(_has_taken, running, rows), "records are taken")
     pipeline(keyed).to(sink).run(tmp_path)
     assert sink.rows() == run(pipeline(keyed))
 
@@ -384,109 +378,6 @@ def test_a_ledger_does_not_grow_with_its_epochs(tmp_path: Path) -> None:
             assert len(ledger.results(10_000)) == 100
         sizes.append((tmp_path / str(rows) / "ledger.db").stat().st_size)
     assert sizes[2] <= sizes[1] * 1.2
-
-
-def test_files_that_come_later_are_taken_as_they_come(tmp_path: Path) -> None:
-    place = tmp_path / "in"
-    place.mkdir()
-    pq.write_table(pa.Table.from_batches([records(5)]), place / "a.parquet")
-    clock = FakeClock()
-    watched = FileSource(place, watch=True, clock=clock.now_seconds)
-    sink = Memory()
-    with Pipeline(watched).to(sink).start(tmp_path / "ledger", options=Options(clock=clock)):
-        wait_for(lambda: len(sink.records) == 1)
-        pq.write_table(pa.Table.from_batches([records(5, 5)]), tmp_path / "b")
-        (tmp_path / "b").rename(place / "b.parquet")
-        wait_for(lambda: len(sink.records) == 2)
-    (place / "a.parquet").unlink()  # what was taken is not needed any more
-    pq.write_table(pa.Table.from_batches([records(5, 10)]), place / "0.parquet")
-    Pipeline(FileSource(place)).to(sink).run(tmp_path / "ledger")
-    assert values(sink.rows()) == list(range(15))
-
-
-def test_a_file_that_changes_after_it_was_found_is_refused(tmp_path: Path) -> None:
-    place = tmp_path / "a.parquet"
-    pq.write_table(pa.Table.from_batches([records(5)]), place)
-    Pipeline(FileSource(place)).to(Memory()).run(tmp_path / "ledger")
-    pq.write_table(pa.Table.from_batches([records(6)]), place)
-    with pytest.raises(SourceError, match=r"a\.parquet changed"):
-        Pipeline(FileSource(place)).to(Memory()).run(tmp_path / "ledger")
-
-
-def test_a_folder_without_files_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PathError, match="no files"):
-        Pipeline(FileSource(tmp_path)).to(Memory()).run()
-
-
-def test_only_the_columns_that_are_selected_are_read(tmp_path: Path) -> None:
-    table = pa.table({"a": [1, 2], "b": [3, 4], "c": ["x", "y"]})
-    pq.write_table(table, tmp_path / "a.parquet")
-    (tmp_path / "a.csv").write_text("a,b,c\n1,3,x\n2,4,y\n")
-    (tmp_path / "a.jsonl").write_text('{"a":1,"b":3,"c":"x"}\n{"a":2,"b":4,"c":"y"}\n')
-    for name in ("a.parquet", "a.csv", "a.jsonl"):
-        sink = Memory()
-        Pipeline(FileSource(tmp_path / name).select("c", "a")).to(sink).run()
-        assert sink.schema.names == ["c", "a"]
-        assert sink.rows() == [{"c": "x", "a": 1}, {"c": "y", "a": 2}]
-    with pytest.raises(MissingColumnError, match=r"no column 'd', only a, b, c"):
-        Pipeline(FileSource(tmp_path / "a.csv").select("d")).to(Memory()).run()
-    for names in ([], ["a", "a"]):
-        with pytest.raises(InvalidRequestError, match="each column once"):
-            FileSource(tmp_path / "a.csv").select(*names)
-
-
-def test_a_changed_pipeline_may_go_on_with_other_columns(tmp_path: Path) -> None:
-    place = tmp_path / "in"
-    place.mkdir()
-    pq.write_table(pa.table({"a": [1], "b": [2]}), place / "0.parquet")
-    Pipeline(FileSource(place).select("a")).to(Memory()).run(tmp_path / "ledger")
-    pq.write_table(pa.table({"a": [3], "b": [4]}), place / "1.parquet")
-    changed = Pipeline(FileSource(place).select("b"))
-    with pytest.raises(ConflictError, match="did something else"):
-        changed.to(Memory()).run(tmp_path / "ledger")
-    changed.migrate(tmp_path / "ledger")
-    sink = Memory()
-    sink.state = SinkState(1, {"file": 1, "at": 0})
-    changed.to(sink).run(tmp_path / "ledger")
-    assert sink.rows() == [{"b": 4}]
-
-
-def test_a_corrupt_file_in_the_middle_ends_the_run_by_its_name_and_goes_on_once_mended(
-    tmp_path: Path,
-) -> None:
-    place = tmp_path / "in"
-    place.mkdir()
-    for number in range(3):
-        pq.write_table(pa.Table.from_batches([records(5, 5 * number)]), place / f"{number}.parquet")
-    good = (place / "1.parquet").read_bytes()
-    (place / "1.parquet").write_bytes(good[:4] + b"\xff" * (len(good) - 12) + good[-8:])
-    sink = Memory()
-    with pytest.raises(SourceError, match=r"1\.parquet"):
-        Pipeline(FileSource(place)).to(sink).run(
-            tmp_path / "ledger", options=Options(epoch_bytes=1)
-        )
-    (place / "1.parquet").unlink()
-    pq.write_table(pa.Table.from_batches([records(5, 5)]), place / "1b.parquet")
-    with pytest.raises(SourceError, match=r"1\.parquet"):
-        Pipeline(FileSource(place)).to(sink).run(
-            tmp_path / "ledger", options=Options(epoch_bytes=1)
-        )
-    (place / "1b.parquet").rename(place / "1.parquet")
-    # Another content under the name that was found is told, not taken.
-    with pytest.raises(SourceError, match="changed"):
-        Pipeline(FileSource(place)).to(sink).run(
-            tmp_path / "ledger", options=Options(epoch_bytes=1)
-        )
-
-
-def test_a_column_of_another_type_in_a_later_file_is_refused_by_name(tmp_path: Path) -> None:
-    place = tmp_path / "in"
-    place.mkdir()
-    pq.write_table(pa.Table.from_batches([records(5)]), place / "0.parquet")
-    other = pa.table({"value": ["a"], "key": [1], "time": pa.array([1], pa.timestamp("us"))})
-    pq.write_table(other, place / "1.parquet")
-    with pytest.raises(DtypeError, match=r"1\.parquet has other columns"):
-        Pipeline(FileSource(place)).to(Memory()).run()
 
 
 class Full(Memory):
@@ -526,20 +417,3 @@ def test_the_source_hears_what_is_stored_for_good() -> None:
     taken = source(records(30), cuts=[[10], [10], [10]])
     run(Pipeline(taken), workers=1)
     assert {"p0": 10} in taken.seen
-
-
-def test_a_folder_of_parquet_files_is_a_sink(tmp_path: Path) -> None:
-    sink = ParquetSink(folder(str(tmp_path / "out")))
-    Pipeline(source(records(10))).to(sink).run(tmp_path / "ledger")
-    found = pq.read_table(tmp_path / "out", ignore_prefixes=["_"])
-    assert found["value"].to_pylist() == list(range(10))
-
-
-def wait_for(is_so: Any, limit_seconds: float = 30.0) -> None:
-    """Waits until something is so, in real time."""
-    waited = threading.Event()
-    for _ in range(int(limit_seconds / 0.01)):
-        if is_so():
-            return
-        waited.wait(0.01)
-    pytest.fail("it did not come to be in time")

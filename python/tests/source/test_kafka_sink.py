@@ -78,11 +78,11 @@ class Between:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._producer, name)
 
-    def commit_transaction(self, timeout: float) -> None:
-        self._producer.flush(timeout)
+    def commit_transaction(self, wait_s: float) -> None:
+        self._producer.flush(wait_s)
         if self._actions:
             self._actions.pop()()
-        self._producer.commit_transaction(timeout)
+        self._producer.commit_transaction(wait_s)
 
 
 def before_commit(sink: KafkaSink, action: Callable[[], object]) -> None:
@@ -226,7 +226,7 @@ def test_columns_that_cannot_be_written_are_refused_at_the_start(
     schema: dict[str, pa.DataType], named: dict[str, str], error: str
 ) -> None:
     with pytest.raises(DtypeError, match=error):
-        KafkaSink("127.0.0.1:1", "topic", **named).open("p", pa.schema(schema))  # type: ignore[arg-type]
+        KafkaSink("127.0.0.1:1", "topic", **named).open("p", pa.schema(schema))  # type: ignore[arg-type]  # only texts
 
 
 def test_a_column_that_is_not_there_is_refused_at_the_start() -> None:

@@ -308,7 +308,7 @@ def test_what_cannot_be_chosen_is_said() -> None:
     with pytest.raises(InvalidRequestError, match=r"column kafka_key .* twice"):
         KafkaSource("k:1", "t", columns=pa.schema({"kafka_key": pa.string()}))
     with pytest.raises(InvalidRequestError, match="start is 'now'"):
-        KafkaSource("k:1", "t", start="now")  # type: ignore[arg-type]
+        KafkaSource("k:1", "t", start="now")  # type: ignore[arg-type]  # the mistake
 
 
 def test_an_unknown_option_is_said_and_no_password(tmp_path: Path) -> None:
