@@ -174,14 +174,14 @@ class Engine:
         committing.start()
         try:
             self._plan_all(epochs, is_endless=is_endless)
-        except BaseException:
+        except BaseException as error:  # noqa: BLE001 - raised again, unless it only follows
+            failures.append(error)
             self._abandon()
-            raise
         finally:
             epochs.put(None)
             committing.join()
         if failures:
-            raise failures[0]
+            raise failures[0]  # those after it say that the run was given up
 
     def stop(self) -> None:
         """Plans nothing more; what is worked is committed, if it is ready."""

@@ -413,6 +413,23 @@ def test_a_sink_that_stays_full_ends_the_run_and_it_goes_on_later(tmp_path: Path
     assert values(sink.rows()) == list(range(50))
 
 
+class Refusing(Memory):
+    """A sink that belongs to somebody else after a while."""
+
+    def commit(self, epoch: int, start: Offset, end: Offset, tokens: Sequence[Token]) -> None:
+        if epoch == 2:
+            raise ConflictError("it belongs to another pipeline")
+        super().commit(epoch, start, end, tokens)
+
+
+def test_what_ended_a_run_is_said_and_not_that_later_epochs_were_given_up() -> None:
+    slow = source(records(2000), rows_of_a_batch=1, cuts=[[100]] * 20)
+    pipeline = Pipeline(slow).window(tumbling("10s"), on="time").aggregate(batch.count())
+    for _ in range(5):
+        with pytest.raises(ConflictError):
+            pipeline.to(Refusing()).run(options=Options(workers=2))
+
+
 def test_the_source_hears_what_is_stored_for_good() -> None:
     taken = source(records(30), cuts=[[10], [10], [10]])
     run(Pipeline(taken), workers=1)
