@@ -219,7 +219,7 @@ class Ledger:
 
     def set_about(self, **values: str) -> None:
         """Says something about the pipeline."""
-        with self._connection:
+        with _named(), self._connection:
             rows = list(values.items())
             self._connection.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", rows)
 
@@ -304,7 +304,7 @@ class Ledger:
     def ask_again(self, numbers: Sequence[int] | None) -> int:
         """Wants dead letters to be taken again, all if none is named; says how many."""
         before = self._connection.total_changes()
-        with self._connection:
+        with _named(), self._connection:
             if numbers is None:
                 self._connection.execute(AGAIN)
             else:
@@ -313,7 +313,7 @@ class Ledger:
 
     def forget_state(self) -> None:
         """Drops the state of all aggregates."""
-        with self._connection:
+        with _named(), self._connection:
             self._connection.execute("DELETE FROM state")
 
     def _plan(self, plan: Plan) -> None:

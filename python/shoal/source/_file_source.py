@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from copy import copy
 from typing import TYPE_CHECKING, Final
 
@@ -98,10 +99,12 @@ class FileSource:
             PathError: there are none yet: their columns would be unknown.
             MissingColumnError: the first one lacks a column that was selected.
             SourceError: one that was found before has changed.
+            SourceError: one that was found before has changed, or what is found cannot be stored.
         """
-        directory.mkdir(parents=True, exist_ok=True)
         self._log = directory / FOUND
-        known = _known(self._log)
+        with _refused(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+            known = _known(self._log)
         found = self._missing(known)
         stored = [*known, *found]
         if not stored:
@@ -203,13 +206,24 @@ class FileSource:
     def _remember(self, found: Sequence[Stored]) -> None:
         if self._log is None or not found:
             return
-        is_new = not self._log.exists()
-        with self._log.open("ab") as log:
-            log.write(b"".join(msgspec.json.encode(file) + b"\n" for file in found))
-            log.flush()
-            os.fsync(log.fileno())
-        if is_new:
-            sync_directory(self._log.parent)
+        with _refused(self._log):
+            is_new = not self._log.exists()
+            with self._log.open("ab") as log:
+                log.write(b"".join(msgspec.json.encode(file) + b"\n" for file in found))
+                log.flush()
+                os.fsync(log.fileno())
+            if is_new:
+                sync_directory(self._log.parent)
+
+
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    """What the system refuses becomes an error that names the place."""
+    try:
+        yield
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror or error}"
+        raise SourceError(message) from error
 
 
 def _known(log: Path) -> list[Stored]:
