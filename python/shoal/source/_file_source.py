@@ -98,7 +98,6 @@ class FileSource:
         Raises:
             PathError: there are none yet: their columns would be unknown.
             MissingColumnError: the first one lacks a column that was selected.
-            SourceError: one that was found before has changed.
             SourceError: one that was found before has changed, or what is found cannot be stored.
         """
         self._log = directory / FOUND
