@@ -96,9 +96,10 @@ def killer(
     program: Callable[[str], str],
     tmp_path: Path,
     record_property: Callable[[str, object], None],
+    request: pytest.FixtureRequest,
 ) -> Killer:
     """Kills runs of pipelines."""
-    return Killer(program("strace"), tmp_path, record_property)
+    return Killer(program("strace"), tmp_path, record_property, request.node.name)
 
 
 def write(table: pa.Table, path: Path) -> Path:

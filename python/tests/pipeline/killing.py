@@ -117,11 +117,13 @@ class Killer:
         strace: The program that kills at a system call.
         within: Where directories of runs are made.
         record: Takes counts.
+        name: The test.
     """
 
     strace: str
     within: Path
     record: Callable[[str, object], None]
+    name: str
 
     @property
     def trace(self) -> Path:
@@ -175,7 +177,12 @@ class Killer:
             if number % KILLS_OF_A_RUN == KILLS_OF_A_RUN - 1 or number == RANDOM_KILLS - 1:
                 finish(directory)
                 way.check(directory)
-        self.record("cases", RANDOM_KILLS)
+        self.counted(RANDOM_KILLS)
+
+    def counted(self, kills: int) -> None:
+        """Records how often something was done to a run."""
+        self.record("cases", kills)
+        self.record(self.name, kills)
 
     def refused(self, directory: Path, inject: Sequence[str]) -> tuple[int, str]:
         """Lets system calls of a run fail; how it ended, and what it said then."""
@@ -197,7 +204,7 @@ class Killer:
             kills += was_killed
             if not was_killed:
                 break
-        self.record("cases", kills)
+        self.counted(kills)
         return kills
 
 
