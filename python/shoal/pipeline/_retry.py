@@ -48,7 +48,7 @@ class Retry:
         self._limit = limit_seconds
         self._clock = clock
         self._stopped = stopped
-        self._random = random.Random(0)  # noqa: S311 - jitter
+        self._random = random.Random()  # noqa: S311 - jitter, which must differ between processes
 
     def __call__(self, call: Callable[[], Result]) -> Result:
         """What the call gives.
