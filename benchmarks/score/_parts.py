@@ -143,6 +143,8 @@ def main() -> None:
     name, *arguments = sys.argv[1:]
     if name == "score":
         import shoal.pipeline._dataset._score  # noqa: F401 - as the imports of the loop by hand
+    else:
+        import pandas as pd  # noqa: F401 - Arrow imports it with the first array of numbers
     began, used = time.perf_counter(), time.process_time()
     rows = PARTS[name](*arguments)
     answer = {

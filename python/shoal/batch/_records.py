@@ -31,6 +31,7 @@ from shoal.errors import (
     ShapeError,
     UnexpectedColumnError,
 )
+from shoal.values import no_records
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -399,7 +400,7 @@ def _batch_of_array(values: NDArray[Any]) -> pa.RecordBatch:
 def _one_batch(table: pa.Table) -> pa.RecordBatch:
     batches = table.to_batches()
     if not batches:
-        return pa.RecordBatch.from_pylist([], schema=table.schema)
+        return no_records(table.schema)
     return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
 
 

@@ -1,6 +1,7 @@
 """Answers in the order of the batches, from many threads, within bounded memory.
 
-- One pool of threads answers for all who read; each reader gets its answers in its own order.
+- A batch is answered by the thread that read it, while it still lies in that core's cache, unless
+  there are more threads than readers: then the others answer, and the reader reads on.
 - What is read and not yet answered and handed on has a bound in bytes, for all readers together:
   the **window**. A reader that has nothing under way may always read one batch more, so that none
   waits for another.
@@ -11,8 +12,9 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Lock
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
-# Batches of one reader under way at most, for each thread: more would only hold memory.
+# Batches under way for each thread that does not read: one is answered, and one is at hand.
 AHEAD = 2
 
 
@@ -30,7 +32,7 @@ class Crew:
     """Threads that answer."""
 
     def __init__(self, threads: int, window_bytes: int) -> None:
-        self._threads = threads
+        self._hands = Hands(threads)
         self._window = Window(window_bytes)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="shoal-answer")
 
@@ -69,13 +71,14 @@ class Crew:
         """The answer to each item, in order; `size` says how many bytes it holds meanwhile."""
         waiting: deque[tuple[int, Future[Answer]]] = deque()
         try:
-            for item in items:
-                taken = size(item)
-                while len(waiting) >= AHEAD * self._threads or not self._window.take(
-                    taken, is_first=not waiting
-                ):
-                    yield self._next(waiting)
-                waiting.append((taken, self._pool.submit(answer, item)))
+            with self._hands.reading():
+                for item in items:
+                    taken = size(item)
+                    while not self._window.take(taken, is_first=not waiting):
+                        yield self._next(waiting)
+                    waiting.append((taken, self._begun(answer, item)))
+                    while waiting and waiting[0][1].done():
+                        yield self._next(waiting)
             while waiting:
                 yield self._next(waiting)
         finally:
@@ -83,12 +86,62 @@ class Crew:
                 future.cancel()
                 self._window.give(taken)
 
+    def _begun(self, answer: Callable[[Item], Answer], item: Item) -> Future[Answer]:
+        if not self._hands.take():
+            return _done(answer, item)
+        future = self._pool.submit(answer, item)
+        future.add_done_callback(self._hands.give)
+        return future
+
     def _next(self, waiting: deque[tuple[int, Future[Answer]]]) -> Answer:
         taken, future = waiting.popleft()
         try:
             return future.result()
         finally:
             self._window.give(taken)
+
+
+def _done(answer: Callable[[Item], Answer], item: Item) -> Future[Answer]:
+    future: Future[Answer] = Future()
+    try:
+        future.set_result(answer(item))
+    except BaseException as error:  # noqa: BLE001 - raised at the place of its batch
+        future.set_exception(error)
+    return future
+
+
+class Hands:
+    """The threads that do not read, and what they may have under way."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._readers = 0
+        self._taken = 0
+        self._lock = Lock()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Counts one reader."""
+        with self._lock:
+            self._readers += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._readers -= 1
+
+    def take(self) -> bool:
+        """Counts one more batch, if there is a thread for it."""
+        with self._lock:
+            if self._taken >= AHEAD * (self._threads - self._readers):
+                return False
+            self._taken += 1
+            return True
+
+    def give(self, _future: Future[Any]) -> None:
+        """Counts a batch that is answered, or given up."""
+        with self._lock:
+            self._taken -= 1
 
 
 class Window:

@@ -32,6 +32,7 @@ from shoal.errors import (
     UnavailableError,
 )
 from shoal.pipeline._mapping import Plan
+from shoal.values import no_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -358,11 +359,6 @@ def conformed(answer: pa.RecordBatch, schema: pa.Schema | None, name: str) -> pa
         return answer.select(schema.names).cast(schema)
     except (pa.ArrowException, ValueError) as error:
         raise ModelError(f"{name} answered with values of another type: {error}") from error
-
-
-def no_records(schema: pa.Schema) -> pa.RecordBatch:
-    """No records of these columns."""
-    return pa.RecordBatch.from_pylist([], schema)
 
 
 def _tried(call: Callable[[pa.RecordBatch], Any], schema: pa.Schema, name: str) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from shoal.errors import ModelError
+from shoal.values import no_records
 
 
 def as_batch(answer: object) -> pa.RecordBatch:
@@ -52,7 +53,7 @@ def _table(answer: object) -> pa.RecordBatch:
         return answer
     if isinstance(answer, pa.Table):
         batches = answer.combine_chunks().to_batches()
-        return batches[0] if batches else pa.RecordBatch.from_pylist([], answer.schema)
+        return batches[0] if batches else no_records(answer.schema)
     if isinstance(answer, Mapping):
         arrays = [as_array(column) for column in answer.values()]
         return pa.RecordBatch.from_arrays(arrays, names=[str(name) for name in answer])

@@ -42,7 +42,9 @@ def _replaced(batch: pa.RecordBatch, binding: InputBinding, column: Column) -> p
         message = f"column {absent[0]!r} is missing, a feature of the input {column.name!r}"
         raise MissingColumnError(message)
     values = np.stack([_feature(batch, name, binding, column) for name in features], axis=1)
-    array = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), len(features))
+    numbers = pa.from_numpy_dtype(values.dtype)
+    flat = pa.Array.from_buffers(numbers, values.size, [None, pa.py_buffer(values)])
+    array = pa.FixedSizeListArray.from_arrays(flat, len(features))
     others = [name for name in batch.schema.names if name not in features]
     arrays = [batch.column(name) for name in others]
     return pa.RecordBatch.from_arrays([*arrays, array], names=[*others, column.name])

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from shoal.errors import InvalidRequestError
-from shoal.values import ShapeGroup, from_arrow, join_groups, schema_of, split_by_shape, to_arrow
+from shoal.values import (
+    ShapeGroup,
+    from_arrow,
+    join_groups,
+    no_records,
+    schema_of,
+    split_by_shape,
+    to_arrow,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +50,7 @@ def predict_table(
     check_table(batch)
     if batch.num_rows == 0:
         from_arrow(batch, signature.inputs)
-        return pa.RecordBatch.from_pylist([], schema_of(signature.outputs))
+        return no_records(schema_of(signature.outputs))
     groups = [
         ShapeGroup(rows, to_arrow(run(from_arrow(part, signature.inputs)), signature.outputs))
         for rows, part in split_by_shape(batch, signature.inputs)

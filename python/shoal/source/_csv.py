@@ -16,6 +16,7 @@ import pyarrow.csv as arrow_csv
 from shoal.errors import DuplicateColumnError, MissingColumnError, SourceError
 from shoal.source import _text
 from shoal.source._pieces import Piece, Placed, Refuse
+from shoal.values import no_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -108,4 +109,4 @@ class Csv:
 
 def _one(table: pa.Table) -> pa.RecordBatch:
     batches = table.to_batches()
-    return batches[0] if batches else pa.RecordBatch.from_pylist([], table.schema)
+    return batches[0] if batches else no_records(table.schema)

@@ -15,6 +15,7 @@ import pyarrow.json as arrow_json
 
 from shoal.errors import SourceError
 from shoal.source import _text
+from shoal.values import no_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -94,7 +95,7 @@ def decode(block: bytes, columns: pa.Schema, *, others: str) -> pa.RecordBatch:
         pa.ArrowException: a line is not an object, or a value does not fit its column.
     """
     if not block.strip():
-        return pa.RecordBatch.from_pylist([], columns)
+        return no_records(columns)
     lines = _objects(block)
     table = arrow_json.read_json(
         pa.BufferReader(block),
@@ -110,7 +111,7 @@ def decode(block: bytes, columns: pa.Schema, *, others: str) -> pa.RecordBatch:
     # What Arrow makes of text that is not UTF-8, or of a null among structs, is not an array.
     table.validate(full=True)
     batches = table.to_batches()
-    return batches[0] if batches else pa.RecordBatch.from_pylist([], table.schema)
+    return batches[0] if batches else no_records(table.schema)
 
 
 def _objects(block: bytes) -> int:

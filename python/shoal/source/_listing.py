@@ -58,6 +58,11 @@ class Listing(msgspec.Struct, frozen=True):
         """The size of all files together."""
         return sum(file.size_bytes for file in self.files)
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether they lie in a store, so that whoever reads them waits for it."""
+        return any(is_remote(file.path) for file in self.files)
+
 
 def listing(where: str, *, form: str | None = None) -> Listing:
     """Finds the files of a source.

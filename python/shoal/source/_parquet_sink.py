@@ -41,7 +41,7 @@ class ParquetEncoder:
 
     def close(self) -> None:
         """Writes the footer."""
-        self._begun(self._schema.empty_table()).close()
+        self._begun(pa.Table.from_batches([], self._schema)).close()
 
     def _begun(self, table: pa.Table) -> pq.ParquetWriter:
         if self._writer is None:
@@ -88,7 +88,7 @@ def _flat(column: pa.Array) -> Iterator[pa.Array]:
 
 def _no_rows(schema: pa.Schema) -> pa.BufferReader:
     sink = pa.BufferOutputStream()
-    pq.write_table(schema.empty_table(), sink)
+    pq.write_table(pa.Table.from_batches([], schema), sink)
     return pa.BufferReader(sink.getvalue())
 
 

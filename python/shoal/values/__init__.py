@@ -15,7 +15,7 @@ from shoal.values._signature import Column, Dtype, Signature
 
 if TYPE_CHECKING:
     from shoal.values._arrow_reader import from_arrow
-    from shoal.values._arrow_writer import infer_columns, schema_of, to_arrow
+    from shoal.values._arrow_writer import infer_columns, no_records, schema_of, to_arrow
     from shoal.values._groups import ShapeGroup, join_groups, split_by_shape
     from shoal.values._json import from_json, to_json
     from shoal.values._message import (
@@ -52,6 +52,7 @@ __all__ = [
     "infer_columns",
     "join_groups",
     "match_columns",
+    "no_records",
     "read_follows",
     "read_padding",
     "schema_of",
@@ -78,6 +79,7 @@ _HOMES = {
     "infer_columns": "_arrow_writer",
     "join_groups": "_groups",
     "match_columns": "_wire",
+    "no_records": "_arrow_writer",
     "schema_of": "_arrow_writer",
     "split_by_shape": "_groups",
     "to_arrow": "_arrow_writer",

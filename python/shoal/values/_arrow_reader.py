@@ -155,8 +155,8 @@ def _read_column(array: pa.Array, column: Column) -> WireColumn:
 def _no_values(dtype: Dtype) -> pa.Array:
     """Gives an empty array of a type that reads as the dtype."""
     if dtype is Dtype.BYTES:
-        return pa.array([], type=pa.binary())
-    return pa.array([], type=pa.from_numpy_dtype(numpy_dtype(dtype)))
+        return pa.nulls(0, pa.binary())
+    return pa.nulls(0, pa.from_numpy_dtype(numpy_dtype(dtype)))
 
 
 def _same_length(dims: list[int], place: _Place) -> list[int]:
@@ -268,7 +268,7 @@ def _read_elements(leaf: pa.Array, place: _Place) -> Elements:
     kind = leaf.type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
         raise _wrong_type(leaf, column)
-    source = leaf.to_numpy(zero_copy_only=not pa.types.is_boolean(kind))
+    source = _elements(leaf)
     try:
         elements, refused = cast(source, column.dtype)
     except TypeError:
@@ -281,6 +281,16 @@ def _read_elements(leaf: pa.Array, place: _Place) -> Elements:
             hint=f"declare a wider dtype than {column.dtype}, or correct the value",
         )
     return elements
+
+
+def _elements(leaf: pa.Array) -> Elements:
+    """The elements without a copy, but for booleans, which Arrow packs into bits.
+
+    By DLPack, because Arrow's `to_numpy` imports pandas wherever it is installed.
+    """
+    if pa.types.is_boolean(leaf.type):
+        return np.asarray(leaf.cast(pa.uint8())).view(np.bool_)
+    return np.from_dlpack(leaf)
 
 
 def _read_bytes(leaf: pa.Array, place: _Place) -> list[bytes]:

@@ -80,6 +80,14 @@ def to_arrow(wire: Sequence[WireColumn], columns: Sequence[Column]) -> pa.Record
     return pa.record_batch(arrays, schema=schema_of(columns))
 
 
+def no_records(schema: pa.Schema) -> pa.RecordBatch:
+    """A table of these columns without records.
+
+    Arrow's own ways, `empty_table` and `from_pylist`, import pandas wherever it is installed.
+    """
+    return pa.RecordBatch.from_arrays([pa.nulls(0, each.type) for each in schema], schema=schema)
+
+
 def infer_columns(batch: pa.RecordBatch | pa.Table) -> tuple[Column, ...]:
     """Gives the columns that describe a table, such as an example of a model's input.
 
@@ -200,7 +208,7 @@ def _is_text(value: bytes) -> bool:
 def _fixed_lists(values: pa.Array, size: int, count: int, mask: pa.Array | None) -> pa.Array:
     kind = pa.list_(values.type, size)
     if count == 0:
-        return pa.array([], type=kind)
+        return pa.nulls(0, kind)
     return pa.FixedSizeListArray.from_arrays(values, type=kind, mask=mask)
 
 

@@ -231,6 +231,7 @@ SURFACE = snapshot(
             "infer_columns",
             "join_groups",
             "match_columns",
+            "no_records",
             "read_follows",
             "read_padding",
             "schema_of",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -56,6 +58,20 @@ def test_every_record_is_answered_once_and_in_order(
     assert answers["note"].to_pylist() == records.table["note"].to_pylist()
     assert (report.rows, report.rows_now, report.failed) == (ROWS, ROWS, 0)
     assert report.epochs >= (1 if name.endswith(".gz") else 2)
+
+
+def test_pandas_is_not_imported(adder: Path, records: Records, tmp_path: Path) -> None:
+    where = write(records.table, tmp_path / "table.parquet")
+    script = (
+        "import sys; from pathlib import Path; from shoal import pipeline;"
+        f"settings = pipeline.Settings(columns={{'x': {FEATURES!r}}});"
+        f"pipeline.score({str(adder)!r}, {str(where)!r}, {str(tmp_path / 'out')!r},"
+        " settings=settings); print('pandas' in sys.modules)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert said.stdout == "False\n", "it takes a sixth of a second, and nothing needs it"
 
 
 def test_other_readers_read_the_folder_as_it_is(

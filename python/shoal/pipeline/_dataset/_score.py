@@ -31,6 +31,7 @@ from shoal.pipeline._crew import Crew
 from shoal.pipeline._dataset._refusals import Refusals
 from shoal.pipeline._isolate import Failed, isolated
 from shoal.pipeline._mapping import Plan
+from shoal.values import no_records
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -155,10 +156,12 @@ class _Run:
         self._workers = _workers(settings.workers)
         self._plan = Plan(package, settings.columns, settings.keep)
         found = sources.listing(where, form=settings.form)
+        # Who reads also answers: while one waits for a store, another has to be there.
+        self._readers = self._workers * (2 if found.is_remote else 1)
         self._source: Files = sources.Files(found, types=self._plan.types())
         self._source.choose(self._plan.fit(self._source.schema))
         self._model = package.model(allow_code=settings.allow_code, workers=self._workers)
-        self._model.predict(self._plan.asked(_no_records(self._source)))
+        self._model.predict(self._plan.asked(no_records(self._source.schema)))
         self._sink: ParquetSink = sources.ParquetSink(sources.folder(str(output)))
         self._refusals = Refusals(settings.errors)
         self._stopped = Event()
@@ -170,13 +173,13 @@ class _Run:
         self._refusals.open(self._id())
         with (
             Crew(self._workers, WINDOW_BYTES) as crew,
-            ThreadPoolExecutor(self._workers, thread_name_prefix="shoal-epoch") as readers,
+            ThreadPoolExecutor(self._readers, thread_name_prefix="shoal-epoch") as readers,
         ):
             waiting: deque[tuple[Range, Future[Staged]]] = deque()
             try:
                 for each in self._ranges(state):
                     waiting.append((each, readers.submit(self._stage, crew, each)))
-                    if len(waiting) > self._workers:
+                    if len(waiting) > self._readers:
                         self._commit(*waiting.popleft(), progress)
                 while waiting:
                     self._commit(*waiting.popleft(), progress)
@@ -279,12 +282,6 @@ class _Run:
                 done = staged.result()
                 self._sink.abort(each.number, [done.answers])
                 self._refusals.abort(each.number, done.failures)
-
-
-def _no_records(source: Files) -> pa.RecordBatch:
-    import pyarrow as pa
-
-    return pa.RecordBatch.from_pylist([], source.schema)
 
 
 def _size(placed: Placed) -> int:

@@ -29,6 +29,7 @@ from shoal.pipeline._event_time._windows import (
     Window,
     microseconds_of,
 )
+from shoal.values import no_records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +88,7 @@ class Aggregate:
 
     def schema(self, records: pa.Schema) -> pa.Schema:
         """The columns of the answers to such records."""
-        delta = self.lift(pa.RecordBatch.from_pylist([], records), END).delta
+        delta = self.lift(no_records(records), END).delta
         # Where a pane starts and where a window ends are of one type: the name is all that differs.
         names = [name.replace(PANE, STOP) for name in delta.states.schema.names]
         merged = pa.schema([f.with_name(f.name.replace(PANE, STOP)) for f in delta.schema])
