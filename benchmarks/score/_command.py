@@ -114,7 +114,9 @@ def _round(place: Path, number: int, peers: tuple[str, ...]) -> dict[str, Taken]
                 stderr=subprocess.PIPE if name in peers else None,
                 check=True,
             )
-            taken[name] = msgspec.json.decode(done.stdout.splitlines()[-1], type=Taken)
+            # Ray may tell of itself on the same stream, also after the last line of the program.
+            *_, said = (line for line in done.stdout.splitlines() if line.startswith(b'{"'))
+            taken[name] = msgspec.json.decode(said, type=Taken)
         shutil.rmtree(output, ignore_errors=True)
         wall_s, cpu_s = taken[name].wall_s, taken[name].cpu_s
         typer.echo(f"round {number}: {name} {wall_s:.2f} s, processor {cpu_s:.2f} s")
