@@ -64,7 +64,7 @@ ANSWERS = {
         ), numbered AS (
             SELECT bidder, date_time, sum(is_new::INT) OVER one AS number
             FROM marked
-            WINDOW one AS (PARTITION BY bidder ORDER BY date_time RANGE UNBOUNDED PRECEDING)
+            WINDOW one AS (PARTITION BY bidder ORDER BY date_time)
         )
         SELECT bidder, min(date_time) AS window_start,
             max(date_time) + INTERVAL 10 SECONDS AS window_end, count(*) AS count

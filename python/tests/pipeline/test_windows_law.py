@@ -110,7 +110,7 @@ WITH marked AS (
         coalesce(moment - before > {gap}, true) AS is_new
     FROM records
 ), numbered AS (
-    SELECT *, sum(is_new::INT) OVER (PARTITION BY key ORDER BY moment RANGE UNBOUNDED PRECEDING) AS n
+    SELECT *, sum(is_new::INT) OVER (PARTITION BY key ORDER BY moment) AS n
     FROM marked
 )
 SELECT key, make_timestamptz(min(moment)), make_timestamptz(max(moment) + {gap}), count(*),
