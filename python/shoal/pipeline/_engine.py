@@ -16,7 +16,7 @@ from queue import Empty, Queue
 from threading import Condition, Event, Thread
 from typing import TYPE_CHECKING, NamedTuple
 
-from shoal.errors import ConflictError
+from shoal.errors import ConflictError, ShoalError
 from shoal.pipeline._cadence import Cadence, Seen
 from shoal.pipeline._commit import Committer, Windows, Worth
 from shoal.pipeline._crew import Crew
@@ -28,7 +28,7 @@ from shoal.pipeline._work import DEAD, Worker
 from shoal.source import Guarantee, Limit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
     from shoal.pipeline._ledger import Ledger, Result
@@ -351,13 +351,14 @@ class Engine:
     def _commit_all(
         self, epochs: Queue[Epoch | None], observe: Observe, failures: list[BaseException]
     ) -> None:
+        epoch: Epoch | None = None
         try:
             while (epoch := epochs.get()) is not None:
                 self._commit(epoch, observe)
         except BaseException as error:  # noqa: BLE001 - raised again by `all`, in the caller's thread
             failures.append(error)
             self._abandon()
-            _drain(epochs)
+            self._unstage([epoch, *_drained(epochs)], failures)
 
     def _commit(self, epoch: Epoch, observe: Observe) -> None:
         taken = [each.result() for each in epoch.taken]
@@ -385,6 +386,20 @@ class Engine:
         self._cadence.learn(seen, sum(each.size_bytes for each in taken))
         self._crew.limit(self._cadence.window_bytes)
 
+    def _unstage(self, epochs: Sequence[Epoch | None], failures: list[BaseException]) -> None:
+        """Throws away what was staged for epochs that were not committed.
+
+        The first one may have been, if only the ledger failed: the sink knows, by its number.
+        """
+        taken = [each for epoch in epochs if epoch is not None for each in epoch.taken]
+        done = [each.result() for each in taken if each.exception() is None]
+        tokens = [each.token for each in done if each.token is not None]
+        try:
+            if tokens:
+                self._sink.abort(self._committer.sink_epoch + 1, tokens)
+        except ShoalError as error:
+            failures.append(error)
+
     def _check_agrees(self, state: SinkState | None, sink_epoch: int) -> None:
         if self._sink.guarantee is not Guarantee.TRANSACTIONAL:
             return
@@ -401,13 +416,15 @@ class Engine:
         self._stopped.set()
 
 
-def _drain(epochs: Queue[Epoch | None]) -> None:
-    """Lets whoever plans come to its end."""
+def _drained(epochs: Queue[Epoch | None]) -> list[Epoch]:
+    """What is still planned, until whoever plans has come to its end."""
+    found: list[Epoch] = []
     while True:
         try:
             epoch = epochs.get(timeout=0.05)
         except Empty:
             continue
         if epoch is None:
-            return
+            return found
         epoch.handover.claim(0)
+        found.append(epoch)

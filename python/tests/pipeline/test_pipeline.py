@@ -430,6 +430,14 @@ def test_what_ended_a_run_is_said_and_not_that_later_epochs_were_given_up() -> N
             pipeline.to(Refusing()).run(options=Options(workers=2))
 
 
+def test_what_was_staged_and_will_not_be_committed_is_thrown_away() -> None:
+    sink = Refusing()
+    with pytest.raises(ConflictError):
+        Pipeline(source(records(50), cuts=[[10]] * 5)).to(sink).run(options=Options(workers=2))
+    assert values(sink.rows()) == list(range(10))
+    assert sink.staged == {}
+
+
 def test_the_source_hears_what_is_stored_for_good() -> None:
     taken = source(records(30), cuts=[[10], [10], [10]])
     run(Pipeline(taken), workers=1)

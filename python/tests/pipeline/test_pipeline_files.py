@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -14,10 +15,12 @@ from shoal.errors import (
     InvalidRequestError,
     MissingColumnError,
     PathError,
+    SinkError,
     SourceError,
 )
 from shoal.pipeline import Options, Pipeline
 from shoal.source import FileSource, ParquetSink, SinkState, folder
+from shoal.source._folder import LocalFolder
 from tests.pipeline.parts import FakeClock, Memory, records, source, values
 from tests.services import until
 
@@ -116,6 +119,31 @@ def test_a_corrupt_file_in_the_middle_ends_the_run_by_its_name_and_goes_on_once_
         Pipeline(FileSource(place)).to(sink).run(
             tmp_path / "ledger", options=Options(epoch_bytes=1)
         )
+
+
+class Stubborn(LocalFolder):
+    """A folder in which the third file cannot be given its name."""
+
+    moves_left = 2
+
+    def move(self, name: str, target: str) -> None:
+        if not self.moves_left:
+            raise SinkError("permission denied")
+        self.moves_left -= 1
+        super().move(name, target)
+
+
+def test_a_commit_that_fails_half_way_keeps_what_it_needs_and_nothing_else(tmp_path: Path) -> None:
+    # Nothing comes out of the first epoch, so that those of the sink have other numbers.
+    pipeline = Pipeline(source(records(50), cuts=[[10]] * 5)).filter(pc.field("value") >= 10)
+    with pytest.raises(SinkError, match="permission"):
+        pipeline.to(ParquetSink(Stubborn(tmp_path / "out"))).run(
+            tmp_path / "ledger", options=Options(clock=FakeClock(), workers=1)
+        )
+    assert len(list((tmp_path / "out/_shoal/staged").iterdir())) == 1
+    assert pq.read_table(tmp_path / "out").num_rows == 20
+    pipeline.to(ParquetSink(folder(str(tmp_path / "out")))).run(tmp_path / "ledger")
+    assert sorted(pq.read_table(tmp_path / "out")["value"].to_pylist()) == list(range(10, 50))
 
 
 def test_a_column_of_another_type_in_a_later_file_is_refused_by_name(tmp_path: Path) -> None:
