@@ -1,0 +1,1 @@
+"""The estimators that are compared, and what each needs to be exported truly."""

@@ -1,0 +1,127 @@
+"""Records as scikit-learn takes them, the same when a model is fitted and when it is sealed.
+
+- Numbers, and true and false, are floats that FP32 holds, since that is what a package takes; a
+  missing one is NaN, infinite ones are refused.
+- Categories and texts are texts; a missing one is empty.
+- Dates are whole seconds since 1970-01-01 UTC.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shoal.errors import DtypeError, InvalidRequestError, MissingColumnError, NullError
+from shoal.train._prepare._description import Categorical, Date, Numeric, Preparation, Text
+from shoal.train._prepare._steps import NO_TEXT
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from shoal.train._prepare._description import Feature
+
+SECONDS = pa.timestamp("s", "UTC")
+
+
+def frame_of(records: pa.Table, preparation: Preparation) -> pd.DataFrame:
+    """The columns that a preparation names, in its order.
+
+    Raises:
+        MissingColumnError: a column is not there.
+        DtypeError: a column is not of the kind that is said, or a number is infinite.
+        NullError: a date is missing, and nothing says what it becomes.
+    """
+    for name in preparation.columns:
+        if name not in records.column_names:
+            there = ", ".join(records.column_names)
+            raise MissingColumnError(f"there is no column {name!r}; there are {there}")
+    columns = {
+        name: _column(name, records.column(name).combine_chunks(), feature)
+        for name, feature in preparation.columns.items()
+    }
+    return pd.DataFrame(columns)
+
+
+def kept(records: pa.Table, preparation: Preparation) -> NDArray[np.bool_]:
+    """Which records are trained on: those that lack nothing where `missing` is `drop`."""
+    found = np.ones(records.num_rows, np.bool_)
+    for name, feature in preparation.columns.items():
+        if feature.missing == "drop":
+            values = records.column(name)
+            found &= np.asarray(pc.is_valid(values).combine_chunks().to_pylist(), np.bool_)
+    return found
+
+
+def nulls_of(preparation: Preparation) -> dict[str, str | int | float]:
+    """What a package makes of a missing value, by column; one that is not here is refused."""
+    found: dict[str, str | int | float] = {}
+    for name, feature in preparation.columns.items():
+        if feature.missing == "drop":
+            continue
+        if isinstance(feature, Numeric):
+            found[name] = "NaN"
+        elif isinstance(feature, Categorical | Text):
+            found[name] = NO_TEXT
+        elif feature.missing != "refuse":
+            found[name] = _seconds_of(name, feature.missing)
+    return found
+
+
+def _column(name: str, values: pa.Array, feature: Feature) -> Any:
+    if isinstance(feature, Numeric):
+        return _numbers(name, values)
+    if isinstance(feature, Date):
+        return _dates(name, values, feature)
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+        values = _cast(name, values, pa.string(), "text")
+    return values.fill_null(NO_TEXT).to_numpy(zero_copy_only=False).astype(object)
+
+
+def _numbers(name: str, values: pa.Array) -> NDArray[np.float64]:
+    if pa.types.is_boolean(values.type):
+        values = values.cast(pa.uint8())
+    numbers: NDArray[np.float64] = _cast(name, values, pa.float64(), "numbers").to_numpy(
+        zero_copy_only=False
+    )
+    if (infinite := np.flatnonzero(np.isinf(numbers))).size:
+        row = int(infinite[0])
+        message = f"column {name!r} row {row} is {numbers[row]}, expected a number or null"
+        raise DtypeError(message, hint="Replace infinite numbers, or make them null.")
+    return numbers.astype(np.float32).astype(np.float64)
+
+
+def _dates(name: str, values: pa.Array, feature: Date) -> NDArray[np.int64]:
+    seconds = _cast(name, values, SECONDS, "dates").cast(pa.int64())
+    if feature.missing not in {"refuse", "drop"}:
+        seconds = seconds.fill_null(_seconds_of(name, feature.missing))
+    elif seconds.null_count and feature.missing == "refuse":
+        row = int(np.flatnonzero(np.asarray(seconds.is_null().to_pylist()))[0])
+        message = f"column {name!r} row {row} has no date, and nothing says what it becomes"
+        raise NullError(message, hint="Say missing='1970-01-01' or another date, or 'drop'.")
+    found: NDArray[np.int64] = seconds.fill_null(0).to_numpy(zero_copy_only=False)
+    return found
+
+
+def _cast(name: str, values: pa.Array, kind: pa.DataType, expected: str) -> pa.Array:
+    try:
+        is_cut = pa.types.is_timestamp(kind)  # parts of a second are not kept
+        return values.cast(kind, safe=not is_cut)
+    except (pa.ArrowException, ValueError) as error:
+        message = f"column {name!r} is {values.type}, expected {expected}: {error}"
+        raise DtypeError(message) from error
+
+
+def _seconds_of(name: str, text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        message = f"column {name!r}: missing is {text!r}, expected a date such as 1970-01-01"
+        raise InvalidRequestError(message) from error
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())

@@ -1,0 +1,337 @@
+"""Steps of scikit-learn pipelines that it lacks, and how each is written in ONNX.
+
+- Each answers in ONNX exactly what it answers here: comparisons, casts and whole numbers only.
+- `register` tells skl2onnx of them; whoever exports calls it once.
+
+Source of the calendar: H. Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.utils.validation import check_is_fitted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Self
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+DAY_SECONDS = 86_400
+# Days of 400 years, of 100, of 4, and of one, and from 0000-03-01 to 1970-01-01.
+ERA_DAYS, CENTURY_DAYS, FOUR_YEAR_DAYS, YEAR_DAYS = 146_097, 36_524, 1_460, 365
+EPOCH_DAYS = 719_468
+
+
+class MissingFlags(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """1 where a number is missing, 0 where it is there."""
+
+    def fit(self, values: Any, _target: Any = None) -> Self:
+        """Learns nothing but the width."""
+        self.n_features_in_ = np.shape(values)[1]
+        return self
+
+    def transform(self, values: Any) -> Array:
+        """(rows, columns) numbers of FP32."""
+        check_is_fitted(self)
+        return np.isnan(np.asarray(values, np.float64)).astype(np.float32)
+
+
+class ModelledImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Fills a missing number with what a ridge regression on the other columns says.
+
+    Among those, a missing number counts as their median. A column of which nothing is there is 0.
+    """
+
+    def __init__(self, penalty: float = 1.0) -> None:
+        """Takes the weight of the penalty, for columns of deviation 1."""
+        self.penalty = penalty
+
+    def fit(self, values: Any, _target: Any = None) -> Self:
+        """Learns a regression for each column, from the records that have it."""
+        known = np.asarray(values, np.float64)
+        self.n_features_in_ = known.shape[1]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a column of which nothing is there
+            self.medians_ = np.nan_to_num(np.nanmedian(known, axis=0))
+        filled = np.where(np.isnan(known), self.medians_, known)
+        self.weights_ = np.zeros((self.n_features_in_, self.n_features_in_), np.float32)
+        self.intercepts_ = self.medians_.astype(np.float32)
+        for column in range(self.n_features_in_):
+            self._learn(column, filled, ~np.isnan(known[:, column]))
+        return self
+
+    def transform(self, values: Any) -> Array:
+        """(rows, columns) numbers of FP32."""
+        check_is_fitted(self)
+        known = np.asarray(values, np.float32)
+        filled = np.where(np.isnan(known), self.medians_.astype(np.float32), known)
+        return np.where(np.isnan(known), filled @ self.weights_ + self.intercepts_, known)
+
+    def _learn(self, column: int, filled: Array, is_there: Array) -> None:
+        others = [other for other in range(self.n_features_in_) if other != column]
+        if not others or not is_there.any():
+            return
+        model = make_pipeline(StandardScaler(), Ridge(self.penalty))
+        model.fit(filled[is_there][:, others], filled[is_there, column])
+        scaler, ridge = model[0], model[1]
+        weights = ridge.coef_ / scaler.scale_
+        self.weights_[others, column] = weights
+        self.intercepts_[column] = ridge.intercept_ - scaler.mean_ @ weights
+
+
+class DateParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Parts of moments that are given in seconds since 1970-01-01 UTC."""
+
+    def __init__(self, parts: Sequence[str] = ("year", "month", "day")) -> None:
+        """Takes names of parts, see `Date`."""
+        self.parts = parts
+
+    def fit(self, values: Any, _target: Any = None) -> Self:
+        """Learns nothing but the width."""
+        self.n_features_in_ = np.shape(values)[1]
+        return self
+
+    def transform(self, values: Any) -> Array:
+        """(rows, columns x parts) numbers of FP32, column by column."""
+        check_is_fitted(self)
+        seconds = np.asarray(values).astype(np.int64)
+        found = [
+            part
+            for column in range(self.n_features_in_)
+            for part in calendar(_Numpy, seconds[:, column : column + 1], self.parts)
+        ]
+        return np.concatenate(found, axis=1).astype(np.float32)
+
+
+class FrequentOneHot(OneHotEncoder):  # type: ignore[misc]
+    """A feature for each frequent category; rare and unknown ones have none."""
+
+    def __init__(self, least_rows: int = 1, most_categories: int = 100) -> None:
+        """Takes what is frequent, see `Categorical`."""
+        super().__init__(handle_unknown="ignore", sparse_output=False, dtype=np.float32)
+        self.least_rows = least_rows
+        self.most_categories = most_categories
+
+    def fit(self, values: Any, target: Any = None) -> Self:
+        """Counts the categories."""
+        self.categories = frequent(values, self.least_rows, self.most_categories)
+        super().fit(values, target)
+        return self
+
+
+class FrequentOrdinal(OrdinalEncoder):  # type: ignore[misc]
+    """The place of a frequent category in the alphabet; -1 for rare and unknown ones."""
+
+    def __init__(self, least_rows: int = 1, most_categories: int = 100) -> None:
+        """Takes what is frequent, see `Categorical`."""
+        super().__init__(handle_unknown="use_encoded_value", unknown_value=-1, dtype=np.float32)
+        self.least_rows = least_rows
+        self.most_categories = most_categories
+
+    def fit(self, values: Any, target: Any = None) -> Self:
+        """Counts the categories."""
+        self.categories = frequent(values, self.least_rows, self.most_categories)
+        super().fit(values, target)
+        return self
+
+
+def frequent(values: Any, least_rows: int, most_categories: int) -> list[Array]:
+    """The frequent categories of each column, sorted; at least one."""
+    return [_frequent(column, least_rows, most_categories) for column in np.asarray(values).T]
+
+
+def _frequent(column: Array, least_rows: int, most_categories: int) -> Array:
+    names, counts = np.unique(column.astype(object), return_counts=True)
+    order = np.lexsort((names, -counts))[:most_categories]
+    kept = [at for at in order if counts[at] >= least_rows] or order[:1].tolist()
+    return np.sort(names[kept])
+
+
+def calendar(operations: Any, seconds: Any, parts: Sequence[str]) -> list[Any]:
+    """Parts of moments, said in floor divisions, so that numpy and ONNX do the same.
+
+    Args:
+        operations: `divided(a, b)`, rounded down, for whole numbers, and `plus`, `minus`, `times`.
+        seconds: Whole numbers.
+        parts: Which, see `Date`.
+    """
+    op = operations
+    days = op.divided(seconds, DAY_SECONDS)
+    shifted = op.plus(days, EPOCH_DAYS)
+    era = op.divided(shifted, ERA_DAYS)
+    day_of_era = op.minus(shifted, op.times(era, ERA_DAYS))
+    centuries = op.divided(day_of_era, CENTURY_DAYS)
+    leaps = op.minus(centuries, op.divided(day_of_era, FOUR_YEAR_DAYS))
+    leaps = op.minus(leaps, op.divided(day_of_era, ERA_DAYS - 1))
+    year_of_era = op.divided(op.plus(day_of_era, leaps), YEAR_DAYS)
+    before = op.minus(
+        op.plus(op.times(year_of_era, YEAR_DAYS), op.divided(year_of_era, 4)),
+        op.divided(year_of_era, 100),
+    )
+    day_of_year = op.minus(day_of_era, before)  # from 1 March on
+    month_from_march = op.divided(op.plus(op.times(day_of_year, 5), 2), 153)
+    begun = op.divided(op.plus(op.times(month_from_march, 153), 2), 5)
+    past_december = op.divided(month_from_march, 10)
+    found = {
+        "days": days,
+        "hour": op.divided(op.minus(seconds, op.times(days, DAY_SECONDS)), 3600),
+        # 1970-01-01 was a Thursday; Monday is 0.
+        "weekday": op.minus(op.plus(days, 3), op.times(op.divided(op.plus(days, 3), 7), 7)),
+        "day": op.plus(op.minus(day_of_year, begun), 1),
+        "month": op.minus(op.plus(month_from_march, 3), op.times(past_december, 12)),
+        "year": op.plus(op.plus(year_of_era, op.times(era, 400)), past_december),
+    }
+    return [found[part] for part in parts]
+
+
+class _Numpy:
+    """Whole numbers in numpy."""
+
+    divided = staticmethod(np.floor_divide)
+    plus = staticmethod(np.add)
+    minus = staticmethod(np.subtract)
+    times = staticmethod(np.multiply)
+
+
+class _Onnx:
+    """Whole numbers in ONNX: division rounds towards zero, a remainder has the divisor's sign."""
+
+    def __init__(self, opset: int) -> None:
+        from skl2onnx.algebra import onnx_ops
+
+        self._ops = onnx_ops
+        self._opset = opset
+
+    def divided(self, left: Any, right: int) -> Any:
+        rest = self._op("OnnxMod", left, self._number(right))
+        return self._op("OnnxDiv", self._op("OnnxSub", left, rest), self._number(right))
+
+    def plus(self, left: Any, right: Any) -> Any:
+        return self._op("OnnxAdd", left, self._number(right))
+
+    def minus(self, left: Any, right: Any) -> Any:
+        return self._op("OnnxSub", left, self._number(right))
+
+    def times(self, left: Any, right: Any) -> Any:
+        return self._op("OnnxMul", left, self._number(right))
+
+    def _op(self, name: str, *inputs: Any) -> Any:
+        return getattr(self._ops, name)(*inputs, op_version=self._opset)
+
+    @staticmethod
+    def _number(value: Any) -> Any:
+        return np.array([value], np.int64) if isinstance(value, int) else value
+
+
+@cache
+def register() -> None:
+    """Tells skl2onnx how these steps are written in ONNX."""
+    from skl2onnx import update_registered_converter
+    from skl2onnx.operator_converters.one_hot_encoder import convert_sklearn_one_hot_encoder
+    from skl2onnx.operator_converters.ordinal_encoder import convert_sklearn_ordinal_encoder
+    from skl2onnx.shape_calculators.one_hot_encoder import (
+        calculate_sklearn_one_hot_encoder_output_shapes,
+    )
+    from skl2onnx.shape_calculators.ordinal_encoder import (
+        calculate_sklearn_ordinal_encoder_output_shapes,
+    )
+
+    known: list[tuple[type, str, Callable[..., Any], Callable[..., Any]]] = [
+        (MissingFlags, "ShoalMissingFlags", _same_width, _convert_flags),
+        (ModelledImputer, "ShoalModelledImputer", _same_width, _convert_modelled),
+        (DateParts, "ShoalDateParts", _width_of_parts, _convert_parts),
+        (
+            FrequentOneHot,
+            "ShoalFrequentOneHot",
+            calculate_sklearn_one_hot_encoder_output_shapes,
+            convert_sklearn_one_hot_encoder,
+        ),
+        (
+            FrequentOrdinal,
+            "ShoalFrequentOrdinal",
+            calculate_sklearn_ordinal_encoder_output_shapes,
+            convert_sklearn_ordinal_encoder,
+        ),
+    ]
+    for kind, name, shapes, converter in known:
+        update_registered_converter(kind, name, shapes, converter)
+
+
+def _same_width(operator: Any) -> None:
+    _set_shape(operator, operator.raw_operator.n_features_in_)
+
+
+def _width_of_parts(operator: Any) -> None:
+    step = operator.raw_operator
+    _set_shape(operator, step.n_features_in_ * len(step.parts))
+
+
+def _set_shape(operator: Any, width: int) -> None:
+    from skl2onnx.common.data_types import FloatTensorType
+
+    rows = operator.inputs[0].get_first_dimension()
+    operator.outputs[0].type = FloatTensorType([rows, width])
+
+
+def _convert_flags(scope: Any, operator: Any, container: Any) -> None:
+    from skl2onnx.algebra import onnx_ops
+    from skl2onnx.proto import onnx_proto
+
+    opset = container.target_opset
+    flags = onnx_ops.OnnxIsNaN(operator.inputs[0], op_version=opset)
+    onnx_ops.OnnxCast(
+        flags,
+        to=onnx_proto.TensorProto.FLOAT,
+        op_version=opset,
+        output_names=operator.outputs[:1],
+    ).add_to(scope, container)
+
+
+def _convert_modelled(scope: Any, operator: Any, container: Any) -> None:
+    from skl2onnx.algebra import onnx_ops
+
+    opset = container.target_opset
+    step, known = operator.raw_operator, operator.inputs[0]
+    is_missing = onnx_ops.OnnxIsNaN(known, op_version=opset)
+    medians = step.medians_.astype(np.float32)
+    filled = onnx_ops.OnnxWhere(is_missing, medians, known, op_version=opset)
+    modelled = onnx_ops.OnnxAdd(
+        onnx_ops.OnnxMatMul(filled, step.weights_, op_version=opset),
+        step.intercepts_,
+        op_version=opset,
+    )
+    onnx_ops.OnnxWhere(
+        is_missing, modelled, known, op_version=opset, output_names=operator.outputs[:1]
+    ).add_to(scope, container)
+
+
+def _convert_parts(scope: Any, operator: Any, container: Any) -> None:
+    from skl2onnx.algebra import onnx_ops
+    from skl2onnx.proto import onnx_proto
+
+    opset = container.target_opset
+    step = operator.raw_operator
+    found = []
+    for column in range(step.n_features_in_):
+        seconds = onnx_ops.OnnxGather(
+            operator.inputs[0], np.array([column], np.int64), axis=1, op_version=opset
+        )
+        found += calendar(_Onnx(opset), seconds, step.parts)
+    joined = onnx_ops.OnnxConcat(*found, axis=1, op_version=opset)
+    onnx_ops.OnnxCast(
+        joined,
+        to=onnx_proto.TensorProto.FLOAT,
+        op_version=opset,
+        output_names=operator.outputs[:1],
+    ).add_to(scope, container)
