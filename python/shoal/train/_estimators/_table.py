@@ -65,37 +65,40 @@ class Entry(NamedTuple):
     weighs_classes: str | None = None
 
 
-_TREES = {
+_TREES: dict[str, Range] = {
     "max_features": Choice(("sqrt", 0.3, 0.6, 1.0)),
     "min_samples_leaf": Whole(1, 20, is_log=True),
 }
-_BOOSTING = {
+_BOOSTING: dict[str, Range] = {
     "learning_rate": Real(0.02, 0.3, is_log=True),
     "max_leaf_nodes": Whole(8, 64, is_log=True),
     "min_samples_leaf": Whole(5, 50, is_log=True),
     "l2_regularization": Real(1e-3, 10.0, is_log=True),
 }
-_LIGHTGBM = {
+_LIGHTGBM: dict[str, Range] = {
     "learning_rate": Real(0.02, 0.3, is_log=True),
     "num_leaves": Whole(8, 64, is_log=True),
     "min_child_samples": Whole(5, 50, is_log=True),
     "reg_lambda": Real(1e-3, 10.0, is_log=True),
 }
-_XGBOOST = {
+_XGBOOST: dict[str, Range] = {
     "learning_rate": Real(0.02, 0.3, is_log=True),
     "max_depth": Whole(3, 10),
     "min_child_weight": Real(0.5, 20.0, is_log=True),
     "reg_lambda": Real(1e-3, 10.0, is_log=True),
 }
-_MLP = {
+_MLP: dict[str, Range] = {
     "hidden_layer_sizes": Choice((32, 64, 128, 256)),
     "alpha": Real(1e-6, 1e-1, is_log=True),
     "learning_rate_init": Real(3e-4, 1e-2, is_log=True),
 }
-_NEIGHBOURS = {"n_neighbors": Whole(1, 50, is_log=True), "weights": Choice(("uniform", "distance"))}
-_STOPS = {"early_stopping": True, "max_iter": 200}
-_ONE_THREAD = {"n_jobs": 1, "verbosity": 0}
-_SVM = {"C": Real(1e-2, 1e2, is_log=True), "gamma": Real(1e-3, 1.0, is_log=True)}
+_NEIGHBOURS: dict[str, Range] = {
+    "n_neighbors": Whole(1, 50, is_log=True),
+    "weights": Choice(("uniform", "distance")),
+}
+_STOPS: dict[str, Any] = {"early_stopping": True, "max_iter": 200}
+_ONE_THREAD: dict[str, Any] = {"n_jobs": 1, "verbosity": 0}
+_SVM: dict[str, Range] = {"C": Real(1e-2, 1e2, is_log=True), "gamma": Real(1e-3, 1.0, is_log=True)}
 
 CLASSIFIERS = {
     "dummy": Entry("sklearn.dummy.DummyClassifier", {"strategy": "prior"}, {}),
@@ -135,7 +138,10 @@ CLASSIFIERS = {
         weighs_classes="class_weight",
     ),
     "xgboost": Entry(
-        "xgboost.XGBClassifier", {"n_estimators": 200, **_ONE_THREAD}, _XGBOOST, takes_missing=True
+        "shoal.train._estimators._boosting.NamedXgboost",
+        {"n_estimators": 200, **_ONE_THREAD},
+        _XGBOOST,
+        takes_missing=True,
     ),
     "nearest_neighbours": Entry(
         "sklearn.neighbors.KNeighborsClassifier", {}, _NEIGHBOURS, is_scaled=True, has_seed=False

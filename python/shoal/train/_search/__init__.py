@@ -1,0 +1,1 @@
+"""Candidates, how they are compared, and how the next one is chosen."""
