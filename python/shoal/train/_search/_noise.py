@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from imblearn.base import BaseSampler
@@ -17,7 +17,10 @@ class NoisyCopies(BaseSampler):  # type: ignore[misc]
     """
 
     _sampling_type = "over-sampling"
-    _parameter_constraints = {"sampling_strategy": [str, dict], "random_state": ["random_state"]}
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "sampling_strategy": [str, dict],
+        "random_state": ["random_state"],
+    }
 
     def __init__(
         self, *, sampling_strategy: str = "auto", share: float = 0.1, random_state: Any = None
