@@ -1,0 +1,1 @@
+"""From a fitted pipeline to a package, with proof."""

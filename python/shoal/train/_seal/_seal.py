@@ -1,0 +1,64 @@
+"""Seals a fitted pipeline, if its export answers held-out rows as the pipeline itself does.
+
+- The rows are those that nothing was learned from, and rows that exports get wrong more easily.
+- What a package takes are raw columns; all that stands before the estimator is inside it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from shoal import package
+from shoal.train._estimators import _boosting
+from shoal.train._estimators._plain import plain
+from shoal.train._estimators._thresholds import round_thresholds
+from shoal.train._prepare import _transformers
+from shoal.train._prepare._frames import frame_of, nulls_of
+from shoal.train._seal._hard_rows import hard_rows
+from shoal.train._search._candidates import without_sampler
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from shoal.package import Package
+    from shoal.train._prepare._description import Preparation
+
+
+def seal(
+    fitted: Any,
+    preparation: Preparation,
+    held_out: pa.Table,
+    *,
+    name: str,
+    version: str,
+    output: str | Path,
+) -> Package:
+    """Seals a model.
+
+    Args:
+        fitted: A pipeline of the search, fitted.
+        preparation: What stands before its estimator.
+        held_out: At least 200 records that nothing was learned from.
+        name: The package's name.
+        version: Its version.
+        output: A directory that is not there yet.
+
+    Raises:
+        ProofError: the export disagrees; the message names the record.
+        UnsupportedModelError: the model cannot be exported.
+        InputError: the records cannot be used.
+    """
+    _transformers.register()
+    _boosting.register()
+    rows = frame_of(held_out, preparation)
+    model = plain(without_sampler(fitted), rows)
+    round_thresholds(model.steps[-1][1])
+    example = pd.concat([rows, hard_rows(rows, preparation)], ignore_index=True)
+    settings = package.Settings(missing=nulls_of(preparation))
+    return package.build(
+        model, name=name, version=version, output=output, example=example, settings=settings
+    )

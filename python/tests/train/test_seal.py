@@ -1,0 +1,147 @@
+"""What was trained is what is sealed: the same answers to fresh records, whatever stands before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from shoal.train._estimators._table import CLASSIFIERS, REGRESSORS
+from shoal.train._prepare._description import Categorical, Date, Numeric, Text
+from shoal.train._prepare._frames import frame_of
+from shoal.train._seal._seal import seal
+from shoal.train._search._candidates import Candidate
+from shoal.train._search._search import fitted
+from tests.train.conftest import customers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from shoal.package import Package
+    from shoal.train._prepare._description import Preparation
+
+FRESH_ROWS = 2000
+KEPT = {"age": Numeric(missing="keep"), "income": Numeric(missing="keep")}
+OTHERS = {
+    "modelled": {"age": Numeric(missing="modelled"), "income": Numeric(missing="modelled")},
+    "constant": {"age": Numeric(missing=-1.0, scale="min_max"), "income": Numeric(scale="robust")},
+    "frequent": {"city": Categorical(missing="most_frequent", encode="ordinal")},
+    "counts": {"notes": Text(weigh="counts", most_words=5)},
+}
+
+
+def raw(records: pa.Table, preparation: Preparation) -> pa.RecordBatch:
+    """Records as a package takes them."""
+    found = {}
+    for name, feature in preparation.columns.items():
+        values = records.column(name).combine_chunks()
+        if isinstance(feature, Numeric):
+            is_flag = pa.types.is_boolean(values.type)
+            values = (values.cast(pa.uint8()) if is_flag else values).cast(pa.float32())
+        elif isinstance(feature, Date):
+            values = values.cast(pa.int64())
+        found[name] = values
+    return pa.RecordBatch.from_pydict(found)
+
+
+def sealed(
+    candidate: Candidate,
+    preparation: Preparation,
+    target: str,
+    records: tuple[pa.Table, pa.Table],
+    output: Path,
+) -> tuple[Any, Package]:
+    learned, held_out = records
+    model = fitted(learned, target, preparation, candidate)
+    place = output / "package"
+    return model, seal(model, preparation, held_out, name="left", version="1", output=place)
+
+
+@pytest.mark.parametrize("name", list(CLASSIFIERS))
+def test_each_classifier_answers_fresh_records_as_its_package_does(
+    name: str,
+    learned: pa.Table,
+    held_out: pa.Table,
+    preparation: Preparation,
+    tmp_path: Path,
+) -> None:
+    model, package = sealed(
+        Candidate(estimator=name), preparation, "left", (learned, held_out), tmp_path
+    )
+    fresh = customers(FRESH_ROWS, seed=7)
+    answers = package.model().predict(raw(fresh, preparation))
+    labels = np.array(answers.column(0).to_pylist())
+    assert (labels == model.predict(frame_of(fresh, preparation))).all()
+    assert set(labels) <= {"yes", "no"}
+
+
+@pytest.mark.parametrize("name", list(REGRESSORS))
+def test_each_regressor_answers_fresh_records_as_its_package_does(
+    name: str,
+    learned: pa.Table,
+    held_out: pa.Table,
+    preparation: Preparation,
+    tmp_path: Path,
+) -> None:
+    model, package = sealed(
+        Candidate(estimator=name), preparation, "spent", (learned, held_out), tmp_path
+    )
+    fresh = customers(FRESH_ROWS, seed=7)
+    found = np.array(package.model().predict(raw(fresh, preparation)).column(0).to_pylist())
+    wanted = model.predict(frame_of(fresh, preparation))
+    assert np.allclose(found, wanted, rtol=1e-3, atol=1e-3 * np.std(wanted) + 1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name, each in CLASSIFIERS.items() if each.takes_missing])
+def test_missing_numbers_that_are_kept_are_answered_alike(
+    name: str,
+    learned: pa.Table,
+    held_out: pa.Table,
+    preparation: Preparation,
+    tmp_path: Path,
+) -> None:
+    chosen = msgspec.structs.replace(preparation, columns={**preparation.columns, **KEPT})
+    model, package = sealed(
+        Candidate(estimator=name), chosen, "left", (learned, held_out), tmp_path
+    )
+    fresh = customers(FRESH_ROWS, seed=7)
+    labels = np.array(package.model().predict(raw(fresh, chosen)).column(0).to_pylist())
+    assert (labels == model.predict(frame_of(fresh, chosen))).all()
+
+
+@pytest.mark.parametrize("name", list(OTHERS))
+@pytest.mark.parametrize("estimator", ["logistic_regression", "random_forest"])
+def test_each_way_to_prepare_is_inside_the_package(
+    name: str,
+    estimator: str,
+    learned: pa.Table,
+    held_out: pa.Table,
+    preparation: Preparation,
+    tmp_path: Path,
+) -> None:
+    columns = {**preparation.columns, **OTHERS[name]}
+    chosen = msgspec.structs.replace(preparation, columns=columns)
+    model, package = sealed(
+        Candidate(estimator=estimator), chosen, "left", (learned, held_out), tmp_path
+    )
+    fresh = customers(FRESH_ROWS, seed=7)
+    labels = np.array(package.model().predict(raw(fresh, chosen)).column(0).to_pylist())
+    assert (labels == model.predict(frame_of(fresh, chosen))).all()
+
+
+@pytest.mark.parametrize("balance", ["weights", "over", "under", "smote", "noise"])
+def test_what_is_done_for_rare_classes_is_not_in_the_package(
+    balance: Any,
+    learned: pa.Table,
+    held_out: pa.Table,
+    preparation: Preparation,
+    tmp_path: Path,
+) -> None:
+    candidate = Candidate(estimator="logistic_regression", balance=balance)
+    model, package = sealed(candidate, preparation, "left", (learned, held_out), tmp_path)
+    fresh = customers(500, seed=7)
+    labels = np.array(package.model().predict(raw(fresh, preparation)).column(0).to_pylist())
+    assert (labels == model.predict(frame_of(fresh, preparation))).all()
