@@ -17,7 +17,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.feature_selection import SelectKBest, f_classif, f_regression
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, RobustScaler, StandardScaler
+from sklearn.preprocessing import PolynomialFeatures
 
 from shoal.errors import InvalidRequestError
 from shoal.train._prepare._description import Categorical, Date, Numeric, Preparation, Text
@@ -27,10 +27,11 @@ from shoal.train._prepare._transformers import (
     FrequentOrdinal,
     MissingFlags,
     ModelledImputer,
+    SingleScaler,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     Step = tuple[str, Any]
     Entry = tuple[str, Any, Any]
@@ -39,11 +40,6 @@ if TYPE_CHECKING:
 ROUND: tuple[str, Any] = ("round", CastTransformer(dtype=np.float32))
 # What a missing text is, for a package as well.
 NO_TEXT = ""
-SCALERS: dict[str, Callable[[], Any]] = {
-    "standard": StandardScaler,
-    "min_max": MinMaxScaler,
-    "robust": RobustScaler,
-}
 
 
 def steps_of(preparation: Preparation, *, is_scaled: bool, is_classification: bool) -> list[Step]:
@@ -109,9 +105,9 @@ def _filled(feature: Numeric) -> Iterator[Step]:
 def _scaled(chosen: str, *, is_scaled: bool) -> Iterator[Step]:
     if chosen == "auto":
         chosen = "standard" if is_scaled else "none"
-    if chosen != "none":
-        yield "scale", SCALERS[chosen]()
     yield ROUND
+    if chosen != "none":
+        yield "scale", SingleScaler(chosen)
 
 
 def _others(preparation: Preparation, *, is_scaled: bool) -> Iterator[Entry]:

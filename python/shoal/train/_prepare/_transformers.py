@@ -90,6 +90,46 @@ class ModelledImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  #
         self.intercepts_[column] = ridge.intercept_ - scaler.mean_ @ weights
 
 
+class SingleScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Scales in single precision: a difference and a product, which ONNX computes alike.
+
+    What comes out is the same number here and there, so that a tree that compares it decides alike.
+    """
+
+    def __init__(self, kind: str = "standard") -> None:
+        """Takes which, see `Numeric`."""
+        self.kind = kind
+
+    def fit(self, values: Any, _target: Any = None) -> Self:
+        """Learns offsets and factors."""
+        known = np.asarray(values, np.float64)
+        self.n_features_in_ = known.shape[1]
+        offsets, ranges = _offsets_and_ranges(self.kind, known)
+        self.offsets_ = offsets.astype(np.float32)
+        self.factors_ = (1.0 / ranges).astype(np.float32)
+        return self
+
+    def transform(self, values: Any) -> Array:
+        """(rows, columns) numbers of FP32."""
+        check_is_fitted(self)
+        return (np.asarray(values, np.float32) - self.offsets_) * self.factors_
+
+
+def _offsets_and_ranges(kind: str, values: Array) -> tuple[Array, Array]:
+    if kind == "min_max":
+        lows = np.nanmin(values, axis=0)
+        return lows, _not_zero(np.nanmax(values, axis=0) - lows)
+    if kind == "robust":
+        first, middle, third = np.nanquantile(values, (0.25, 0.5, 0.75), axis=0)
+        return middle, _not_zero(third - first)
+    return np.nanmean(values, axis=0), _not_zero(np.nanstd(values, axis=0))
+
+
+def _not_zero(ranges: Array) -> Array:
+    """A constant column becomes 0, not infinite."""
+    return np.where(ranges == 0.0, 1.0, ranges)
+
+
 class DateParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Parts of moments that are given in seconds since 1970-01-01 UTC."""
 
@@ -250,6 +290,7 @@ def register() -> None:
     known: list[tuple[type, str, Callable[..., Any], Callable[..., Any]]] = [
         (MissingFlags, "ShoalMissingFlags", _same_width, _convert_flags),
         (ModelledImputer, "ShoalModelledImputer", _same_width, _convert_modelled),
+        (SingleScaler, "ShoalSingleScaler", _same_width, _convert_scaler),
         (DateParts, "ShoalDateParts", _width_of_parts, _convert_parts),
         (
             FrequentOneHot,
@@ -295,6 +336,21 @@ def _convert_flags(scope: Any, operator: Any, container: Any) -> None:
         to=onnx_proto.TensorProto.FLOAT,
         op_version=opset,
         output_names=operator.outputs[:1],
+    ).add_to(scope, container)
+
+
+def _convert_scaler(scope: Any, operator: Any, container: Any) -> None:
+    from skl2onnx.algebra import onnx_ops
+    from skl2onnx.proto import onnx_proto
+
+    opset = container.target_opset
+    step = operator.raw_operator
+    numbers = onnx_ops.OnnxCast(
+        operator.inputs[0], to=onnx_proto.TensorProto.FLOAT, op_version=opset
+    )
+    moved = onnx_ops.OnnxSub(numbers, step.offsets_, op_version=opset)
+    onnx_ops.OnnxMul(
+        moved, step.factors_, op_version=opset, output_names=operator.outputs[:1]
     ).add_to(scope, container)
 
 
