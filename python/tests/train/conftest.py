@@ -9,7 +9,14 @@ import pyarrow as pa
 import pytest
 from threadpoolctl import threadpool_limits
 
-from shoal.train._prepare._description import Categorical, Date, Numeric, Preparation, Text
+from shoal.train._prepare._description import (
+    Categorical,
+    Date,
+    Feature,
+    Numeric,
+    Preparation,
+    Text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +72,7 @@ def held_out() -> pa.Table:
 
 @pytest.fixture(scope="session")
 def preparation() -> Preparation:
-    columns = {
+    columns: dict[str, Feature] = {
         "age": Numeric(flag=True),
         "income": Numeric(missing="mean"),
         "city": Categorical(least_rows=30),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,11 +11,11 @@ import pyarrow as pa
 import pytest
 
 from shoal.train._estimators._table import CLASSIFIERS, REGRESSORS
-from shoal.train._prepare._description import Categorical, Date, Numeric, Text
+from shoal.train._prepare._description import Categorical, Date, Feature, Numeric, Text
 from shoal.train._prepare._frames import frame_of
 from shoal.train._seal._seal import seal
 from shoal.train._search._candidates import Candidate
-from shoal.train._search._search import fitted
+from shoal.train._search._search import fit
 from tests.train.conftest import customers
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from shoal.train._prepare._description import Preparation
 
 FRESH_ROWS = 2000
-KEPT = {"age": Numeric(missing="keep"), "income": Numeric(missing="keep")}
-OTHERS = {
+KEPT: dict[str, Feature] = {"age": Numeric(missing="keep"), "income": Numeric(missing="keep")}
+OTHERS: dict[str, dict[str, Feature]] = {
     "modelled": {"age": Numeric(missing="modelled"), "income": Numeric(missing="modelled")},
     "constant": {"age": Numeric(missing=-1.0, scale="min_max"), "income": Numeric(scale="robust")},
     "frequent": {"city": Categorical(missing="most_frequent", encode="ordinal")},
@@ -55,9 +56,9 @@ def sealed(
     output: Path,
 ) -> tuple[Any, Package]:
     learned, held_out = records
-    model = fitted(learned, target, preparation, candidate)
+    model = fit(learned, target, candidate, preparation=preparation)
     place = output / "package"
-    return model, seal(model, preparation, held_out, name="left", version="1", output=place)
+    return model.pipeline, seal(model, held_out, name="left", version="1", output=place)
 
 
 @pytest.mark.parametrize("name", list(CLASSIFIERS))
@@ -112,9 +113,10 @@ def test_missing_numbers_that_are_kept_are_answered_alike(
     assert (labels == model.predict(frame_of(fresh, chosen))).all()
 
 
-@pytest.mark.parametrize("name", list(OTHERS))
-@pytest.mark.parametrize("estimator", ["logistic_regression", "random_forest"])
-def test_each_way_to_prepare_is_inside_the_package(
+@pytest.mark.parametrize(
+    ("name", "estimator"), product(OTHERS, ["logistic_regression", "random_forest"])
+)
+def test_each_way_to_prepare_is_inside_the_package(  # noqa: PLR0917 - fixtures
     name: str,
     estimator: str,
     learned: pa.Table,

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -25,12 +25,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from shoal.package import Package
-    from shoal.train._prepare._description import Preparation
+    from shoal.train._search._search import Fitted
 
 
 def seal(
-    fitted: Any,
-    preparation: Preparation,
+    fitted: Fitted,
     held_out: pa.Table,
     *,
     name: str,
@@ -40,8 +39,7 @@ def seal(
     """Seals a model.
 
     Args:
-        fitted: A pipeline of the search, fitted.
-        preparation: What stands before its estimator.
+        fitted: A candidate that has learned.
         held_out: At least 200 records that nothing was learned from.
         name: The package's name.
         version: Its version.
@@ -54,8 +52,9 @@ def seal(
     """
     _transformers.register()
     _boosting.register()
+    preparation = fitted.preparation
     rows = frame_of(held_out, preparation)
-    model = plain(without_sampler(fitted), rows)
+    model = plain(without_sampler(fitted.pipeline), rows)
     round_thresholds(model.steps[-1][1])
     example = pd.concat([rows, hard_rows(rows, preparation)], ignore_index=True)
     settings = package.Settings(missing=nulls_of(preparation))

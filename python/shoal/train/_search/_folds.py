@@ -110,9 +110,11 @@ def _check(folds: Folds, frame: pd.DataFrame, target: NDArray[Any], task: Task) 
 def _check_classes(folds: Folds, target: NDArray[Any]) -> None:
     names, counts = np.unique(target, return_counts=True)
     if len(names) < 2:  # noqa: PLR2004 - one class is none
-        raise InvalidRequestError(f"the target has one class only, {names[0]!r}")
+        raise InvalidRequestError(f"the target has one class only, {str(names[0])!r}")
     rarest = int(counts.argmin())
     if counts[rarest] < folds.count and folds.time is None:
-        message = f"class {names[rarest]!r} has {counts[rarest]} records for {folds.count} folds"
+        message = (
+            f"class {str(names[rarest])!r} has {counts[rarest]} records for {folds.count} folds"
+        )
         hint = "Gather more of it, join it with another class, or use fewer folds."
         raise InvalidRequestError(message, hint=hint)

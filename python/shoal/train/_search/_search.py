@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
 
 from shoal.errors import InvalidRequestError, NullError
 from shoal.train._estimators._table import TABLES
+from shoal.train._prepare._description import Preparation
 from shoal.train._prepare._frames import frame_of, kept
+from shoal.train._prepare._infer import preparation_of
 from shoal.train._search._candidates import Balance, Candidate, pipeline_of
 from shoal.train._search._folds import Folds, folds_of, repeated
 from shoal.train._search._scores import USUAL, scorer_of
@@ -26,13 +28,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from shoal.train._estimators._table import Task
-    from shoal.train._prepare._description import Preparation
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How a search is made.
 
     Attributes:
+        preparation: What stands before every estimator; None for what columns look like.
         score: What candidates are compared by; accuracy, or the root mean squared error, if None.
         estimators: Which are compared; None for all.
         space: What is searched, in place of the ranges that estimators usually have.
@@ -45,6 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         seed: What random choices follow from.
     """
 
+    preparation: Preparation | None = None
     score: str | None = None
     estimators: tuple[str, ...] | None = None
     space: Space | None = None
@@ -91,7 +94,6 @@ class Leaderboard(msgspec.Struct, frozen=True, kw_only=True):
 def search(
     records: pa.Table,
     target: str,
-    preparation: Preparation,
     *,
     settings: Settings | None = None,
     journal: Path | None = None,
@@ -103,7 +105,6 @@ def search(
         records: What is known, and the target.
         target: The column to predict: text, whole or true-and-false values are classes, other
             numbers are not.
-        preparation: What stands before every estimator.
         settings: How.
         journal: A file that remembers what was tried; a later call goes on there.
         tell: Is told of each candidate that was tried.
@@ -117,6 +118,7 @@ def search(
     chosen = settings or Settings()
     answers = target_of(records, target)
     task: Task = "regression" if answers.dtype.kind == "f" else "classification"
+    preparation = chosen.preparation or preparation_of(records, target)
     is_kept = kept(records, preparation)
     material = _material(records.filter(is_kept), answers[is_kept], task, preparation, chosen)
     names = chosen.estimators or tuple(TABLES[task])
@@ -138,20 +140,39 @@ def search(
     )
 
 
-def fitted(
+class Fitted(NamedTuple):
+    """A candidate that has learned.
+
+    Attributes:
+        pipeline: It takes frames, as `frame_of` gives them.
+        preparation: What stands before its estimator.
+        task: Whether it answers with a class.
+    """
+
+    pipeline: Any
+    preparation: Preparation
+    task: Task
+
+
+def fit(
     records: pa.Table,
     target: str,
-    preparation: Preparation,
     candidate: Candidate,
     *,
+    preparation: Preparation,
     seed: int = 0,
-) -> Any:
-    """A candidate that has learned from all records."""
+) -> Fitted:
+    """Lets a candidate learn from all records.
+
+    Raises:
+        InputError: columns, target or candidate cannot be used.
+    """
     answers = target_of(records, target)
     task: Task = "regression" if answers.dtype.kind == "f" else "classification"
     is_kept = kept(records, preparation)
     pipeline = pipeline_of(candidate, preparation, task, seed=seed)
-    return pipeline.fit(frame_of(records.filter(is_kept), preparation), answers[is_kept])
+    pipeline.fit(frame_of(records.filter(is_kept), preparation), answers[is_kept])
+    return Fitted(pipeline, preparation, task)
 
 
 def target_of(records: pa.Table, target: str) -> NDArray[Any]:

@@ -13,11 +13,13 @@ Optimization", NIPS 2011 (TPE).
 from __future__ import annotations
 
 import math
+import warnings
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import msgspec
 import optuna
+from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import MedianPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import InMemoryStorage, JournalStorage
@@ -238,5 +240,7 @@ def _values(estimator: str, parameter: str, each: Range) -> Sequence[Any]:
 def _sampler(kind: Sampler, seed: int, tried: int) -> BaseSampler:
     # One that goes on draws other numbers than those it has drawn.
     if kind == "tpe":
-        return TPESampler(seed=seed + tried, multivariate=True, group=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)  # a space for each estimator is
+            return TPESampler(seed=seed + tried, multivariate=True, group=True)
     return RandomSampler(seed=seed + tried)
