@@ -191,12 +191,14 @@ def calibrated(bins: int) -> Callable[[Columns], dict[str, Any]]:
         for happened, probability in pairs:
             exact = Fraction(probability)
             cells[min(int(exact * bins), bins - 1)].append((happened, exact))
-        sums = [(sum(h for h, _ in cell), sum(p for _, p in cell)) for cell in cells]
-        gap = sum(abs(probability - hits) for hits, probability in sums)
+        sums = [
+            (sum(hit for hit, _ in cell), sum((p for _, p in cell), Fraction(0))) for cell in cells
+        ]
+        gap = sum((abs(probability - hits) for hits, probability in sums), Fraction(0))
         answer = {
             "records": len(pairs),
             "nan": 0,
-            "expected_calibration_error": float(Fraction(gap) / len(pairs)) if pairs else None,
+            "expected_calibration_error": float(gap / len(pairs)) if pairs else None,
             "bin_records": [len(cell) for cell in cells],
             "mean_probability": [
                 part(total, cell) for (_, total), cell in zip(sums, cells, strict=True)
