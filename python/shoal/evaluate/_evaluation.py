@@ -30,14 +30,14 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         name: What is measured.
         value: The number, or None where there is none: see `note`.
-        interval: How far it may be off; None without a value or without replicates.
+        bounds: How far it may be off; None without a value or without replicates.
         better: Which way is better.
         note: Why there is no value or interval, or what to know about it.
     """
 
     name: str
     value: float | None
-    interval: Interval | None = None
+    bounds: Interval | None = None
     better: Better = "higher"
     note: str | None = None
 

@@ -16,6 +16,7 @@ from shoal.evaluate._bootstrap import interval_of, replicates
 from shoal.evaluate._evaluation import Evaluation, LabelMetrics, Metric
 from shoal.evaluate._measures import (
     BY_LABEL,
+    ORDER,
     PROBABLE,
     RANKED,
     NumberMeasures,
@@ -99,8 +100,9 @@ def measured(
     single, by_label = measures.values(measures.rows.weights[None])
     drawn, drawn_by_label = replicates(measures, settings)
     notes = measures.notes()
-    missing = () if isinstance(measures, NumberMeasures) else (*RANKED, *PROBABLE)
-    names = [*single, *(name for name in missing if name not in single)]
+    is_numbers = isinstance(measures, NumberMeasures)
+    due = {*single} if is_numbers else {*single, *RANKED, *PROBABLE}
+    names = sorted(due, key=(list(single) if is_numbers else ORDER).index)
     metrics = tuple(
         _metric(name, single.get(name), drawn.get(name), settings, note=notes.get(name))
         for name in names
@@ -146,7 +148,7 @@ def _metric(
     return Metric(
         name=name,
         value=number,
-        interval=interval,
+        bounds=interval,
         better=better_of(name),
         note="; ".join(said) or None,
     )

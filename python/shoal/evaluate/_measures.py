@@ -45,6 +45,13 @@ LOWER_IS_BETTER: Final = frozenset(
         "root_mean_squared_error",
     }
 )
+# As a reader looks for them.
+ORDER: Final = (
+    *("accuracy", "balanced_accuracy", "precision", "recall", "f1", "roc_auc"),
+    *("average_precision", "log_loss", "brier_score", "expected_calibration_error"),
+    *("matthews_correlation", "macro_precision", "macro_recall", "macro_f1"),
+    *("weighted_precision", "weighted_recall", "weighted_f1"),
+)
 BY_LABEL: Final = ("precision", "recall", "f1", "roc_auc", "average_precision")
 RANKED: Final = ("roc_auc", "average_precision")
 PROBABLE: Final = ("log_loss", "brier_score", "expected_calibration_error")

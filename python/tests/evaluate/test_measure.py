@@ -168,12 +168,12 @@ def test_intervals_hold_the_value_and_the_same_seed_gives_the_same() -> None:
     first, again = (measure(words(truth), answers, task=YES, settings=settings) for _ in range(2))
     assert to_json(first) == to_json(again)
     for metric in first.metrics:
-        assert metric.interval is not None
+        assert metric.bounds is not None
         assert metric.value is not None
-        assert metric.interval.low < metric.interval.high
-        assert metric.interval.low <= metric.value <= metric.interval.high or metric.note
+        assert metric.bounds.low < metric.bounds.high
+        assert metric.bounds.low <= metric.value <= metric.bounds.high or metric.note
     other = measure(words(truth), answers, task=YES, settings=Settings(replicates=300, seed=8))
-    assert other.metric("accuracy").interval != first.metric("accuracy").interval
+    assert other.metric("accuracy").bounds != first.metric("accuracy").bounds
 
 
 def test_an_interval_covers_the_true_metric_as_often_as_it_says() -> None:
@@ -187,8 +187,8 @@ def test_an_interval_covers_the_true_metric_as_often_as_it_says() -> None:
         metric = measure(truth, pa.table({"label": guess}), task=task, settings=settings).metric(
             "accuracy"
         )
-        assert metric.interval is not None
-        covered += metric.interval.low <= right <= metric.interval.high
+        assert metric.bounds is not None
+        covered += metric.bounds.low <= right <= metric.bounds.high
     assert 80 <= covered <= 98
 
 
@@ -198,7 +198,7 @@ def test_a_rare_label_is_in_every_replicate() -> None:
     answers = pa.table({"label": (score > 0.5).astype(int), "probabilities": score})
     evaluation = measure(truth, answers, task=Classification(labels=(0, 1)))
     area = evaluation.metric("roc_auc")
-    assert (area.value, area.interval and area.interval.low) == (1.0, 1.0)
+    assert (area.value, area.bounds and area.bounds.low) == (1.0, 1.0)
     assert evaluation.notes == ("labels of fewer than 10 records: 1 (1)",)
 
 
@@ -283,7 +283,9 @@ def test_a_threshold_table_says_what_each_finds() -> None:
 
 def test_an_evaluation_is_json_and_back() -> None:
     truth, answers, weight = draw_binary(9)
-    records = pa.table({"weight": weight, "side": np.where(weight > 0.5, "left", None)})
+    records = pa.table(
+        {"weight": weight, "side": ["left" if one > 0.5 else None for one in weight]}
+    )
     settings = Settings(replicates=20, weight="weight", slices=("side",))
     evaluation = measure(words(truth), answers, task=YES, records=records, settings=settings)
     text = to_json(evaluation)

@@ -16,13 +16,12 @@ def test_areas_are_those_of_scikit_learn_with_ties_and_weights(digits: int) -> N
     rng = np.random.default_rng(digits)
     truth, weight = rng.random(300) < 0.3, rng.random(300)
     score = np.round(rng.normal(size=300) + truth, digits)
-    near = {"rel": 1e-12}
-    assert roc_auc(truth, score) == pytest.approx(metrics.roc_auc_score(truth, score), **near)
+    assert roc_auc(truth, score) == pytest.approx(metrics.roc_auc_score(truth, score), rel=1e-12)
     assert average_precision(truth, score, weight) == pytest.approx(
-        metrics.average_precision_score(truth, score, sample_weight=weight), **near
+        metrics.average_precision_score(truth, score, sample_weight=weight), rel=1e-12
     )
     assert roc_auc(truth, score, weight) == pytest.approx(
-        metrics.roc_auc_score(truth, score, sample_weight=weight), **near
+        metrics.roc_auc_score(truth, score, sample_weight=weight), rel=1e-12
     )
 
 
