@@ -41,11 +41,10 @@ def replicates(
     by_label: dict[str, list[Floats]] = {}
     rows = measures.rows
     for counts in draws(rows.strata, settings, measures.width):
-        for found, kept in zip(
-            measures.values(counts * rows.weights), (single, by_label), strict=True
-        ):
-            for name, values in found.items():
-                kept.setdefault(name, []).append(values)
+        weights = counts * rows.weights
+        weights = weights[weights.any(axis=1)]  # what weighs nothing measures nothing
+        if len(weights):
+            _keep(measures.values(weights), (single, by_label))
     return _joined(single), _joined(by_label)
 
 
@@ -77,6 +76,15 @@ def _drawn(rng: np.random.Generator, count: int, size: int) -> Floats:
     places = rng.integers(0, size, (count, size)) + np.arange(count)[:, None] * size
     counts = np.bincount(places.ravel(), minlength=count * size)
     return counts.reshape(count, size).astype(np.float64)
+
+
+def _keep(
+    found: tuple[dict[str, Floats], dict[str, Floats]],
+    kept: tuple[dict[str, list[Floats]], dict[str, list[Floats]]],
+) -> None:
+    for values, parts in zip(found, kept, strict=True):
+        for name, part in values.items():
+            parts.setdefault(name, []).append(part)
 
 
 def _joined(parts: dict[str, list[Floats]]) -> dict[str, Floats]:

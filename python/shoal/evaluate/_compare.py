@@ -30,6 +30,7 @@ from shoal.errors import InvalidRequestError, RequirementError
 from shoal.evaluate._bootstrap import interval_of, replicates
 from shoal.evaluate._evaluation import Interval
 from shoal.evaluate._measures import better_of, measures_of
+from shoal.evaluate._metric_names import title_of
 from shoal.evaluate._rows import LabelRows, read_rows
 from shoal.evaluate._task import Better, Classification, Settings
 
@@ -107,6 +108,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """Which model is best, and how sure that is.
 
     Attributes:
+        by: What was compared: answers to the same records, or scores on the same folds.
         metric: What decides.
         better: Which way is better.
         standings: All models, the best first.
@@ -114,6 +116,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         notes: What to know before it is trusted.
     """
 
+    by: Literal["records", "folds"]
     metric: str
     better: Better
     standings: tuple[Standing, ...]
@@ -311,7 +314,7 @@ class _ByFolds:
             reach = float(stats.t.ppf((1 + self.confidence) / 2, count - 1)) * error
             bounds = Interval(mean - reach, mean + reach)
             note = f"t = {mean / error:.3g} of {count} folds"
-        question = f"whether {self.metric} differs by more than folds do"
+        question = f"whether {title_of(self.metric)} differs by more than folds do"
         test = PairedTest(name=CORRECTED, question=question, p_value=p_value, note=note)
         return Pair(role=role, other=other, difference=mean, bounds=bounds, tests=(test,))
 
@@ -338,6 +341,7 @@ def _compared(
     if runner_up != baseline or not pairs:
         pairs.append(by.pair(winner, runner_up, "runner-up"))
     return Comparison(
+        by="records" if isinstance(by, _ByAnswers) else "folds",
         metric=metric,
         better=better_of(metric),
         standings=tuple(Standing(name, values[name]) for name in ranked),
@@ -352,7 +356,7 @@ def _bootstrap_test(metric: str, drawn: Floats) -> PairedTest:
     rarer = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
     return PairedTest(
         name=BOOTSTRAP,
-        question=f"how often {metric} differs the other way when records are drawn anew",
+        question=f"how often {title_of(metric)} differs the other way when records are drawn anew",
         p_value=min(1.0, 2 * (rarer + 1) / (count + 1)),
         note=f"the other way, or equal, in {rarer} of {count} replicates",
     )

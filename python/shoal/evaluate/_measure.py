@@ -177,5 +177,5 @@ def _notes(rows: Rows) -> tuple[str, ...]:
         if few:
             notes.append(f"labels of fewer than {FEW_RECORDS} records: {', '.join(few)}")
     elif len(rows.truth) < FEW_RECORDS:
-        notes.append(f"there are only {len(rows.truth)} records")
+        notes.append(f"there are fewer than {FEW_RECORDS} records")
     return tuple(notes)

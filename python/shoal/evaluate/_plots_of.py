@@ -23,7 +23,14 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from shoal.evaluate._evaluation import Agreement, Calibration, Curve, Sliced, Threshold
+    from shoal.evaluate._evaluation import (
+        Agreement,
+        Calibration,
+        Curve,
+        Metric,
+        Sliced,
+        Threshold,
+    )
     from shoal.evaluate._importance import Importance
 
 DASHES: Final = ("-", "--", ":")
@@ -153,15 +160,21 @@ def errors(found: Agreement) -> Figure:
     )
 
 
-def slices(sliced: Sliced, metric: str) -> Figure:
-    """Draws one metric of each slice with its interval."""
-    points = [
-        (short(part.value), found)
-        for part in sliced.slices
-        for found in part.metrics
-        if found.name == metric and found.value is not None
-    ]
+def slices(sliced: Sliced, metrics: Sequence[str]) -> Figure | None:
+    """Draws, of each slice, the first of some metrics that a slice has; None where none has one."""
+    for metric in metrics:
+        points = [
+            (short(part.value), found)
+            for part in sliced.slices
+            for found in part.metrics
+            if found.name == metric and found.value is not None
+        ]
+        if points:
+            return _slices(sliced.column, metric, points)
+    return None
 
+
+def _slices(column: str, metric: str, points: list[tuple[str, Metric]]) -> Figure:
     def draw(axes: Axes) -> None:
         names = [name for name, _ in points]
         for place, (_, found) in enumerate(points):
@@ -174,8 +187,8 @@ def slices(sliced: Sliced, metric: str) -> Figure:
 
     return Figure(
         plot(draw, width_inches=WIDE_INCHES, height_inches=_height(len(points))),
-        f"{title_of(metric)} of each value of {sliced.column}, with intervals.",
-        f"{title_of(metric)} by {sliced.column}: slices whose intervals overlap may well be alike.",
+        f"{title_of(metric)} of each value of {column}, with intervals.",
+        f"{title_of(metric)} by {column}: slices whose intervals overlap may well be alike.",
     )
 
 

@@ -106,11 +106,12 @@ def to_markdown(report: Report) -> str:
     return "\n".join(lines) + "\n"
 
 
-def range_of(interval: Interval | None) -> str | None:
+def range_of(bounds: Interval | None) -> str | None:
     """Gives an interval as text."""
-    if interval is None:
+    if bounds is None:
         return None
-    return f"{written(interval.low)} \N{EN DASH} {written(interval.high)}"
+    between = "\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}"
+    return f"{written(bounds.low)}{between}{written(bounds.high)}"
 
 
 def metric_row(metric: Metric) -> tuple[str, float | None, str | None, str, str]:

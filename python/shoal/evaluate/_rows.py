@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     Integers = NDArray[np.int64]
 
 TOLERANCE: Final = 1e-3
+# The squares of larger errors, summed, would be beyond a double.
+LARGEST: Final = 1e140
 
 
 @dataclass(frozen=True)
@@ -207,6 +209,7 @@ def _numbers(array: pa.Array, what: str) -> Floats:
     _refuse_nulls(array, what)
     values: Floats = array.to_numpy(zero_copy_only=False).astype(np.float64)
     _refuse(values, np.isfinite(values), what, "a finite number")
+    _refuse(values, np.abs(values) <= LARGEST, what, f"numbers up to {LARGEST:g}")
     return values
 
 

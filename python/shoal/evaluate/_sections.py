@@ -39,6 +39,10 @@ HEADLINES: Final = {
 # More labels than fit a page: the matrix is told by its largest mistakes.
 MOST_LABELS_OF_A_MATRIX: Final = 20
 MOST_MISTAKES: Final = 30
+COMPARED: Final = {
+    "records": "By answers to the same records",
+    "folds": "By scores on the same folds of a cross-validation",
+}
 NO_BREAK: Final = "\N{NO-BREAK SPACE}"
 
 
@@ -77,11 +81,6 @@ def page_of(report: Report) -> Page:
         sections=tuple(sections),
         footer="Everything on this page is inside this file; it fetches nothing and runs nothing.",
     )
-
-
-def headline_of(evaluation: Evaluation) -> str:
-    """Gives the metric that is shown where there is room for one."""
-    return _headlines(evaluation)[0]
 
 
 def _headlines(evaluation: Evaluation) -> tuple[str, ...]:
@@ -159,14 +158,11 @@ def _confusion(evaluation: Evaluation) -> Section:
         return Section("Confusion", (_mistakes(evaluation, labels),))
     rows = []
     for label, counts in zip(labels, evaluation.confusion, strict=True):
-        total = sum(counts) or 1.0
-        cells = [Shaded(count, count / total) for count in counts]
-        rows.append((f"truly {label}", *cells, sum(counts)))
-    headings = ("Truth", *(f"answered {label}" for label in labels), "Records")
-    said = (
-        "Each row is a true label: how its records were answered. On the diagonal they are right."
-    )
-    table = Table("Truths by answers; shade: share of the row", headings, tuple(rows))
+        total = sum(counts)
+        rows.append((label, *(Shaded(count, count / (total or 1.0)) for count in counts), total))
+    said = "Each row is a true label, each column an answer: on the diagonal the answer is right."
+    caption = "Truths (rows) by answers (columns); the shade is the share of the row"
+    table = Table(caption, ("Truth", *labels, "Records"), tuple(rows))
     return Section("Confusion", (Text(said), table))
 
 
@@ -233,10 +229,9 @@ def _slices(evaluation: Evaluation) -> Section:
     said = "The same metrics for each value of a column. Few records make wide intervals."
     blocks: list[Block] = [Text(said)]
     for sliced in evaluation.slices:
-        blocks += [
-            plots.slices(sliced, headline_of(evaluation)),
-            _slice_table(sliced, _headlines(evaluation)),
-        ]
+        figure = plots.slices(sliced, _headlines(evaluation))
+        blocks += [] if figure is None else [figure]
+        blocks.append(_slice_table(sliced, _headlines(evaluation)))
     return Section("Slices", tuple(blocks))
 
 
@@ -255,15 +250,15 @@ def _slice_table(sliced: Sliced, names: tuple[str, ...]) -> Table:
 def _comparisons(comparisons: Sequence[Comparison]) -> Section:
     blocks: list[Block] = []
     for comparison in comparisons:
-        title = title_of(comparison.metric)
+        title, winner = title_of(comparison.metric), comparison.winner
         way = WAYS[comparison.better]
         rows = tuple((standing.name, standing.value) for standing in comparison.standings)
         if comparison.notes:
             blocks.append(Notes(comparison.notes))
         blocks += [
-            Text(f"{comparison.winner} is first by {title} ({way} is better)."),
+            Text(f"{COMPARED[comparison.by]}: first by {title}, {way} is better, is {winner}."),
             Table("Standings", ("Model", title), rows),
-            _tests(comparison.winner, comparison.pairs),
+            _tests(winner, comparison.pairs),
         ]
     return Section("Comparison", tuple(blocks))
 

@@ -14,9 +14,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from shoal.errors import InvalidRequestError, RequirementError
+from shoal.errors import DtypeError, InvalidRequestError, RequirementError
 from shoal.evaluate._evaluation import Slice, Sliced
 from shoal.evaluate._measures import measures_of
 from shoal.evaluate._rows import column_of
@@ -28,7 +29,6 @@ except ImportError as error:
     raise RequirementError(_message, hint="pip install 'shoal[train]'") from error
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from shoal.evaluate._evaluation import Metric
@@ -48,6 +48,7 @@ def sliced(
     Raises:
         InvalidRequestError: There are no records, or a column has too many values.
         MissingColumnError: A column is not there.
+        DtypeError: A column holds lists or structs.
     """
     if records is None:
         raise InvalidRequestError(
@@ -60,7 +61,12 @@ def sliced(
 
 
 def _sliced(rows: Rows, column: pa.Array, name: str, settings: Settings) -> Sliced:
-    encoded = column.dictionary_encode()
+    try:
+        encoded = column.dictionary_encode()
+    except pa.ArrowException as cause:
+        raise DtypeError(
+            f"column {name!r} is {column.type}: its records cannot be told apart by value"
+        ) from cause
     values = [_text(value) for value in encoded.dictionary.to_pylist()]
     if len(values) > MOST_SLICES:
         raise InvalidRequestError(

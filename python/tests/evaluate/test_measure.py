@@ -433,3 +433,33 @@ def test_every_replicate_of_many_records_is_not_held_at_a_time() -> None:
     settings = Settings(replicates=20)
     sizes = [part.shape for part in draws(np.zeros(CELLS // 4, np.int64), settings, CELLS // 4)]
     assert sizes == [(4, CELLS // 4)] * 5
+
+
+def test_a_replicate_that_weighs_nothing_measures_nothing() -> None:
+    truth = np.zeros(50)
+    weights = np.zeros(50)
+    weights[7] = 2.0
+    settings = Settings(replicates=200, weight="w")
+    records, answers = pa.table({"w": weights}), pa.table({"prediction": np.arange(50.0)})
+    evaluation = measure(truth, answers, task=Regression(), records=records, settings=settings)
+    error = evaluation.metric("mean_absolute_error")
+    assert error.bounds is not None
+    assert (error.value, error.bounds.low, error.bounds.high) == (7.0, 7.0, 7.0)
+
+
+def test_a_number_whose_square_is_no_double_is_refused() -> None:
+    with pytest.raises(InvalidRequestError, match="the truth holds 1e\\+200 in row 1"):
+        measure([1.0, 1e200], pa.table({"prediction": [1.0, 1.0]}), task=Regression())
+
+
+def test_one_record_is_measured() -> None:
+    evaluation = measure([1.0], pa.table({"prediction": [3.0]}), task=Regression())
+    assert evaluation.metric("mean_squared_error").value == 4.0
+    assert evaluation.notes == ("there are fewer than 10 records",)
+
+
+def test_a_column_of_lists_has_no_slices() -> None:
+    records, settings = pa.table({"tags": [["a"], ["b"]]}), Settings(slices=("tags",))
+    answers = pa.table({"prediction": [1.0, 1.0]})
+    with pytest.raises(DtypeError, match="'tags' is list"):
+        measure([1.0, 1.0], answers, task=Regression(), records=records, settings=settings)

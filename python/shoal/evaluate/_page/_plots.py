@@ -100,7 +100,7 @@ class Plot:
 
 
 def plot(
-    draw: Callable[[Axes], None],
+    draw: Callable[[Axes], object],
     *,
     width_inches: float = NARROW_INCHES,
     height_inches: float = HIGH_INCHES,
