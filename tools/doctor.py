@@ -63,6 +63,7 @@ PROGRAMS = (
     Program("mvn", "maven", "test", "fetches Apache Kafka"),
     Program("pg_ctlcluster", "postgresql", "test", "the database that a pipeline writes to"),
     Program("mosquitto", "mosquitto", "test", "the MQTT broker that a pipeline listens to"),
+    Program("chromium", "chromium", "test", "shows a report as a reader sees it"),
     Program("strace", "strace", "test", "kills a pipeline at every system call"),
     Program("wrk", "wrk", "bench", "the load generator of `just bench serve`"),
     Program("h2load", "nghttp2-client", "bench", "its load generator for gRPC"),

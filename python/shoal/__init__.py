@@ -9,11 +9,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shoal import batch, errors, package, pipeline, quickstart, runtime, serve, source, values
+    from shoal import (
+        batch,
+        errors,
+        evaluate,
+        package,
+        pipeline,
+        quickstart,
+        runtime,
+        serve,
+        source,
+        values,
+    )
 
 __all__ = [
     "batch",
     "errors",
+    "evaluate",
     "package",
     "pipeline",
     "quickstart",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from sklearn import metrics
+from sklearn import calibration, metrics
 
 from shoal import batch
 from shoal.batch import Merge, merge
@@ -224,3 +224,85 @@ def test_each_group_has_metrics_of_its_own() -> None:
     found = answers.column("regression").to_pylist()
     assert [row["records"] for row in found] == [2, 1]
     assert [row["mean_absolute_error"] for row in found] == [1.5, 0.0]
+
+
+@pytest.mark.parametrize("digits", [1, 4, 16])
+@pytest.mark.parametrize("share", [0.001, 0.3, 0.999])
+def test_areas_of_binned_scores_are_within_their_error_of_the_exact_ones(
+    digits: int, share: float
+) -> None:
+    rng = np.random.default_rng(digits)
+    truth = rng.random(ROWS) < share
+    score = np.round(1 / (1 + np.exp(-rng.normal(size=ROWS) - truth)), digits)
+    found = one(slices(pa.table({"truth": truth, "score": score})), batch.ranking("truth", "score"))
+    assert (found["records"], found["positives"]) == (ROWS, truth.sum())
+    assert abs(found["roc_auc"] - metrics.roc_auc_score(truth, score)) <= found["roc_auc_error"]
+    exact = metrics.average_precision_score(truth, score)
+    assert found["average_precision_low"] <= exact <= found["average_precision_high"]
+    assert found["roc_auc_error"] < 0.002 or digits == 1
+
+
+def test_scores_that_are_the_edges_are_ranked_exactly() -> None:
+    score = np.random.default_rng(5).integers(0, 50, ROWS)
+    truth = np.random.default_rng(6).random(ROWS) < score / 60
+    table = pa.table({"truth": truth, "score": score})
+    found = one(slices(table), batch.ranking("truth", "score", edges=range(51)))
+    assert found["roc_auc"] == near(metrics.roc_auc_score(truth, score))
+    assert found["average_precision"] == near(metrics.average_precision_score(truth, score))
+
+
+def test_a_ranking_of_one_kind_has_no_area_and_a_nan_no_rank() -> None:
+    records = [{"t": True, "s": 0.5}, {"t": False, "s": math.nan}, {"t": None, "s": 0.1}]
+    found = one([records], batch.ranking("t", "s"))
+    assert (found["records"], found["positives"], found["nan"]) == (1, 1, 1)
+    assert (found["roc_auc"], found["average_precision"]) == (None, 1.0)
+    assert one([], batch.ranking("t", "s"))["average_precision"] is None
+
+
+def test_scores_beyond_the_edges_are_ranked_too() -> None:
+    records = [{"t": t, "s": s} for t, s in [(1, math.inf), (1, 7.0), (0, -7.0), (0, 0.5)]]
+    found = one([records], batch.ranking("t", "s", edges=[0.0, 1.0]))
+    assert (found["roc_auc"], found["roc_auc_error"]) == (1.0, 0.0)
+
+
+def test_a_reliability_table_is_that_of_scikit_learn() -> None:
+    rng = np.random.default_rng(7)
+    probability = rng.random(ROWS) * 0.85
+    truth = rng.random(ROWS) < probability**2
+    table = slices(pa.table({"truth": truth, "p": probability}))
+    found = one(table, batch.calibration("truth", "p", bins=10))
+    share, mean = calibration.calibration_curve(truth, probability, n_bins=10)
+    assert [value for value in found["share"] if value is not None] == near(share)
+    assert [value for value in found["mean_probability"] if value is not None] == near(mean)
+    assert found["share"][9] is None
+    weights = np.array(found["bin_records"][:9]) / ROWS
+    error = float(np.sum(weights * np.abs(share - mean)))
+    assert found["expected_calibration_error"] == pytest.approx(error, rel=1e-9)
+
+
+def test_a_probability_on_an_edge_belongs_to_the_bin_above_and_one_to_the_last() -> None:
+    records = [{"t": 1, "p": p} for p in (0.0, 0.5, 1.0, math.nan, None)]
+    found = one([records], batch.calibration("t", "p", bins=2))
+    assert (found["bin_records"], found["nan"], found["records"]) == ([1, 2], 1, 3)
+
+
+@pytest.mark.parametrize("bins", [0, True, 2.0])
+def test_bins_that_are_none_are_refused(bins: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="expected a whole number"):
+        batch.calibration("t", "p", bins=bins)
+
+
+def test_metrics_of_a_matrix_that_was_weighted_are_those_of_scikit_learn() -> None:
+    truth, guess = labelled(8)
+    weight = np.random.default_rng(8).random(ROWS)
+    matrix = metrics.confusion_matrix(truth, guess, labels=LABELS, sample_weight=weight)
+    found = batch.classification_of(matrix[None])
+    scores = metrics.precision_recall_fscore_support(
+        truth, guess, labels=LABELS, sample_weight=weight, zero_division=0
+    )
+    names = ("precision", "recall", "f1", "support")
+    for name, score in zip(names, scores, strict=True):
+        assert found[name][0] == near(score)
+    assert found["matthews_correlation"][0] == near(
+        metrics.matthews_corrcoef(truth, guess, sample_weight=weight)
+    )

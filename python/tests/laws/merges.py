@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from shoal import batch
 
-from .metrics import LABELS, brier, classified, logarithmic, regressed
+from .metrics import LABELS, brier, calibrated, classified, logarithmic, ranked_pairs, regressed
 
 if TYPE_CHECKING:
     from shoal.batch import Merge
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 ROWS = 20
 KEYS = ("north", "south", None)
 EDGES = (-1.5, 0.0, 0.5, 2.0)
+BINS = 4
 RANKS = (0.0, 0.1, 0.5, 0.9, 0.99, 1.0)
 
 Columns = dict[str, list[Any]]
@@ -237,4 +238,6 @@ ENROLLED = (
     Subject(batch.log_loss("happened", "probability"), logarithmic),
     Subject(batch.brier_score("happened", "probability"), brier),
     Subject(batch.regression("close", "guess"), regressed),
+    Subject(batch.ranking("happened", "guess", edges=EDGES), ranked_pairs(EDGES)),
+    Subject(batch.calibration("happened", "probability", bins=BINS), calibrated(BINS)),
 )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LABELS = ("cat", "dog", "fish")
 NEAREST_TO_CERTAIN = 2.0**-52
@@ -17,6 +21,11 @@ CLASSIFICATION = (
 REGRESSION = (
     *("records", "bias", "mean_absolute_error", "mean_squared_error"),
     *("root_mean_squared_error", "max_error", "r2"),
+)
+
+RANKING = (
+    *("records", "positives", "nan", "roc_auc", "roc_auc_error"),
+    *(f"average_precision{end}" for end in ("", "_low", "_high")),
 )
 
 Columns = dict[str, list[Any]]
@@ -128,3 +137,78 @@ def regressed(columns: Columns) -> dict[str, Any]:
         "r2": float(1 - square / spread) if spread else None,
     }
     return {"regression": answer}
+
+
+def ranked_pairs(edges: tuple[float, ...]) -> Callable[[Columns], dict[str, Any]]:
+    """Compares every two records by their bins."""
+
+    def ranked(columns: Columns) -> dict[str, Any]:
+        pairs = pairs_of(columns, "happened", "guess")
+        binned = [(happened, bisect.bisect_right(edges, score)) for happened, score in pairs]
+        positives = [place for happened, place in binned if happened]
+        others = [place for happened, place in binned if not happened]
+        answer: dict[str, Any] = dict.fromkeys(RANKING)
+        answer |= {"records": len(pairs), "positives": len(positives), "nan": 0}
+        if positives and others:
+            answer |= compared(positives, others)
+        if positives:
+            answer |= precisions(positives, others)
+        return {"ranking": answer}
+
+    return ranked
+
+
+def compared(positives: list[int], others: list[int]) -> dict[str, float]:
+    every = [(a > b, a == b) for a in positives for b in others]
+    tied = Fraction(sum(tie for _, tie in every), 2)
+    right = sum(above for above, _ in every) + tied
+    return {
+        "roc_auc": float(right / len(every)),
+        "roc_auc_error": float(tied / len(every)),
+    }
+
+
+def precisions(positives: list[int], others: list[int]) -> dict[str, float]:
+    sums = [Fraction(0)] * 3
+    for place in positives:
+        hits = [one for one in positives if one >= place]
+        misses = [one for one in others if one >= place]
+        fewest = len(hits) - hits.count(place) + 1
+        least = share(fewest, fewest + len(misses)) + share(len(hits), len(hits) + len(misses))
+        most = share(len(hits), len(hits) + len(misses) - misses.count(place))
+        given = share(len(hits), len(hits) + len(misses))
+        for slot, value in enumerate((given, least / 2, most)):
+            sums[slot] += value
+    return dict(zip(RANKING[-3:], (float(total / len(positives)) for total in sums), strict=True))
+
+
+def calibrated(bins: int) -> Callable[[Columns], dict[str, Any]]:
+    """Puts every record into its bin, as a fraction."""
+
+    def calibration(columns: Columns) -> dict[str, Any]:
+        pairs = pairs_of(columns, "happened", "probability")
+        cells: list[list[tuple[int, Fraction]]] = [[] for _ in range(bins)]
+        for happened, probability in pairs:
+            exact = Fraction(probability)
+            cells[min(int(exact * bins), bins - 1)].append((happened, exact))
+        sums = [
+            (sum(hit for hit, _ in cell), sum((p for _, p in cell), Fraction(0))) for cell in cells
+        ]
+        gap = sum((abs(probability - hits) for hits, probability in sums), Fraction(0))
+        answer = {
+            "records": len(pairs),
+            "nan": 0,
+            "expected_calibration_error": float(gap / len(pairs)) if pairs else None,
+            "bin_records": [len(cell) for cell in cells],
+            "mean_probability": [
+                part(total, cell) for (_, total), cell in zip(sums, cells, strict=True)
+            ],
+            "share": [part(hits, cell) for (hits, _), cell in zip(sums, cells, strict=True)],
+        }
+        return {"calibration": answer}
+
+    return calibration
+
+
+def part(total: int | Fraction, cell: list[Any]) -> float | None:
+    return float(Fraction(total) / len(cell)) if cell else None

@@ -332,6 +332,7 @@ def test_a_merge_that_rounds_is_found() -> None:
 def test_every_kind_of_merge_is_enrolled() -> None:
     kinds = {type(subject.merge).__name__ for subject in ENROLLED}
     assert kinds == {
+        "Calibration",
         "Classification",
         "ConfusionMatrix",
         "Count",
@@ -342,10 +343,11 @@ def test_every_kind_of_merge_is_enrolled() -> None:
         "Loss",
         "Mean",
         "Quantiles",
+        "Ranking",
         "Regression",
         "Sum",
         "Top",
         "Variance",
     }
-    assert len(ENROLLED) == len({name_of(subject) for subject in ENROLLED}) == 38
+    assert len(ENROLLED) == len({name_of(subject) for subject in ENROLLED}) == 40
     assert len(LAWS) == 5

@@ -3,6 +3,7 @@
 from shoal.batch._merges._choices import (
     bottom,
     brier_score,
+    calibration,
     classification,
     confusion_matrix,
     count,
@@ -16,12 +17,14 @@ from shoal.batch._merges._choices import (
     min,
     nulls,
     quantiles,
+    ranking,
     regression,
     sum,
     top,
     variance,
 )
 from shoal.batch._merges._contract import EQUAL, Exactness, Merge, rank_error, relative
+from shoal.batch._merges._metrics import classification_of
 from shoal.batch._merges._plan import Merges, Partial, merge
 
 __all__ = [
@@ -32,7 +35,9 @@ __all__ = [
     "Partial",
     "bottom",
     "brier_score",
+    "calibration",
     "classification",
+    "classification_of",
     "confusion_matrix",
     "count",
     "distinct",
@@ -47,6 +52,7 @@ __all__ = [
     "nulls",
     "quantiles",
     "rank_error",
+    "ranking",
     "regression",
     "relative",
     "sum",

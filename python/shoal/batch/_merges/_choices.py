@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from shoal.batch._merges._calibration import Calibration, check_bins
 from shoal.batch._merges._metrics import Classification, Loss
+from shoal.batch._merges._ranking import UNIT_EDGES, Ranking
 from shoal.batch._merges._regression import Regression
 from shoal.batch._merges._sketches import Distinct, Quantiles, check_ranks
 from shoal.batch._merges._sums import Mean, Sum, Variance
@@ -242,6 +244,57 @@ def brier_score(truth: str, probability: str, *, name: str = "brier_score") -> M
     Source: G. Brier, "Verification of forecasts expressed in terms of probability".
     """
     return Loss(name, truth, probability, "brier")
+
+
+def ranking(
+    truth: str, score: str, *, edges: Sequence[float] = UNIT_EDGES, name: str = "ranking"
+) -> Merge:
+    """Measures how well a score ranks what came true: `ranking`, a struct.
+
+    Its fields: `records`, `positives`, `nan` (scores that are NaN: they are ranked nowhere),
+    `roc_auc` and `roc_auc_error`, `average_precision` and, beside it, `average_precision_low` and
+    `average_precision_high`. A truth is a boolean, 0 or 1.
+
+    Scores between two edges are ranked alike. The area under the ROC curve of the scores themselves
+    lies within `roc_auc_error` of `roc_auc`, always; their average precision from `low` to `high`.
+    Null where no record came true, and the area also where every record did. The same under any
+    cut. A group holds two counts for each bin: 16 KB for the thousand bins of the default.
+
+    Lifting raises `InvalidRequestError` for any other truth.
+
+    Args:
+        truth: The column that says what came true.
+        score: The column that ranks: the higher, the likelier.
+        edges: Where bins meet; scores beyond them have a bin on either side.
+        name: Name of the answer.
+
+    Raises:
+        InvalidRequestError: The edges do not strictly increase, or are fewer than two.
+    """
+    checked = tuple(float(edge) for edge in edges)
+    check_edges(checked)
+    return Ranking(name, truth, score, checked)
+
+
+def calibration(
+    truth: str, probability: str, *, bins: int = 10, name: str = "calibration"
+) -> Merge:
+    """Compares probabilities with the shares that came true: `calibration`, a struct.
+
+    Its fields: `records`, `nan` (probabilities that are NaN: in no bin),
+    `expected_calibration_error`, and a list of one number per bin: `bin_records`,
+    `mean_probability` and `share`, null in a bin without records. A truth is a boolean, 0 or 1.
+
+    Within 1e-12 of each true value, the same under any cut. A group holds a sum and two counts for
+    each bin.
+
+    Lifting raises `InvalidRequestError` for any other truth, or a probability outside 0 to 1.
+
+    Raises:
+        InvalidRequestError: `bins` is no whole number from 1 up.
+    """
+    check_bins(bins)
+    return Calibration(name, truth, probability, bins)
 
 
 def regression(truth: str, prediction: str, *, name: str = "regression") -> Merge:

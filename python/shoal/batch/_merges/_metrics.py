@@ -124,9 +124,9 @@ class Loss:
         """
         arrays, place = present(batch, self.columns, group)
         truth, probability = (numbers(array).astype(np.float64) for array in arrays)
-        _check(self.truth, truth, (truth == 0) | (truth == 1), "0 or 1")
+        check_values(self.truth, truth, (truth == 0) | (truth == 1), "0 or 1")
         is_share = np.isnan(probability) | ((probability >= 0) & (probability <= 1))
-        _check(self.probability, probability, is_share, "a probability from 0 to 1")
+        check_values(self.probability, probability, is_share, "a probability from 0 to 1")
         counts = np.bincount(place, minlength=groups)
         columns = summed("weight", counts, group=np.arange(groups), groups=groups)
         if self.measure == "log":
@@ -156,8 +156,30 @@ def metrics_of(counts: Integers) -> dict[str, pa.Array]:
     Lists of one number per label: `precision`, `recall`, `f1`, and `support`, the records of that
     truth. Their plain averages are `macro_...`, those weighted by support `weighted_...`.
     """
-    hits = np.diagonal(counts, axis1=1, axis2=2)
-    support, predicted = counts.sum(axis=2), counts.sum(axis=1)
+    records = counts.sum(axis=(1, 2))
+    is_empty = records == 0
+    answers = {"records": pa.array(records)}
+    for name, values in classification_of(counts).items():
+        is_list = values.ndim > 1
+        answers[name] = _lists(values, is_empty) if is_list else pa.array(values, mask=is_empty)
+    return answers
+
+
+def classification_of(matrices: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Gives what `classification` answers, of confusion matrices that were counted elsewhere.
+
+    For matrices that are weighted or resampled; a share of nothing is 0, also where a matrix is
+    empty.
+
+    Args:
+        matrices: `(groups, labels, labels)` counts or sums of weights, truths by predictions.
+
+    Returns:
+        By the name of the metric one number per group, or `(groups, labels)` numbers for
+        `precision`, `recall`, `f1` and `support`.
+    """
+    hits = np.diagonal(matrices, axis1=1, axis2=2)
+    support, predicted = matrices.sum(axis=2), matrices.sum(axis=1)
     records = support.sum(axis=1)
     recall = _share(hits, support)
     by_label = {
@@ -173,11 +195,7 @@ def metrics_of(counts: Integers) -> dict[str, pa.Array]:
     for name, values in by_label.items():
         single[f"macro_{name}"] = values.mean(axis=1)
         single[f"weighted_{name}"] = _share((values * support).sum(axis=1), records)
-    is_empty = records == 0
-    answers = {"records": pa.array(records)}
-    answers |= {name: pa.array(values, mask=is_empty) for name, values in single.items()}
-    lists = by_label | {"support": support}
-    return answers | {name: _lists(values, is_empty) for name, values in lists.items()}
+    return single | by_label | {"support": support}
 
 
 def _share(part: NDArray[Any], whole: NDArray[Any]) -> Floats:
@@ -219,7 +237,12 @@ def _surprise(probability: Floats, *, is_true: NDArray[np.bool_]) -> Floats:
     return surprise
 
 
-def _check(column: str, values: Floats, is_right: NDArray[np.bool_], expected: str) -> None:
+def check_values(column: str, values: Floats, is_right: NDArray[np.bool_], expected: str) -> None:
+    """Refuses a column by its first wrong value.
+
+    Raises:
+        InvalidRequestError: A value is not right.
+    """
     if not is_right.all():
         wrong = values[np.argmin(is_right)]
         raise InvalidRequestError(f"column {column!r} holds {wrong}, expected {expected}")
