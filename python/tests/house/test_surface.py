@@ -69,6 +69,7 @@ SURFACE = snapshot(
             "BatchDependenceError",
             "BinaryError",
             "BodyTooLargeError",
+            "BudgetError",
             "BusyError",
             "ConfigurationError",
             "ConflictError",
