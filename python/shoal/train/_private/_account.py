@@ -120,13 +120,10 @@ class Account:
         Returns:
             The multiplier, or None where nothing is left that any noise would suffice for.
         """
-        before = [use.guarantee for use in self._uses] if epsilon is None else []
-
-        def uses(noise: float) -> list[Guarantee]:
-            return [*before, SampledGaussian(noise, sampling_rate, steps)]
-
+        before = tuple(use.guarantee for use in self._uses) if epsilon is None else ()
         limit = self.budget.epsilon if epsilon is None else epsilon
-        return least_noise(uses, self.budget.delta, limit, self.accountant)
+        sums = SampledGaussian(1.0, sampling_rate, steps)
+        return least_noise(before, sums, self.budget.delta, limit, self.accountant)
 
     def take_as_public(self, statement: str) -> None:
         """Records something that is known to everybody, in words."""

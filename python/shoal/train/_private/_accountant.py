@@ -19,6 +19,8 @@ import functools
 import math
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from shoal.errors import RequirementError
 from shoal.train._private._spent import Bounded, Guarantee, SampledGaussian
 
@@ -53,6 +55,11 @@ def epsilon_of(
     Raises:
         RequirementError: dp-accounting is not installed.
     """
+    return _epsilon(tuple(guarantees), delta, accountant)
+
+
+@functools.lru_cache(maxsize=256)
+def _epsilon(guarantees: tuple[Guarantee, ...], delta: float, accountant: AccountantName) -> float:
     if not guarantees:
         return 0.0
     if accountant == "rdp":
@@ -65,16 +72,19 @@ def epsilon_of(
     return float(losses.get_epsilon_for_delta(delta))
 
 
+@functools.lru_cache(maxsize=64)
 def least_noise(
-    uses: Callable[[float], Sequence[Guarantee]],
+    before: tuple[Guarantee, ...],
+    training: SampledGaussian,
     delta: float,
     limit: float,
     accountant: AccountantName = "pld",
 ) -> float | None:
-    """Finds the smallest noise multiplier with which uses cost at most `limit`.
+    """Finds the smallest noise multiplier with which sums, and uses before, cost at most `limit`.
 
     Args:
-        uses: The guarantees of all uses, for a noise multiplier.
+        before: The guarantees of the uses before.
+        training: The sums; their own noise multiplier does not matter.
         delta: The chance with which epsilon may not hold.
         limit: The epsilon that is allowed.
         accountant: `pld` or `rdp`.
@@ -82,9 +92,15 @@ def least_noise(
     Returns:
         The multiplier, or None where no noise of at most 10,000 suffices.
     """
+
+    def uses(noise: float) -> list[Guarantee]:
+        return [*before, msgspec.structs.replace(training, noise_multiplier=noise)]
+
     guess = _first(lambda noise: _by_divergences(uses(noise), delta, _WHOLE_ORDERS) <= limit, 1.0)
     return _first(
-        lambda noise: epsilon_of(uses(noise), delta, accountant) <= limit, guess or 1.0, near=True
+        lambda noise: epsilon_of(uses(noise), delta, accountant) <= limit,
+        _MOST_NOISE if guess is None else guess,
+        near=guess is not None,
     )
 
 

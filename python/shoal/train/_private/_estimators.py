@@ -216,7 +216,7 @@ class GradientClassifier(ClassifierMixin, _Gradient):  # type: ignore[misc] # se
         )
         self.classes = classes
 
-    def fit(self, rows: Any, targets: Any) -> Self:
+    def fit(self, rows: Any, y: Any) -> Self:
         """Learns from rows (records, columns) and the class of each.
 
         Raises:
@@ -224,16 +224,16 @@ class GradientClassifier(ClassifierMixin, _Gradient):  # type: ignore[misc] # se
             InvalidRequestError: a setting is wrong, there is one class only, or a class is none
                 of those stated.
         """
-        rows, targets = validate_data(self, rows, targets, dtype=np.float64)
+        rows, targets = validate_data(self, rows, y, dtype=np.float64)
         check_classification_targets(targets)
         self.classes_ = np.unique(targets if self.classes is None else np.asarray(self.classes))
         if len(self.classes_) == 1:
-            message = f"all targets are of one class, {self.classes_[0]!r}, expected at least two"
+            message = f"all targets are of one class, {self.classes_[0]}, expected at least two"
             raise InvalidRequestError(message)
         places = np.searchsorted(self.classes_, targets).clip(max=len(self.classes_) - 1)
         if np.any(self.classes_[places] != targets):
             unknown = targets[self.classes_[places] != targets][0]
-            message = f"a target is {unknown!r}, expected one of the classes that were stated"
+            message = f"a target is {unknown}, expected one of the classes that were stated"
             raise InvalidRequestError(message)
         origin = "as stated" if self.classes is not None else "as found in the targets"
         public = [_size(rows), f"the {len(self.classes_)} classes, {origin}"]
@@ -318,14 +318,14 @@ class GradientRegressor(RegressorMixin, _Gradient):  # type: ignore[misc] # see 
         )
         self.target_bounds = target_bounds
 
-    def fit(self, rows: Any, targets: Any) -> Self:
+    def fit(self, rows: Any, y: Any) -> Self:
         """Learns from rows (records, columns) and the number of each.
 
         Raises:
             BudgetError: the budget does not allow this training, or is too small for it.
             InvalidRequestError: a setting is wrong, or a budget came without bounds.
         """
-        rows, targets = validate_data(self, rows, targets, dtype=np.float64, y_numeric=True)
+        rows, targets = validate_data(self, rows, y, dtype=np.float64, y_numeric=True)
         low, high = self._bounds(targets)
         self.target_center_ = (low + high) / 2
         self.target_scale_ = (high - low) / 2 or 1.0

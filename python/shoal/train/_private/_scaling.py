@@ -35,7 +35,7 @@ class BoundedScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # t
         self.lower = lower
         self.upper = upper
 
-    def fit(self, rows: Any, targets: Any = None) -> Self:  # noqa: ARG002 - as scikit-learn calls it
+    def fit(self, rows: Any, y: Any = None) -> Self:  # noqa: ARG002 - as scikit-learn calls it
         """Takes the number and names of columns, nothing else."""
         validate_data(self, rows, dtype=np.float64, ensure_all_finite="allow-nan")
         self.bounds_ = Bounds(tuple(self.lower), tuple(self.upper))
@@ -76,13 +76,13 @@ class PrivateScaler(BoundedScaler):
         self.epsilon = epsilon
         self.random_state = random_state
 
-    def fit(self, rows: Any, targets: Any = None) -> Self:
+    def fit(self, rows: Any, y: Any = None) -> Self:
         """Spends `epsilon` on the mean and the deviation of each column.
 
         Raises:
             BudgetError: the budget does not allow it.
         """
-        super().fit(rows, targets)
+        super().fit(rows, y)
         self.mean_, self.scale_ = moments(
             self.account, rows, self.bounds_, epsilon=self.epsilon, seed=self.random_state
         )
