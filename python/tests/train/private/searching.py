@@ -1,11 +1,14 @@
 """Searches bytes for records: as floats of four and eight bytes, and as text.
 
-A whole record is searched, and each number of it that has at least six digits: shorter ones are
-found anywhere by chance.
+- A number of eight bytes, or written with at least nine digits, is a trace by itself.
+- Shorter ones are found anywhere by chance: two neighbours of four bytes are a trace together, and
+  so are most numbers of a record, each written out somewhere.
 """
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +19,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_DIGITS = 6
+_DIGITS = 9
+_MOST = 0.8
+_NUMBER = re.compile(rb"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
 def bytes_below(place: Path) -> bytes:
@@ -26,15 +31,26 @@ def bytes_below(place: Path) -> bytes:
 
 def records_in(data: bytes, rows: NDArray[np.float64]) -> list[int]:
     """The places of the records of which the bytes hold a trace."""
-    return [place for place, row in enumerate(rows) if any(each in data for each in traces(row))]
+    written = {float(text) for text in _NUMBER.findall(data)}
+    return [
+        place
+        for place, row in enumerate(rows)
+        if any(each in data for each in _traces(row)) or _is_written(row, written)
+    ]
 
 
-def traces(row: NDArray[np.float64]) -> Iterator[bytes]:
-    """What a record looks like in bytes: whole, and number by number."""
-    for kind in ("<f4", "<f8"):
-        yield row.astype(kind).tobytes()
+def _traces(row: NDArray[np.float64]) -> Iterator[bytes]:
+    for one, other in pairwise(row.astype("<f4")):
+        if one != other:
+            yield one.tobytes() + other.tobytes()
     for number in row:
-        for kind, text in (("<f4", repr(float(np.float32(number)))), ("<f8", repr(float(number)))):
+        if float(number) != round(float(number), 2):  # few bits of a short number are set
+            yield np.asarray(number, "<f8").tobytes()
+        for text in (repr(float(number)), repr(float(np.float32(number)))):
             if sum(letter.isdigit() for letter in text.lstrip("-0.")) >= _DIGITS:
-                yield np.asarray(number, kind).tobytes()
                 yield text.encode()
+
+
+def _is_written(row: NDArray[np.float64], written: set[float]) -> bool:
+    found = [{float(number), float(np.float32(number))} & written for number in row]
+    return sum(map(bool, found)) >= _MOST * len(row)

@@ -25,7 +25,7 @@ ONE_CLASS = "one class only is refused by name, as all of Shoal refuses it"
 @pytest.fixture(scope="module")
 def cancer() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     rows, classes = load_breast_cancer(return_X_y=True)
-    scaler = BoundedScaler(np.zeros(rows.shape[1]), 1.2 * rows.max(axis=0))
+    scaler = BoundedScaler([0.0] * rows.shape[1], list(1.2 * rows.max(axis=0)))
     return scaler.fit_transform(rows), classes
 
 
@@ -127,7 +127,12 @@ def test_ordinary_training_is_tamed_by_clipping() -> None:
     draw = np.random.default_rng(0)
     rows = draw.normal(size=(500, 5)) * 100
     targets = rows @ draw.normal(size=5)
-    settings = {"epochs": 30, "batch_records": 50, "learning_rate": 0.01, "random_state": 1}
+    settings: dict[str, Any] = {
+        "epochs": 30,
+        "batch_records": 50,
+        "learning_rate": 0.01,
+        "random_state": 1,
+    }
     with np.errstate(all="ignore"):
         wild = GradientRegressor(clip_norm=None, **settings).fit(rows, targets)
     assert not np.isfinite(wild.parameters_).all() or np.abs(wild.parameters_).max() > 1e6

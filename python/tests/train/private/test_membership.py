@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import pytest
 
 from shoal.train import Budget, GradientClassifier
 from tests.train.private.attack import advantage, records
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EPSILON, DELTA = 1.0, 1e-4
 COUNT = 600
@@ -31,7 +35,7 @@ def private() -> GradientClassifier:
 
 @pytest.mark.timeout(900)
 def test_an_attack_tells_members_of_an_ordinary_model_and_not_of_a_private_one(
-    prove_scale: int, record_property: pytest.RecordProperty
+    prove_scale: int, record_property: Callable[[str, object], None]
 ) -> None:
     seeds, models = 5 * min(prove_scale, 8), 3 * min(prove_scale, 5)
     plain = advantage(ordinary, seeds=seeds, models=models, count=COUNT)

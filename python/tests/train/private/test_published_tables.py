@@ -33,7 +33,7 @@ def classic_epsilon(gaussian: SampledGaussian, delta: float) -> float:
         dp_accounting.PoissonSampledDpEvent(gaussian.sampling_rate, once), gaussian.steps
     )
     divergences = zip(accountant._orders, accountant._rdp, strict=True)
-    return min(float(rdp) - math.log(delta) / (order - 1) for order, rdp in divergences)
+    return min(float(rdp - math.log(delta) / (order - 1)) for order, rdp in divergences)
 
 
 @pytest.mark.parametrize(

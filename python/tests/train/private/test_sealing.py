@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,20 +93,23 @@ def test_no_record_is_found_in_the_bytes_of_a_private_package(tmp_path: Path) ->
     assert records_in(data, ROWS[:50]) == []
 
 
-def test_records_are_found_where_they_are(tmp_path: Path) -> None:
-    for number, form in enumerate(("<f4", "<f8")):
-        assert records_in(b"xx" + ROWS[3].astype(form).tobytes(), ROWS[:5]) == [3], number
+@pytest.mark.parametrize("form", ["<f4", "<f8"])
+def test_records_are_found_in_bytes_and_in_text(form: str) -> None:
+    assert records_in(b"xx" + ROWS[3].astype(form).tobytes(), ROWS[:5]) == [3]
+    assert records_in(json.dumps(ROWS[:5].T[:, [1, 4]].tolist()).encode(), ROWS[:5]) == [1, 4]
     draw = np.random.default_rng(0).normal(size=(5, 4))
-    assert records_in(f"[{draw[2, 1]!r}]".encode(), draw) == []  # a numpy repr is no plain number
     assert records_in(f"[{float(draw[2, 1])!r}]".encode(), draw) == [2]
-    assert records_in(np.float64(draw[4, 0]).tobytes(), draw) == [4]
-    # An ordinary package of nearest neighbours holds its records, and its golden rows are some.
-    neighbours = KNeighborsClassifier().fit(draw[[0, 1, 2]].astype(np.float32), [0, 1, 0])
-    example = np.vstack([draw] * 60).astype(np.float32)
-    neighbours.set_params(n_neighbors=1)
+    assert records_in(b"\1" + draw[4, :1].tobytes(), draw) == [4]
+    assert records_in(b"nothing 1 2 3", draw) == []
+
+
+def test_an_ordinary_package_does_hold_records(tmp_path: Path) -> None:
+    neighbours = KNeighborsClassifier(1).fit(ROWS[:300].astype(np.float32), CLASSES[:300])
+    example = ROWS[300:].astype(np.float32)
     package.build(neighbours, name="p", version="1", output=tmp_path / "p", example=example)
-    assert {0, 1, 2} <= set(records_in(bytes_below(tmp_path / "p"), draw))
-    shutil.rmtree(tmp_path / "p")
+    data = bytes_below(tmp_path / "p")
+    assert records_in(data, ROWS[:50]) == list(range(50))
+    assert records_in(data, ROWS[300:304]) == [0, 1, 2, 3]  # its golden rows
 
 
 def test_a_step_that_read_the_records_without_noise_is_refused() -> None:
