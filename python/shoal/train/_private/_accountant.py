@@ -63,7 +63,9 @@ def _epsilon(guarantees: tuple[Guarantee, ...], delta: float, accountant: Accoun
     if not guarantees:
         return 0.0
     if accountant == "rdp":
-        return _by_divergences(guarantees, delta, _orders(guarantees))
+        careful = _by_divergences(guarantees, delta, _orders(guarantees))
+        # The library gives 0 where a divergence is lost in rounding: nothing is known then.
+        return careful if careful > 0 else math.inf
     loose = _by_divergences(guarantees, delta, _WHOLE_ORDERS)
     step = max(_FINEST_LOSS, min(loose, _MOST_LOSS) / _LOSSES)
     losses = functools.reduce(

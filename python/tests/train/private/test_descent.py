@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -183,3 +184,16 @@ def test_a_seed_repeats_and_the_system_does_not() -> None:
     one, other = SeededRandomness(1), SeededRandomness(1)
     assert np.array_equal(one.bits(10), other.bits(10))
     assert not np.array_equal(SystemRandomness().bits(10), SystemRandomness().bits(10))
+
+
+def test_a_sum_holds_one_microbatch_and_no_gradient_of_a_record() -> None:
+    network = Network((100, 200, 2), "softmax")
+    records = Records(np.ones((20_000, 100)), np.eye(2)[np.arange(20_000) % 2])
+    parameters = np.random.default_rng(1).normal(size=network.size)
+    places, descent = np.arange(20_000), Descent(1, 1.0, 0.1, clip_norm=1.0)
+    tracemalloc.start()
+    gradient_sum(network, parameters, records, places, descent)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # The gradients of one micro-batch, record by record, would be 42 MB; of all, 3.3 GB.
+    assert peak_bytes < 8_000_000

@@ -71,7 +71,7 @@ def test_a_private_model_learns_and_says_what_it_cost(
 ) -> None:
     rows, classes = cancer
     model = GradientClassifier(Budget(3.0, 1e-5)).fit(rows[::2], classes[::2])
-    assert model.score(rows[1::2], classes[1::2]) > 0.85
+    assert model.score(rows[1::2], classes[1::2]) > 0.75
     spent = model.privacy_
     assert spent is not None
     assert 2.9 < spent.epsilon <= 3.0

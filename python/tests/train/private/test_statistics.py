@@ -57,9 +57,7 @@ def test_bounds_that_are_none_are_refused(lower: list[float], upper: list[float]
 def test_private_means_and_scales_are_near_the_true_ones() -> None:
     rows = np.random.default_rng(0).normal([3.0, -2.0], [1.0, 0.5], size=(10_000, 2))
     used = account()
-    scaled = PrivateScaler([-10.0, -10.0], [10.0, 10.0], account=used, epsilon=1.0).fit_transform(
-        rows
-    )
+    scaled = PrivateScaler([-3.0, -5.0], [9.0, 1.0], account=used, epsilon=1.0).fit_transform(rows)
     assert np.abs(scaled.mean(axis=0)).max() < 0.1
     assert np.abs(scaled.std(axis=0) - 1).max() < 0.1
     assert 0.9 < used.epsilon <= 1.0
