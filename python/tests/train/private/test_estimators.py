@@ -176,3 +176,20 @@ def test_a_budget_needs_bounds_that_the_data_did_not_choose() -> None:
         GradientRegressor(Budget(1.0, 0.05), target_bounds=(0.0, 20.0)).fit(rows, targets)
     with pytest.raises(BudgetError, match=r"epsilon 0.01 is too small to train"):
         GradientRegressor(Budget(0.01), target_bounds=(0.0, 20.0)).fit(rows, targets)
+
+
+def test_what_is_learned_varies_as_its_noise_multiplier_says() -> None:
+    rows, targets = np.zeros((400, 3)), np.zeros(400)
+    settings: dict[str, Any] = {"epochs": 1, "batch_records": 400, "momentum": 0.0}
+    models = [
+        GradientRegressor(
+            Budget(1.0), target_bounds=(-1.0, 1.0), clip_norm=0.5, learning_rate=2.0, **settings
+        ).fit(rows, targets)
+        for _ in range(300)
+    ]
+    noise = models[0].noise_multiplier_
+    assert noise is not None
+    expected = noise * 0.5 * 2.0 / 400  # of one step: the noise over its records, times the rate
+    learned = np.concatenate([model.parameters_ for model in models])
+    assert abs(learned.std() / expected - 1) < 0.12
+    assert 4.0 < noise < 5.0  # the Gaussian mechanism with epsilon 1 and delta 1e-6: about 4.2
