@@ -19,6 +19,7 @@
     │   ├── UnauthorizedError         unauthorized
     │   ├── HeadersTooLargeError      headers_too_large
     │   ├── ConfigurationError        invalid_configuration
+    │   ├── BudgetError               privacy_budget_exceeded
     │   ├── PathError                 path_not_found
     │   └── AddressError              address_in_use
     ├── OverloadedError               queue_full
@@ -193,6 +194,12 @@ class ConfigurationError(InputError):
     """A file or choice given to the server cannot be used."""
 
     code = "invalid_configuration"
+
+
+class BudgetError(InputError):
+    """The privacy budget does not allow what was asked for."""
+
+    code = "privacy_budget_exceeded"
 
 
 class PathError(InputError):

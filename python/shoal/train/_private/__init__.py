@@ -1,0 +1,1 @@
+"""Differentially private training: budgets, mechanisms, trainers, and what was spent."""
