@@ -9,7 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shoal import batch, errors, package, pipeline, quickstart, runtime, serve, source, values
+    from shoal import (
+        batch,
+        errors,
+        package,
+        pipeline,
+        quickstart,
+        runtime,
+        serve,
+        source,
+        train,
+        values,
+    )
 
 __all__ = [
     "batch",
@@ -20,6 +31,7 @@ __all__ = [
     "runtime",
     "serve",
     "source",
+    "train",
     "values",
 ]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from shoal.source._listing import Stored
-    from shoal.source._pieces import Piece, Placed, Refuse
+    from shoal.source._pieces import Piece, Placed, Refuse, Refused
 
 LINES = _text.Lines(quote=None)
 # The first character of each line that is not empty.
@@ -59,6 +59,15 @@ class JsonLines:
         return _text.read(
             piece, LINES, lambda block: decode(block, columns, others="ignore"), refuse
         )
+
+    def alone(self, refused: Refused) -> pa.Schema | None:
+        """The columns of a refused record, typed by its values alone; None if it is no record."""
+        if not _text.is_whole(refused):
+            return None
+        try:
+            return decode(refused.record.encode(), pa.schema({}), others="infer").schema
+        except pa.ArrowException:
+            return None
 
 
 def _inferred(block: bytes, path: str) -> pa.Schema:
