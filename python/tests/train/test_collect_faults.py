@@ -38,7 +38,7 @@ def endless(tmp_path: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-c", ENDLESS, str(tmp_path / "out")]
     process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE)
     data = tmp_path / ".out.staged" / "data"
-    until(lambda: data.is_dir(), "the collecting writes")
+    until(data.is_dir, "the collecting writes")
     return process
 
 
@@ -130,7 +130,7 @@ PEAK_LIMIT_BYTES = 200 << 20
 
 
 def test_memory_does_not_grow_with_the_records(tmp_path: Path) -> None:
-    rows, groups, width = 100_000, 12, 32
+    rows, groups, width = 100_000, 10, 48
     chance = np.random.default_rng(1)
     columns = {f"x{number}": chance.integers(0, 9, rows) * 0.5 for number in range(width)}
     with pq.ParquetWriter(

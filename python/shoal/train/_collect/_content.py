@@ -85,7 +85,7 @@ def _bytes_of(values: pa.Array) -> Iterator[tuple[str, bytes | memoryview]]:
 
 def _plain(values: pa.Array, kind: str) -> memoryview:
     array = values.to_numpy(zero_copy_only=False)
-    return memoryview(np.ascontiguousarray(array.astype(kind, copy=False)))
+    return np.ascontiguousarray(array.astype(kind, copy=False)).data
 
 
 def _text_bytes(texts: pa.Array) -> memoryview:

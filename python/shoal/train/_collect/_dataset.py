@@ -66,7 +66,9 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Storage(Protocol):
     """Where the files of a dataset lie."""
 
-    path: Path
+    @property
+    def path(self) -> Path:
+        """The folder, or the package."""
 
     def read(self, name: str) -> bytes:
         """A document.

@@ -138,7 +138,7 @@ class FilesReader:
             hint = "State its kind, such as types={'column': 'text'}, or what stands for a missing "
             raise DtypeError(message, hint=f"{hint}value: missing=['?'].")
         self._schema = self._schema.set(number, pa.field(found.name, wider))
-        return wider != known
+        return bool(wider != known)
 
     def _is_taken(self, name: str) -> bool:
         return not self._columns or name in self._columns

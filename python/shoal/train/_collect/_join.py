@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import apsw
@@ -36,7 +37,13 @@ if TYPE_CHECKING:
     from shoal.source import Place
     from shoal.train._collect._reading import Reading
 
-CACHE_KIB = 32 << 10
+# One process uses the keys, once: they are neither shared nor kept.
+SETTINGS = (
+    "locking_mode = exclusive",
+    "journal_mode = off",
+    "synchronous = off",
+    f"cache_size = -{32 << 10}",
+)
 HOWS = ("left", "inner")
 RECORDS = "records"
 _KEYS = (pa.int64(), pa.bool_(), pa.string(), pa.date32(), _kinds.DATETIME)
@@ -84,6 +91,8 @@ class Side:
         self._starts: NDArray[np.int64] = np.zeros(1, np.int64)
         self._file: Any = None
         self._index: apsw.Connection | None = None
+        marks = " and ".join(f"k{number} = ?" for number in range(len(keys)))
+        self._find = f"select row from keys where {marks}"  # noqa: S608 - numbers alone
 
     def store(self) -> None:
         """Reads the input and stores it.
@@ -151,7 +160,10 @@ class Side:
             return [pa.nulls(len(rows), field.type) for field in self.schema]
         indices = np.zeros(len(rows), np.int64)
         indices[are_found] = places
-        return pa.concat_batches(pieces).take(pa.array(indices, mask=~are_found)).columns
+        columns: list[pa.Array] = (
+            pa.concat_batches(pieces).take(pa.array(indices, mask=~are_found)).columns
+        )
+        return columns
 
     def lineage(self) -> dict[str, object]:
         """What was read, and how many records of the first input found one."""
@@ -202,7 +214,7 @@ class Side:
 
         marks = ", ".join("?" * (len(self._keys) + 1))
         try:
-            with index:
+            with _refused(), index:
                 index.executemany(f"insert into keys values ({marks})", rows())  # noqa: S608 - marks
         except apsw.ConstraintError:
             said = ", ".join(f"{name} = {shown(batch.column(name)[row])}" for name in self._keys)
@@ -212,15 +224,11 @@ class Side:
             )
             hint = "Put the records of a key together first, such as by `group by`."
             raise InputError(message, hint=hint) from None
-        except apsw.Error as error:
-            raise OSError(f"its keys cannot be stored: {error}") from error
 
     def _row_of(self, key: Key) -> int:
         if self._index is None or None in key:
             return -1
-        names = " and ".join(f"k{number} = ?" for number in range(len(key)))
-        found = self._index.execute(f"select row from keys where {names}", key)  # noqa: S608 - marks
-        for (row,) in found:
+        for (row,) in self._index.execute(self._find, key):
             return int(row)
         return -1
 
@@ -234,13 +242,28 @@ class Side:
 
 def _index(path: Path, count: int) -> apsw.Connection:
     """An empty table of keys; it need not survive anything."""
-    index = apsw.Connection(str(path))
-    for setting in ("journal_mode = off", "synchronous = off", f"cache_size = -{CACHE_KIB}"):
-        index.execute(f"pragma {setting}")
-    names = [f"k{number}" for number in range(count)]
-    columns = ", ".join(names)
-    index.execute(f"create table keys ({columns}, row, primary key ({columns})) without rowid")
+    columns = ", ".join(f"k{number}" for number in range(count))
+    with _refused():
+        index = apsw.Connection(str(path))
+        for setting in SETTINGS:
+            index.execute(f"pragma {setting}")
+        index.execute(f"create table keys ({columns}, row, primary key ({columns})) without rowid")
     return index
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """What SQLite cannot write becomes the error of a disk; a key that is there already does not.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    try:
+        yield
+    except apsw.ConstraintError:
+        raise
+    except apsw.Error as error:
+        raise OSError(f"the keys of a joined input cannot be stored: {error}") from error
 
 
 def _keys(batch: pa.RecordBatch, names: list[str]) -> Iterator[Key]:

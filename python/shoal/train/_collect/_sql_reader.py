@@ -87,6 +87,13 @@ class SqlReader:
             result = self._executed(connection)
         if not result.returns_rows:
             raise InvalidRequestError(f"{self.label} gives no rows, expected a query that does")
+        try:
+            yield from self._batches(result)
+        finally:
+            # Here, and not when it is collected as garbage: a cursor of a server is told to close.
+            result.close()
+
+    def _batches(self, result: Any) -> Iterator[Placed]:
         names = list(result.keys())
         check_unique_names(names, self.label)
         first, size = 0, BATCH_ROWS[0]

@@ -149,8 +149,8 @@ class _Column:
         if least is None or most is None:
             return
         # Of one kind: numbers, or texts of dates that sort as the dates do.
-        self._least = least if self._least is None else min(self._least, least)  # type: ignore[type-var]  # see above
-        self._most = most if self._most is None else max(self._most, most)  # type: ignore[type-var]  # see above
+        self._least = least if self._least is None else min(self._least, least)
+        self._most = most if self._most is None else max(self._most, most)
 
 
 def _bound(value: object) -> Bound | None:
