@@ -113,6 +113,8 @@ SURFACE = snapshot(
         ],
         "package": [
             "Attestation",
+            "DataDescription",
+            "DataPackage",
             "Identity",
             "Inspection",
             "Package",
@@ -121,7 +123,9 @@ SURFACE = snapshot(
             "build",
             "identify",
             "inspect",
+            "keep_data",
             "open",
+            "open_data",
             "verify",
         ],
         "pipeline": [
@@ -209,6 +213,16 @@ SURFACE = snapshot(
             "Token",
             "folder",
             "listing",
+        ],
+        "train": [
+            "ColumnSchema",
+            "Dataset",
+            "Input",
+            "Join",
+            "Schema",
+            "Sql",
+            "collect",
+            "open_dataset",
         ],
         "values": [
             "Column",

@@ -30,6 +30,7 @@ from shoal.errors import (
     MissingColumnError,
     PathError,
 )
+from shoal.package import DataDescription, keep_data, open_data
 from shoal.train._collect._content import ContentDigest
 from shoal.train._collect._parts import name_of
 from shoal.train._collect._schema import Schema
@@ -38,6 +39,8 @@ from shoal.train._collect._survey import Counts
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
+
+    from shoal.package import DataPackage
 
 FORMAT = 1
 DATASET, SCHEMA, LINEAGE = "dataset.json", "schema.json", "lineage.json"
@@ -101,6 +104,26 @@ class Folder:
         return (self.path / name).open("rb")
 
 
+@dataclass(frozen=True)
+class Kept:
+    """A dataset in a package."""
+
+    package: DataPackage
+
+    @property
+    def path(self) -> Path:
+        """See `Storage`."""
+        return self.package.path
+
+    def read(self, name: str) -> bytes:
+        """See `Storage`."""
+        return self.package.read(name)
+
+    def opened(self, name: str) -> IO[bytes]:
+        """See `Storage`."""
+        return self.package.opened(name)
+
+
 @dataclass(frozen=True, repr=False)
 class Dataset:
     """Records that were collected.
@@ -120,7 +143,7 @@ class Dataset:
 
     @property
     def path(self) -> Path:
-        """Where it lies."""
+        """Where it lies: a folder, or a package."""
         return self._storage.path
 
     @property
@@ -199,6 +222,39 @@ class Dataset:
             message = f"{self.path} holds records of the digest {digest}, expected {self.digest}"
             raise CorruptPackageError(message)
 
+    def keep(self, output: str | os.PathLike[str], *, name: str, version: str) -> Dataset:
+        """Keeps the dataset as a package of its own, with its lineage.
+
+        The package is an OCI image layout, whose layers are ModelPack's `dataset`; it can be
+        pushed, signed and referred to as the packages of models are.
+
+        Args:
+            output: A directory that is not there yet, or holds this very package.
+            name: What the package is called, such as `churn-records`.
+            version: Its version.
+
+        Returns:
+            The dataset in the package.
+
+        Raises:
+            CorruptPackageError: the records are not what was collected.
+            InvalidRequestError: the name or the version cannot be one, or it is a package already.
+            StorageError: the package cannot be written; nothing half-written is left.
+        """
+        if not isinstance(self._storage, Folder):
+            message = f"{self.path} is a package already"
+            raise InvalidRequestError(message, hint="Copy it with skopeo or oras.")
+        self.verify()
+        description = DataDescription(
+            name=name, version=version, content=self.digest, rows=self.rows
+        )
+        files: dict[str, bytes | Path] = {
+            each: self._storage.read(each) for each in (DATASET, SCHEMA, LINEAGE)
+        }
+        for number in range(len(self._document.parts)):
+            files[name_of(number)] = self.path / name_of(number)
+        return opened(Kept(keep_data(output, description, files)))
+
     def _read(self, names: list[str], rows: int) -> Iterator[pa.RecordBatch]:
         arrow = self.schema.arrow
         wanted = pa.schema([arrow.field(name) for name in names])
@@ -240,7 +296,14 @@ def open_dataset(path: str | os.PathLike[str]) -> Dataset:
     place = Path(path)
     if not place.exists():
         raise PathError(f"there is nothing at {place}")
-    return opened(Folder(place))
+    if not (place / "oci-layout").exists():
+        return opened(Folder(place))
+    package = open_data(place)
+    dataset = opened(Kept(package))
+    if (dataset.digest, dataset.rows) != (package.description.content, package.description.rows):
+        message = f"{place} holds a dataset of {dataset.digest}, which its package does not say"
+        raise CorruptPackageError(message)
+    return dataset
 
 
 def opened(storage: Storage) -> Dataset:
