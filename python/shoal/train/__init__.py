@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from shoal.train._collect._dataset import Dataset, open_dataset
     from shoal.train._collect._inputs import Input, Sql
     from shoal.train._collect._join import Join
+    from shoal.train._collect._recipe import Recipe, read_recipe
     from shoal.train._collect._schema import ColumnSchema, Schema
 
 _LAZY = {
@@ -21,10 +22,12 @@ _LAZY = {
     "Dataset": "_collect._dataset",
     "Input": "_collect._inputs",
     "Join": "_collect._join",
+    "Recipe": "_collect._recipe",
     "Schema": "_collect._schema",
     "Sql": "_collect._inputs",
     "collect": "_collect._collect",
     "open_dataset": "_collect._dataset",
+    "read_recipe": "_collect._recipe",
 }
 
 __all__ = [
@@ -32,10 +35,12 @@ __all__ = [
     "Dataset",
     "Input",
     "Join",
+    "Recipe",
     "Schema",
     "Sql",
     "collect",
     "open_dataset",
+    "read_recipe",
 ]
 
 
