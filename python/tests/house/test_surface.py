@@ -219,10 +219,12 @@ SURFACE = snapshot(
             "Dataset",
             "Input",
             "Join",
+            "Recipe",
             "Schema",
             "Sql",
             "collect",
             "open_dataset",
+            "read_recipe",
         ],
         "values": [
             "Column",

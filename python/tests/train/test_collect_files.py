@@ -16,6 +16,7 @@ from shoal import train
 from shoal.errors import (
     DtypeError,
     DuplicateColumnError,
+    InvalidRequestError,
     MissingColumnError,
     PathError,
     SourceError,
@@ -213,7 +214,7 @@ def test_a_value_that_does_not_fit_its_stated_kind_is_named(tmp_path: Path) -> N
 
 def test_mixed_types_in_json_lines_are_named(tmp_path: Path) -> None:
     path = written(tmp_path, "a.jsonl", '{"x": 1}\n{"x": 2}\n{"x": "three"}\n')
-    with pytest.raises(SourceError, match="x"):
+    with pytest.raises(DtypeError, match=r"a\.jsonl, row 2: column 'x' is text, where the"):
         train.collect(path, tmp_path / "out")
 
 
@@ -272,3 +273,19 @@ def test_a_place_without_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PathError):
         train.collect(tmp_path / "none.csv", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_column_without_a_name_is_refused_unless_left_out_or_named(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv", ",x\n0,1.5\n")
+    with pytest.raises(InvalidRequestError, match="a column without a name"):
+        train.collect(path, tmp_path / "out")
+    only = train.Input(path, columns=["x"])
+    assert rows_of(train.collect(only, tmp_path / "only")) == [{"x": 1.5}]
+    named = train.Input(path, rename={"": "index"})
+    assert rows_of(train.collect(named, tmp_path / "named")) == [{"index": 0, "x": 1.5}]
+
+
+def test_a_dataset_is_not_collected_into_a_store(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv", "x\n1\n")
+    with pytest.raises(InvalidRequestError, match="s3://bucket/out"):
+        train.collect(path, "s3://bucket/out")

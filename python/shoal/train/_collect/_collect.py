@@ -3,15 +3,17 @@
 - The first input is streamed: it may be larger than memory. The others are stored on disk first,
   and each record of the first finds its own there (`_join.py`).
 - What is held in memory does not grow with the records: a micro-batch, a row group, and for each
-  joined input a cache of its keys; in all about 300 MB beside what is imported.
+  joined input a cache of its keys; in all less than 300 MB beside what is imported.
 - A column that turns out to need a wider type (integers, later a fraction) begins the pass again.
 - The dataset appears whole, or not at all.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -39,7 +41,6 @@ from shoal.train._collect._staging import staged
 from shoal.train._collect._survey import Survey
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping, Sequence
 
     from shoal.source import Place
@@ -102,7 +103,7 @@ def collect(
         message = f"{len(described)} inputs were given {'with' if join else 'without'} a join"
         raise InvalidRequestError(message, hint="Say join=Join(on='customer') for several inputs.")
     keys = join.keys if join is not None else []
-    target = Path(into)
+    target = _local(into)
     with staged(target) as staging:
         first, *others = [_reading(each, schema) for each in described]
         sides = [
@@ -117,6 +118,18 @@ def collect(
                 side.close()
         shutil.rmtree(staging / SIDES, ignore_errors=True)
     return _dataset.open_dataset(target)
+
+
+def _local(into: str | os.PathLike[str]) -> Path:
+    """The folder of the dataset.
+
+    Raises:
+        InvalidRequestError: it is an address of a store.
+    """
+    if "://" in os.fspath(into):
+        message = f"a dataset is collected into a folder of this machine, not {os.fspath(into)}"
+        raise InvalidRequestError(message, hint="Keep it as a package, and push that.")
+    return Path(into)
 
 
 class _Collecting:
@@ -149,13 +162,14 @@ class _Collecting:
 
     def _pass(self, writing: _Writing, progress: Progress | None) -> None:
         rows = 0
-        for place, batch in self._first.batches():
-            if not rows:
-                self._check_sides(batch.schema)
-            writing.write(*self._joined(place, batch))
-            rows += batch.num_rows
-            if progress is not None:
-                progress(rows, *(self._first.done_bytes() or (0, None)))
+        with closing(self._first.batches()) as batches:
+            for place, batch in batches:
+                if not rows:
+                    self._check_sides(batch.schema)
+                writing.write(*self._joined(place, batch))
+                rows += batch.num_rows
+                if progress is not None:
+                    progress(rows, *(self._first.done_bytes() or (0, None)))
         writing.close()
 
     def _check_sides(self, columns: pa.Schema) -> None:

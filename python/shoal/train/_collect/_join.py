@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import apsw
@@ -182,14 +182,15 @@ class Side:
         starts = [0]
         writer: Any = None
         try:
-            for place, batch in self._reading.batches():
-                if writer is None:
-                    for key in self._keys:
-                        _check_key(key, batch.schema, self.label)
-                    writer = pa.ipc.new_file(str(self._directory / RECORDS), self.schema)
-                self._add_keys(self._index, batch, starts[-1], place)
-                writer.write_batch(batch.select(self.schema.names))
-                starts.append(starts[-1] + batch.num_rows)
+            with closing(self._reading.batches()) as batches:
+                for place, batch in batches:
+                    if writer is None:
+                        for key in self._keys:
+                            _check_key(key, batch.schema, self.label)
+                        writer = pa.ipc.new_file(str(self._directory / RECORDS), self.schema)
+                    self._add_keys(self._index, batch, starts[-1], place)
+                    writer.write_batch(batch.select(self.schema.names))
+                    starts.append(starts[-1] + batch.num_rows)
         finally:
             if writer is not None:
                 writer.close()

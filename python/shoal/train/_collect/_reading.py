@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from shoal.errors import (
     DtypeError,
     DuplicateColumnError,
+    InvalidRequestError,
     MissingColumnError,
     SourceError,
 )
@@ -26,7 +27,7 @@ from shoal.train._collect import _kinds
 from shoal.train._collect._content import ContentDigest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from shoal.source import Place, Placed
     from shoal.train._collect._inputs import Input
@@ -90,8 +91,8 @@ class Reading:
         """The columns as they are stored, as far as they are known."""
         return pa.schema(list(self._types.items()))
 
-    def batches(self) -> Iterator[Placed]:
-        """All records, in micro-batches.
+    def batches(self) -> Generator[Placed, None, None]:
+        """All records, in micro-batches; closed, it lets go of what it reads from.
 
         Raises:
             Wider: a column has become wider; begin again.
@@ -130,6 +131,9 @@ class Reading:
         columns: dict[str, pa.Array] = {}
         for own_name, values in zip(taken.schema.names, taken.columns, strict=True):
             name = self._described.rename.get(own_name, own_name)
+            if not name:
+                message = f"{self.label} has a column without a name"
+                raise InvalidRequestError(message, hint=_HINT_NAME)
             if name in columns:
                 raise DuplicateColumnError(f"{self.label} has two columns {name!r}, expected one")
             column = _Column(self.label, own_name, place)
@@ -310,4 +314,5 @@ _HINT_MIXED = (
     "State its kind, such as types={'column': 'text'}, and with it the texts that stand for a "
     "missing value: missing=['?']."
 )
+_HINT_NAME = "Leave it out by `columns`, or name it: rename={'': 'index'}."
 _HINT_MISSING = "Which texts stand for a missing value says missing=['?']."

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shoal.errors import ConflictError, InvalidRequestError, SinkError
+from shoal.errors import ConflictError, SinkError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +30,6 @@ def staged(target: Path) -> Iterator[Path]:
         ConflictError: the place holds something, or another process is writing to it.
         SinkError: it cannot be written (disk full, no right).
     """
-    if "://" in str(target):
-        raise InvalidRequestError(f"a dataset is collected into a local folder, not {target}")
     with refused(target):
         check_free(target)
         target.parent.mkdir(parents=True, exist_ok=True)
