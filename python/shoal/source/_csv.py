@@ -108,7 +108,10 @@ class Csv:
         if not line.strip():
             raise SourceError(f"{path} has no header, expected the names of its columns")
         whole = line.rstrip(b"\r\n") + b"\n"
-        names = self._decode(whole + whole, None, {}, None).schema.names
+        try:
+            names = self._decode(whole + whole, None, {}, None).schema.names
+        except (pa.ArrowException, UnicodeDecodeError) as error:
+            raise SourceError(f"{path} has a header that cannot be read: {error}") from error
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise DuplicateColumnError(f"{path} has two columns {twice[0]!r}")
         return names, end

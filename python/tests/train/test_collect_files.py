@@ -224,6 +224,12 @@ def test_text_that_is_not_utf_8_is_refused_with_its_row(tmp_path: Path) -> None:
         train.collect(path, tmp_path / "out")
 
 
+def test_a_header_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv", "x,y\n1,2\n".encode("utf-16"))
+    with pytest.raises(SourceError, match=r"a\.csv has a header that cannot be read"):
+        train.collect(path, tmp_path / "out")
+
+
 @pytest.mark.parametrize("text", ["", "x,y\n"])
 def test_a_file_without_records_is_refused(tmp_path: Path, text: str) -> None:
     path = written(tmp_path, "a.csv", text)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from shoal import train
@@ -66,6 +69,36 @@ def test_records_that_keep_to_a_schema_give_a_dataset_of_that_schema(
     dataset.verify()
     shuffled = TABLE.select(sorted(TABLE.schema.names))
     assert train.collect(shuffled, tmp_path / "other", schema=wider).digest == dataset.digest
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("moment", ["2026-01-02 03:04:05", "2026-01-02T03:04:05Z"])
+def test_a_schema_that_was_inferred_gives_the_same_dataset_again(
+    tmp_path: Path, ending: str, moment: str
+) -> None:
+    path = tmp_path / f"a.{ending}"
+    columns: dict[str, list[Any]] = {
+        "n": [1, None, -3],
+        "x": [0.5, 1e300, None],
+        "flag": [True, None, False],
+        "word": ["a", "a", None],
+        "note": ["one ", "two", "three"],
+        "day": ["2026-01-02", None, "1950-12-31"],
+        "at": [moment, None, moment.replace("05", "05.25")],
+        "nothing": [None, None, None],
+    }
+    rows = [
+        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
+    ]
+    if ending == "csv":
+        pd.DataFrame(columns).to_csv(path, index=False)
+    elif ending == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        pq.write_table(pa.table(columns), path)
+    first = train.collect(path, tmp_path / "first")
+    again = train.collect(path, tmp_path / "again", schema=first.schema)
+    assert again.digest == first.digest
 
 
 @pytest.mark.parametrize(

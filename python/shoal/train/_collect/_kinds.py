@@ -18,6 +18,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import pyarrow as pa
@@ -62,9 +63,10 @@ def check_kinds(kinds: Mapping[str, str], where: str) -> None:
         InvalidRequestError: naming the column and the word.
     """
     for name, kind in kinds.items():
-        if kind not in STORED:
+        if kind not in STORED or kind == "empty":
+            known = ", ".join(each for each in get_args(Kind) if each != "empty")
             message = f"{where} says that column {name!r} is {kind!r}"
-            raise InvalidRequestError(message, hint=f"Say one of {', '.join(get_args(Kind))}.")
+            raise InvalidRequestError(message, hint=f"Say one of {known}.")
 
 
 def word(kind: pa.DataType) -> str:
@@ -106,9 +108,13 @@ def converted(values: pa.Array, target: pa.DataType) -> pa.Array:
         values = values.dictionary_decode()
     elif pa.types.is_run_end_encoded(values.type):
         values = pc.run_end_decode(values)
+    if pa.types.is_null(target) and values.null_count == len(values):
+        return pa.nulls(len(values))
     if pa.types.is_timestamp(values.type) and pa.types.is_timestamp(target):
         # A zone is how a moment is shown: the moment itself is counted in UTC in Arrow.
         values = values.cast(target, safe=False) if values.type != target else values
+    elif is_text(values.type) and pa.types.is_timestamp(target):
+        values = _moments(_trimmed(values, target))
     elif values.type != target:
         values = _trimmed(values, target).cast(target)
     return _without_nan(values)
@@ -120,6 +126,19 @@ def with_missing(values: pa.Array, missing: Sequence[str]) -> pa.Array:
         return values
     stands_for_none = pc.is_in(pc.utf8_trim_whitespace(values), pa.array(missing, pa.string()))
     return pc.if_else(stands_for_none, pa.scalar(None, pa.string()), values)
+
+
+def _moments(texts: pa.Array) -> pa.Array:
+    """Texts as moments: all with a zone or all without, to the microsecond or finer.
+
+    Raises:
+        pa.ArrowException: a text is no moment, or they differ in that.
+    """
+    *forms, last = (pa.timestamp(unit, zone) for zone in (None, "UTC") for unit in ("us", "ns"))
+    for form in forms:
+        with suppress(pa.ArrowException):
+            return texts.cast(form).cast(DATETIME, safe=False)
+    return texts.cast(last).cast(DATETIME, safe=False)
 
 
 def _trimmed(values: pa.Array, target: pa.DataType) -> pa.Array:

@@ -152,6 +152,8 @@ class Reading:
         if kind is not None and kind != "empty":
             return _kinds.STORED[kind]
         found = _kinds.stored_type(values.type, column.name)
+        if kind == "empty" and values.null_count == len(values):
+            found = pa.null()  # text files give no value as a text that is missing
         known = self._types.get(self._described.rename.get(column.name, column.name), found)
         target = _kinds.wider(known, found)
         if target is None:

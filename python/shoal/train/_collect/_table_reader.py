@@ -83,7 +83,11 @@ class TableReader:
             values = self._source[name].iloc[start:end]
         if values.dtype == object:
             return array_of(name, values.tolist(), place, is_stated=name in self._stated)
-        array = pa.array(values, from_pandas=True)
+        try:
+            array = pa.array(values, from_pandas=True)
+        except pa.ArrowException as error:
+            message = f"{self.label}: column {name!r} of {values.dtype} cannot be read: {error}"
+            raise DtypeError(message) from error
         return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
