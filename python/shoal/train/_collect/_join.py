@@ -236,9 +236,11 @@ class Side:
     def _pieces(self, wanted: NDArray[np.int64]) -> Iterator[pa.RecordBatch]:
         """The wanted records, in order, batch by batch of the file."""
         batches = np.searchsorted(self._starts, wanted, side="right") - 1
-        for number in np.unique(batches):
-            rows = wanted[batches == number] - self._starts[number]
-            yield self._file.get_batch(int(number)).take(pa.array(rows))
+        numbers, firsts = np.unique(batches, return_index=True)
+        # Of no record there is one part, which is empty, and no batch.
+        for number, rows in zip(numbers, np.split(wanted, firsts[1:]), strict=False):
+            taken = pa.array(rows - self._starts[number])
+            yield self._file.get_batch(int(number)).take(taken)
 
 
 def _index(path: Path, count: int) -> apsw.Connection:
