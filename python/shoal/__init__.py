@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         runtime,
         serve,
         source,
+        train,
         values,
     )
 
@@ -32,6 +33,7 @@ __all__ = [
     "runtime",
     "serve",
     "source",
+    "train",
     "values",
 ]
 

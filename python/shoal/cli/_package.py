@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from shoal.cli import _collect
 from shoal.cli._failure import reported
 
 if TYPE_CHECKING:
     from shoal.package import Inspection, Verification
 
 app = typer.Typer(help="Seal models, look at sealed ones, check seals.", no_args_is_help=True)
+app.command("keep")(_collect.keep)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="The package's directory.")]

@@ -16,10 +16,13 @@ from shoal.package._read import Attestation, Identity
 
 if TYPE_CHECKING:
     from shoal.package._build import Settings, build
+    from shoal.package._data._package import DataDescription, DataPackage, keep_data, open_data
     from shoal.package._verify import Inspection, Verification, inspect, verify
 
 __all__ = [
     "Attestation",
+    "DataDescription",
+    "DataPackage",
     "Identity",
     "Inspection",
     "Package",
@@ -28,16 +31,22 @@ __all__ = [
     "build",
     "identify",
     "inspect",
+    "keep_data",
     "open",
+    "open_data",
     "verify",
 ]
 
 _LAZY = {
+    "DataDescription": "_data._package",
+    "DataPackage": "_data._package",
     "Inspection": "_verify",
     "Settings": "_build",
     "Verification": "_verify",
     "build": "_build",
     "inspect": "_verify",
+    "keep_data": "_data._package",
+    "open_data": "_data._package",
     "verify": "_verify",
 }
 

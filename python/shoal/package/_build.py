@@ -152,7 +152,7 @@ def build(  # noqa: PLR0913 - said once for each package; what is rare is in Set
     golden = "none" if draft.answers is None else _golden.choose(draft.rows, draft.answers)
     description = msgspec.structs.replace(draft.description, golden=golden)
     target = Path(output).absolute()
-    write_layout(target, description, draft.files)
+    write_layout(target, description, draft.files, read=runtime.read_description)
     return open(target)
 
 

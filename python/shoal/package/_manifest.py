@@ -16,15 +16,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from shoal.package import _names, _tar
 from shoal.runtime import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from shoal.runtime import Description
 
 Json = dict[str, Any]
 
@@ -43,6 +41,26 @@ _MODELPACK = "application/vnd.cncf.model.manifest.v1+json"
 _MODELPACK_CONFIG = "application/vnd.cncf.model.config.v1+json"
 _EMPTY_CONFIG = "application/vnd.oci.empty.v1+json"
 _FILE_METADATA = "org.cncf.model.file.metadata+json"
+
+
+class Subject(Protocol):
+    """What a package says about itself that its manifests repeat."""
+
+    @property
+    def format(self) -> int:
+        """The version of the package format."""
+
+    @property
+    def name(self) -> str:
+        """The package's name."""
+
+    @property
+    def version(self) -> str:
+        """The package's version."""
+
+    @property
+    def runtime(self) -> str:
+        """What executes the model; `dataset` where there is none."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +101,7 @@ def digest_of(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def derive(description: Description, layers: Sequence[Layer]) -> Documents:
+def derive(description: Subject, layers: Sequence[Layer]) -> Documents:
     """The documents of a package; the order of the layers given does not matter."""
     ordered = sorted(layers, key=lambda layer: layer.path)
     image_config = _image_config(ordered)
@@ -96,7 +114,7 @@ def derive(description: Description, layers: Sequence[Layer]) -> Documents:
     )
 
 
-def index(description: Description, documents: Documents, attestations: Sequence[bytes]) -> bytes:
+def index(description: Subject, documents: Documents, attestations: Sequence[bytes]) -> bytes:
     """The text of `index.json`: both manifests, then the attestations by digest."""
     version = description.version
     image = _described(_MANIFEST, documents.image_manifest)
@@ -125,9 +143,10 @@ def attestation_manifest(kind: str, document: bytes, subject: bytes) -> bytes:
     )
 
 
-def path_in_image(description: Description, path: str) -> str:
+def path_in_image(description: Subject, path: str) -> str:
     """Where a file of the package lies in the image."""
-    return f"{_names.directory(description.name, description.version)}/{path}"
+    top = _names.directory(description.name, description.version, description.runtime)
+    return f"{top}/{path}"
 
 
 def _described(media_type: str, data: bytes) -> Json:
@@ -155,7 +174,7 @@ def _image_config(layers: Sequence[Layer]) -> bytes:
     )
 
 
-def _image_manifest(description: Description, layers: Sequence[Layer], config: bytes) -> bytes:
+def _image_manifest(description: Subject, layers: Sequence[Layer], config: bytes) -> bytes:
     return canonical_json(
         {
             "schemaVersion": 2,
@@ -167,8 +186,10 @@ def _image_manifest(description: Description, layers: Sequence[Layer], config: b
     )
 
 
-def _modelpack_manifest(description: Description, layers: Sequence[Layer], config: bytes) -> bytes:
-    kinds = [f"application/vnd.cncf.model.{_kind(layer.path)}.v1.tar" for layer in layers]
+def _modelpack_manifest(description: Subject, layers: Sequence[Layer], config: bytes) -> bytes:
+    kinds = [
+        f"application/vnd.cncf.model.{_kind(description, layer.path)}.v1.tar" for layer in layers
+    ]
     return canonical_json(
         {
             "schemaVersion": 2,
@@ -183,7 +204,7 @@ def _modelpack_manifest(description: Description, layers: Sequence[Layer], confi
     )
 
 
-def _modelpack_config(description: Description, layers: Sequence[Layer]) -> bytes:
+def _modelpack_config(description: Subject, layers: Sequence[Layer]) -> bytes:
     # No createdAt: a package's content knows no time.
     return canonical_json(
         {
@@ -197,7 +218,7 @@ def _modelpack_config(description: Description, layers: Sequence[Layer]) -> byte
     )
 
 
-def _annotations(description: Description) -> dict[str, str]:
+def _annotations(description: Subject) -> dict[str, str]:
     return {
         "io.shoal.format": str(description.format),
         "io.shoal.name": description.name,
@@ -208,7 +229,9 @@ def _annotations(description: Description) -> dict[str, str]:
     }
 
 
-def _kind(path: str) -> str:
+def _kind(description: Subject, path: str) -> str:
+    if description.runtime == _names.DATASET:
+        return "dataset" if path.startswith("data/") else "doc"
     if path == DESCRIPTION_FILE:
         return "weight.config"
     if path.startswith("source/") or path == "requirements.txt":
@@ -216,7 +239,7 @@ def _kind(path: str) -> str:
     return "weight"
 
 
-def _layer(description: Description, layer: Layer, media_type: str) -> Json:
+def _layer(description: Subject, layer: Layer, media_type: str) -> Json:
     path = path_in_image(description, layer.path)
     size_bytes = len(_tar.head(path, layer.size_bytes)) + layer.size_bytes
     return {

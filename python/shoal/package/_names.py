@@ -15,6 +15,8 @@ import re
 from shoal.errors import InvalidRequestError, UnsupportedModelError
 
 MODELPACK_SUFFIX = "-modelpack"
+# What a package says instead of a runtime if it holds no model, but records.
+DATASET = "dataset"
 
 _NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 _NAME_LIMIT = 128
@@ -71,11 +73,12 @@ def check_files(paths: list[str]) -> None:
             raise UnsupportedModelError(message, hint="Use letters, digits, . _ + and - only.")
 
 
-def directory(name: str, version: str) -> str:
-    """Where the files of a package lie in its image: `models/NAME/NUMBER`.
+def directory(name: str, version: str, runtime: str = "") -> str:
+    """Where the files of a package lie in its image: `models/NAME/NUMBER`, or `datasets/...`.
 
     NUMBER is the version where it is a positive integer, else 1: Triton and OpenVINO Model Server
     read `models` as a model repository and accept integer versions only.
     """
     is_number = version.isascii() and version.isdigit() and not version.startswith("0")
-    return f"models/{name}/{version if is_number else '1'}"
+    top = "datasets" if runtime == DATASET else "models"
+    return f"{top}/{name}/{version if is_number else '1'}"

@@ -40,7 +40,7 @@ class Package:
     """A verified package on disk."""
 
     path: Path
-    _layout: Layout = field(repr=False)
+    _layout: Layout[Description] = field(repr=False)
 
     @property
     def digest(self) -> str:

@@ -13,12 +13,13 @@ Nothing heavy is imported here: a server opens packages.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, NoReturn, TypeVar, cast
 
 import msgspec
 
@@ -27,10 +28,10 @@ from shoal.package import _manifest, _names, _tar
 from shoal.runtime import Description, read_description
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from shoal.package._manifest import Documents, Layer
+    from shoal.package._manifest import Documents, Layer, Subject
 
 T = TypeVar("T")
 
@@ -53,11 +54,14 @@ class Attestation:
     document: Any
 
 
+D = TypeVar("D", bound="Subject")
+
+
 @dataclass(frozen=True)
-class Layout:
+class Layout(Generic[D]):
     """A verified package on disk."""
 
-    description: Description
+    description: D
     description_text: bytes
     layers: tuple[Layer, ...]
     documents: Documents
@@ -97,8 +101,22 @@ class _Index(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     manifests: list[_Descriptor]
 
 
-def read_layout(root: Path) -> Layout:
+def read_layout(root: Path) -> Layout[Description]:
+    """Reads and verifies the package of a model in a directory.
+
+    Raises:
+        PathError: there is nothing at the path.
+        CorruptPackageError: what is there is not, byte for byte, a package of Shoal.
+    """
+    return read_described(root, _read_model)
+
+
+def read_described(root: Path, read: Callable[[bytes], D]) -> Layout[D]:
     """Reads and verifies the package in a directory.
+
+    Args:
+        root: The directory.
+        read: Reads the text of `shoal.json`, and refuses what is of another kind.
 
     Raises:
         PathError: there is nothing at the path.
@@ -108,7 +126,7 @@ def read_layout(root: Path) -> Layout:
         message = f"there is nothing at {root}"
         raise PathError(message)
     try:
-        return _read(root)
+        return _read(root, read)
     except OSError as error:
         message = f"{root} cannot be read as a package: {error.strerror or error}"
         raise CorruptPackageError(message) from error
@@ -138,7 +156,7 @@ def read_identity(root: Path) -> Identity:
     return Identity(name, version, image.digest)
 
 
-def read_file(root: Path, description: Description, layer: Layer) -> bytes:
+def read_file(root: Path, description: Subject, layer: Layer) -> bytes:
     """The content of one file, verified again while it is read."""
     with _blob(root, layer.digest) as blob:
         data = blob.read()
@@ -148,7 +166,15 @@ def read_file(root: Path, description: Description, layer: Layer) -> bytes:
     return data[start : start + layer.size_bytes]
 
 
-def copy_file(root: Path, description: Description, layer: Layer, target: Path) -> None:
+def open_file(root: Path, description: Subject, layer: Layer) -> BinaryIO:
+    """The content of one file, to be read from any place in it; verified when it was opened."""
+    start = len(_tar.head(_manifest.path_in_image(description, layer.path), 0))
+    return cast(
+        "BinaryIO", _Window(_opened(_blob_path(root, layer.digest)), start, layer.size_bytes)
+    )
+
+
+def copy_file(root: Path, description: Subject, layer: Layer, target: Path) -> None:
     """Copies the content of one file out of a package, verified while it is read.
 
     On a mismatch the copy is incomplete or wrong; the caller removes it.
@@ -167,7 +193,24 @@ def copy_file(root: Path, description: Description, layer: Layer, target: Path) 
         _refuse(f"the blob of {layer.path} changed after the package was opened")
 
 
-def _read(root: Path) -> Layout:
+class _Runtime(msgspec.Struct):
+    runtime: str
+
+
+def _read_model(text: bytes) -> Description:
+    """The description of a model.
+
+    Raises:
+        CorruptPackageError: the package holds records, or the text is none.
+    """
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        if msgspec.json.decode(text, type=_Runtime).runtime == _names.DATASET:
+            message = "the package holds records, expected a model"
+            raise CorruptPackageError(message, hint="shoal.train.open_dataset opens it.")
+    return read_description(text)
+
+
+def _read(root: Path, read: Callable[[bytes], D]) -> Layout[D]:
     blobs = _list_blobs(root)
     if _small(root / "oci-layout", DOCUMENT_LIMIT_BYTES) != _manifest.OCI_LAYOUT:
         _refuse("the file oci-layout is not the one of an OCI image layout 1.0.0")
@@ -178,7 +221,7 @@ def _read(root: Path) -> Layout:
     image_text = _document(root, index.manifests[0], DOCUMENT_LIMIT_BYTES)
     manifest = _decoded(image_text, _Manifest, "the image manifest")
     layers, text = _verified_layers(root, manifest)
-    description = read_description(text)
+    description = read(text)
     documents = _manifest.derive(description, layers)
     attestations = [_attestation(root, entry, image_text) for entry in index.manifests[2:]]
     layout = Layout(description, text, tuple(layers), documents, tuple(attestations))
@@ -245,7 +288,7 @@ def _directory(annotations: dict[str, str]) -> str:
     version = annotations.get("io.shoal.version", "")
     if not _names.is_name(name) or not _names.is_version(version):
         _refuse("the image manifest does not name a package of Shoal")
-    return _names.directory(name, version)
+    return _names.directory(name, version, annotations.get("io.shoal.runtime", ""))
 
 
 def _verified_layer(root: Path, directory: str, descriptor: _Descriptor) -> Layer:
@@ -290,7 +333,7 @@ def _attestation(root: Path, entry: _Descriptor, subject: bytes) -> tuple[Attest
     return Attestation(kind, entry.digest, value), text
 
 
-def _check_derived(root: Path, layout: Layout, image_text: bytes) -> None:
+def _check_derived(root: Path, layout: Layout[D], image_text: bytes) -> None:
     documents = layout.documents
     if documents.image_manifest != image_text:
         _refuse("the image manifest does not say what the package holds")
@@ -300,7 +343,7 @@ def _check_derived(root: Path, layout: Layout, image_text: bytes) -> None:
             _refuse(f"the package lacks a document it must have: {path.name}")
 
 
-def _check_nothing_else(root: Path, layout: Layout, blobs: set[str]) -> None:
+def _check_nothing_else(root: Path, layout: Layout[D], blobs: set[str]) -> None:
     expected = {_manifest.digest_of(document) for document in layout.documents.blobs()}
     expected |= {layer.digest for layer in layout.layers}
     for attestation, text in layout.attestations:
@@ -361,12 +404,55 @@ def _blob(root: Path, digest: str) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _plain(path: Path) -> Iterator[BinaryIO]:
+    with _opened(path) as file:
+        yield file
+
+
+def _opened(path: Path) -> BinaryIO:
     """Opens a plain file; neither a link nor a pipe that would never end."""
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            _refuse(f"{path.name} in the package is not a plain file")
-        yield file
+    file = os.fdopen(handle, "rb")
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        file.close()
+        _refuse(f"{path.name} in the package is not a plain file")
+    return file
+
+
+class _Window(io.RawIOBase):
+    """A part of a file as a file."""
+
+    def __init__(self, file: BinaryIO, start: int, size_bytes: int) -> None:
+        super().__init__()
+        self._file = file
+        self._start = start
+        self._size_bytes = size_bytes
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        bases = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size_bytes}
+        self._at = max(bases[whence] + offset, 0)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        count = max(min(len(buffer), self._size_bytes - self._at), 0)
+        self._file.seek(self._start + self._at)
+        data = self._file.read(count)
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def _decoded(data: bytes, kind: type[T], what: str) -> T:

@@ -19,31 +19,39 @@ from typing import TYPE_CHECKING
 
 from shoal.errors import PackageError, StorageError
 from shoal.package import _manifest, _names, _tar
-from shoal.package._read import read_layout
-from shoal.runtime import write_description
+from shoal.package._read import read_described
+from shoal.runtime import canonical_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from shoal.runtime import Description
+    from shoal.package._manifest import Subject
 
     Files = Mapping[str, bytes | Path]
 
 _CHUNK_BYTES = 1024 * 1024
 
 
-def write_layout(target: Path, description: Description, files: Files) -> None:
+def write_layout(
+    target: Path, description: Subject, files: Files, *, read: Callable[[bytes], Subject]
+) -> None:
     """Writes a package of these files, and `shoal.json`, to a directory that is not there yet.
+
+    Args:
+        target: The directory.
+        description: What stands in `shoal.json`.
+        files: The other files.
+        read: Reads the `shoal.json` of a package of this kind.
 
     Raises:
         StorageError: the target holds something else, or cannot be written (disk full, no right).
         UnsupportedModelError: a file has a name or a size that a package cannot hold.
     """
     _names.check_files(list(files))
-    everything = {**files, _manifest.DESCRIPTION_FILE: write_description(description)}
+    everything = {**files, _manifest.DESCRIPTION_FILE: canonical_json(description)}
     with _staging(target) as staging:
         digest = _write_content(staging, description, everything)
-        _move(staging, target, digest)
+        _move(staging, target, digest, read)
 
 
 def add_attestation(root: Path, documents: tuple[bytes, ...], index: bytes) -> None:
@@ -83,7 +91,7 @@ def _staging(target: Path) -> Iterator[Path]:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def _write_content(staging: Path, description: Description, files: Files) -> str:
+def _write_content(staging: Path, description: Subject, files: Files) -> str:
     staging.chmod(0o755)
     blobs = staging / "blobs" / "sha256"
     blobs.mkdir(parents=True)
@@ -98,7 +106,7 @@ def _write_content(staging: Path, description: Description, files: Files) -> str
 
 
 def _write_layer(
-    blobs: Path, description: Description, path: str, content: bytes | Path
+    blobs: Path, description: Subject, path: str, content: bytes | Path
 ) -> _manifest.Layer:
     size_bytes = len(content) if isinstance(content, bytes) else content.stat().st_size
     in_image = _manifest.path_in_image(description, path)
@@ -135,21 +143,23 @@ def _content_pieces(content: bytes | Path) -> Iterator[bytes]:
             yield piece
 
 
-def _move(staging: Path, target: Path, digest: str) -> None:
+def _move(staging: Path, target: Path, digest: str, read: Callable[[bytes], Subject]) -> None:
     """Gives the staged package its name; an empty directory there is replaced."""
     try:
         staging.rename(target)
     except OSError as error:
         if not target.exists():
             raise
-        _check_same(target, digest, error)
+        _check_same(target, digest, read, error)
     else:
         _flush(target.parent)
 
 
-def _check_same(target: Path, digest: str, error: OSError) -> None:
+def _check_same(
+    target: Path, digest: str, read: Callable[[bytes], Subject], error: OSError
+) -> None:
     try:
-        found = read_layout(target).documents.digest
+        found = read_described(target, read).documents.digest
     except PackageError:
         found = "something else"
     if found != digest:

@@ -15,7 +15,7 @@ import pyarrow.csv as arrow_csv
 
 from shoal.errors import DuplicateColumnError, MissingColumnError, SourceError
 from shoal.source import _text
-from shoal.source._pieces import Piece, Placed, Refuse
+from shoal.source._pieces import Piece, Placed, Refuse, Refused
 from shoal.values import no_records
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Csv:
         self._header = lru_cache(HEADERS)(self._read_header)
 
     def schema(self, file: Stored) -> pa.Schema:
-        """The columns of a file, by its first block."""
+        """The columns of a file, by the records of its first block that can be read."""
         names, start = self._header(file.path)
         with _text.opened(file.path) as content:
             content.seek(start)
@@ -48,7 +48,10 @@ class Csv:
         try:
             return self._decode(block, names, self._types, names).schema
         except pa.ArrowException as error:
-            raise SourceError(f"{file.path} cannot be read as CSV: {error}") from error
+            readable = self._readable(block, names)
+            if not readable.strip():
+                raise SourceError(f"{file.path} cannot be read as CSV: {error}") from error
+            return self._decode(readable, names, self._types, names).schema
 
     def pieces(self, file: Stored, start: int) -> Iterator[Piece]:
         """The pieces of a file; the first starts behind the header."""
@@ -71,6 +74,31 @@ class Csv:
             piece, LINES, lambda block: self._decode(block, names, types, columns.names), refuse
         )
 
+    def alone(self, refused: Refused) -> pa.Schema | None:
+        """The columns of a refused record, typed by its values alone; None if it is no record."""
+        if not _text.is_whole(refused):
+            return None
+        names, _ = self._header(refused.file)
+        try:
+            return self._decode(refused.record.encode(), names, {}, None).schema
+        except pa.ArrowException:
+            return None
+
+    def _readable(self, block: bytes, names: list[str]) -> bytes:
+        """A block without the records that cannot be read; who reads them refuses them."""
+        refused: list[tuple[int, int]] = []
+        parts = _text.decoded(
+            block,
+            LINES,
+            lambda lines: self._decode(lines, names, self._types, names),
+            lambda start, record, _: refused.append((start, start + len(record))),
+        )
+        for _ in parts:
+            pass
+        starts, ends = zip((0, 0), *refused, strict=True)
+        kept = zip(ends, (*starts[1:], len(block)), strict=True)
+        return b"".join(block[end:start] for end, start in kept)
+
     def _read_header(self, path: str) -> tuple[list[str], int]:
         """The names of a file's columns, and where its records start."""
         with _text.opened(path) as content:
@@ -80,7 +108,10 @@ class Csv:
         if not line.strip():
             raise SourceError(f"{path} has no header, expected the names of its columns")
         whole = line.rstrip(b"\r\n") + b"\n"
-        names = self._decode(whole + whole, None, {}, None).schema.names
+        try:
+            names = self._decode(whole + whole, None, {}, None).schema.names
+        except (pa.ArrowException, UnicodeDecodeError) as error:
+            raise SourceError(f"{path} has a header that cannot be read: {error}") from error
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise DuplicateColumnError(f"{path} has two columns {twice[0]!r}")
         return names, end

@@ -17,7 +17,7 @@ import pyarrow as pa
 from shoal.source._csv import Csv
 from shoal.source._json_lines import JsonLines
 from shoal.source._parquet import Parquet
-from shoal.source._pieces import Format, Piece, Placed, Refuse, refuse_all
+from shoal.source._pieces import Format, Piece, Placed, Refuse, Refused, refuse_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -123,6 +123,10 @@ class Files:
         """
         for piece in msgspec.convert(split["pieces"], list[Piece]):
             yield from self._format.read(piece, self._schema, refuse)
+
+    def alone(self, refused: Refused) -> pa.Schema | None:
+        """The columns of a refused record, typed by its values alone; None if it is no record."""
+        return self._format.alone(refused)
 
     def position_bytes(self, offset: Offset) -> int:
         """About how many bytes of all files lie before an offset, for progress."""

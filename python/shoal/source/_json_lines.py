@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from shoal.source._listing import Stored
-    from shoal.source._pieces import Piece, Placed, Refuse
+    from shoal.source._pieces import Piece, Placed, Refuse, Refused
 
 LINES = _text.Lines(quote=None)
 # The first character of each line that is not empty.
@@ -60,12 +60,24 @@ class JsonLines:
             piece, LINES, lambda block: decode(block, columns, others="ignore"), refuse
         )
 
+    def alone(self, refused: Refused) -> pa.Schema | None:
+        """The columns of a refused record, typed by its values alone; None if it is no record."""
+        if not _text.is_whole(refused):
+            return None
+        try:
+            return decode(refused.record.encode(), pa.schema({}), others="infer").schema
+        except pa.ArrowException:
+            return None
+
 
 def _inferred(block: bytes, path: str) -> pa.Schema:
     """The columns of a block; lines that are no objects have none.
 
+    Where values of a column do not go together, the first ones say its type: a line with another
+    one is refused when it is read.
+
     Raises:
-        SourceError: there is no line that is one, or they do not go together.
+        SourceError: there is no line that is an object.
     """
     wrong: list[str] = []
     parts = _text.decoded(
@@ -74,13 +86,22 @@ def _inferred(block: bytes, path: str) -> pa.Schema:
         lambda lines: decode(lines, pa.schema({}), others="infer"),
         lambda _at, _line, message: wrong.append(message),
     )
-    schemas = [part.schema for _, part in parts if part.num_rows]
+    fields: dict[str, pa.Field] = {}
+    for field in (field for _, part in parts if part.num_rows for field in part.schema):
+        fields[field.name] = _together(fields.get(field.name, field), field)
+    if not fields:
+        said = wrong[0] if wrong else "no line"
+        raise SourceError(f"{path} cannot be read as JSON lines: {said}")
+    return pa.schema(list(fields.values()))
+
+
+def _together(known: pa.Field, other: pa.Field) -> pa.Field:
+    """A column whose type holds the values of both; the first one where there is no such type."""
+    both = [pa.schema([known]), pa.schema([other])]
     try:
-        if schemas:
-            return pa.unify_schemas(schemas, promote_options="permissive")
-    except pa.ArrowException as error:
-        raise SourceError(f"{path} cannot be read as JSON lines: {error}") from error
-    raise SourceError(f"{path} cannot be read as JSON lines: {wrong[0] if wrong else 'no line'}")
+        return pa.unify_schemas(both, promote_options="permissive").field(0)
+    except pa.ArrowException:
+        return known
 
 
 def decode(block: bytes, columns: pa.Schema, *, others: str) -> pa.RecordBatch:

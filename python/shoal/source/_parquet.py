@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from shoal.errors import DtypeError, SourceError
 from shoal.source import _places
-from shoal.source._pieces import Piece, Place, Placed, Refuse, rows_of_a_batch
+from shoal.source._pieces import Piece, Place, Placed, Refuse, Refused, rows_of_a_batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,6 +76,10 @@ class Parquet:
             for batch in file.iter_batches(rows, groups, columns.names, use_threads=False):
                 yield Place(piece.file, "row", row), _as(batch, columns, piece.file)
                 row += batch.num_rows
+
+    def alone(self, _refused: Refused) -> pa.Schema | None:
+        """No record is refused."""
+        return None
 
 
 def width_bytes(columns: pa.Schema) -> int:

@@ -108,6 +108,9 @@ class Format(Protocol):
     def read(self, piece: Piece, columns: pa.Schema, refuse: Refuse) -> Iterator[Placed]:
         """The records of a piece: these columns, in this order and of these types."""
 
+    def alone(self, refused: Refused) -> pa.Schema | None:
+        """The columns of a refused record, typed by its values alone; None if it is no record."""
+
 
 def rows_of_a_batch(row_bytes: float) -> int:
     """How many rows are decoded at a time."""

@@ -32,6 +32,8 @@ MAX_RECORD_BYTES = 64 << 20
 SHOWN_BYTES = 4096
 
 BREAK = b"\n"
+# What stands in a kept record for bytes that are not UTF-8.
+REPLACED = "\N{REPLACEMENT CHARACTER}"
 
 Decode = Callable[[bytes], pa.RecordBatch]
 
@@ -147,6 +149,12 @@ class _Part:
         data = self._file.read(min(size_bytes, self._left))
         self._left -= len(data)
         return data
+
+
+def is_whole(refused: Refused) -> bool:
+    """Whether all of a refused record was kept, as it was."""
+    record = refused.record
+    return len(record.encode()) < SHOWN_BYTES and REPLACED not in record
 
 
 def decoded(

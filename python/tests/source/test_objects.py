@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import urllib.request
 from typing import TYPE_CHECKING
 
-import boto3
 import pyarrow.parquet as pq
 import pytest
-from moto.server import ThreadedMotoServer
 
 from shoal import pipeline
 from shoal.errors import ConflictError, PathError, SinkError, SourceError
@@ -17,41 +14,13 @@ from tests.pipeline.conftest import FEATURES, ROWS, write
 from tests.source.test_parquet_sink import SCHEMA, batches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
     from typing import Any
 
     from tests.pipeline.conftest import Records
 
-pytest_plugins = ["tests.pipeline.conftest"]
+pytest_plugins = ["tests.pipeline.conftest", "tests.services.store"]
 BUCKET = "records"
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A bucket of a server that speaks S3, and a client of it."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    values = {
-        "AWS_ENDPOINT": f"http://{host}:{port}",
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ALLOW_HTTP": "true",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
-    client = boto3.client("s3")
-    client.create_bucket(Bucket=BUCKET)
-    try:
-        yield client
-    finally:
-        request = urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")
-        urllib.request.urlopen(request).close()
-        server.stop()
 
 
 @pytest.mark.parametrize("name", ["table.parquet", "table.csv", "table.jsonl.gz"])

@@ -1,0 +1,1 @@
+"""Packages that hold no model, but records."""
