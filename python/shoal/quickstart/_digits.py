@@ -69,7 +69,7 @@ def train(part: tuple[Rows, Labels], *, each_epoch: Callable[[int, int], None]) 
     from sklearn.neural_network import MLPClassifier
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import StandardScaler
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # ships no types
+    from threadpoolctl import threadpool_limits  # ships no types
 
     features, labels = part
     scaler = StandardScaler()

@@ -116,7 +116,7 @@ def test_missing_numbers_that_are_kept_are_answered_alike(
 @pytest.mark.parametrize(
     ("name", "estimator"), list(product(OTHERS, ["logistic_regression", "random_forest"]))
 )
-def test_each_way_to_prepare_is_inside_the_package(  # noqa: PLR0913, PLR0917 - fixtures
+def test_each_way_to_prepare_is_inside_the_package(  # noqa: PLR0917 - fixtures
     name: str,
     estimator: str,
     learned: pa.Table,
