@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from shoal.errors import MissingColumnError
-from shoal.values import Column, from_arrow, schema_of
+from shoal.values import Column, from_arrow, schema_of, to_arrow
 
 if TYPE_CHECKING:
     from shoal.runtime._description import Description, InputBinding
@@ -42,9 +42,9 @@ def _replaced(batch: pa.RecordBatch, binding: InputBinding, column: Column) -> p
         message = f"column {absent[0]!r} is missing, a feature of the input {column.name!r}"
         raise MissingColumnError(message)
     values = np.stack([_feature(batch, name, binding, column) for name in features], axis=1)
-    numbers = pa.from_numpy_dtype(values.dtype)
-    flat = pa.Array.from_buffers(numbers, values.size, [None, pa.py_buffer(values)])
-    array = pa.FixedSizeListArray.from_arrays(flat, len(features))
+    elements = values.reshape(-1).view(np.uint8).data
+    wire = (column.name, column.dtype.value, list(values.shape), elements, None)
+    array = to_arrow([wire], [column]).column(0)
     others = [name for name in batch.schema.names if name not in features]
     arrays = [batch.column(name) for name in others]
     return pa.RecordBatch.from_arrays([*arrays, array], names=[*others, column.name])

@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 from copy import copy
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +21,7 @@ from shoal.errors import InvalidRequestError, MissingColumnError, PathError, Sou
 from shoal.source._files import PARTITION, Files
 from shoal.source._folder import LocalFolder
 from shoal.source._listing import Listing, Stored, form_of, listing
-from shoal.source._sync import sync_directory
+from shoal.source._sync import refused, sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -101,7 +100,7 @@ class FileSource:
             SourceError: one that was found before has changed, or what is found cannot be stored.
         """
         self._log = directory / FOUND
-        with _refused(directory):
+        with refused(SourceError, directory):
             directory.mkdir(parents=True, exist_ok=True)
             known = _known(self._log)
         found = self._missing(known)
@@ -205,7 +204,7 @@ class FileSource:
     def _remember(self, found: Sequence[Stored]) -> None:
         if self._log is None or not found:
             return
-        with _refused(self._log):
+        with refused(SourceError, self._log):
             is_new = not self._log.exists()
             with self._log.open("ab") as log:
                 log.write(b"".join(msgspec.json.encode(file) + b"\n" for file in found))
@@ -213,16 +212,6 @@ class FileSource:
                 os.fsync(log.fileno())
             if is_new:
                 sync_directory(self._log.parent)
-
-
-@contextmanager
-def _refused(path: Path) -> Iterator[None]:
-    """What the system refuses becomes an error that names the place."""
-    try:
-        yield
-    except OSError as error:
-        message = f"{path} cannot be written: {error.strerror or error}"
-        raise SourceError(message) from error
 
 
 def _known(log: Path) -> list[Stored]:

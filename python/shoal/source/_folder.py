@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from shoal.errors import ConflictError, SinkError
-from shoal.source._sync import sync_directory
+from shoal.source._sync import refused, sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ class LocalFolder:
     def names(self, below: str) -> list[str]:
         """The files directly in a folder inside this one, sorted; none where it is not there."""
         place = self.path / below
-        with _refused(place):
+        with refused(SinkError, place):
             if not place.is_dir():
                 return []
             files = (entry.name for entry in os.scandir(place) if entry.is_file())
@@ -45,7 +45,7 @@ class LocalFolder:
 
     def read(self, name: str) -> bytes | None:
         """The content of a file; None where there is none."""
-        with _refused(self.path / name):
+        with refused(SinkError, self.path / name):
             try:
                 return (self.path / name).read_bytes()
             except FileNotFoundError:
@@ -56,7 +56,7 @@ class LocalFolder:
         target = self.path / name
         # One process holds the folder: what a killed one left of the same name is written over.
         staged = str(Path(name).with_name(f"{HIDDEN}{target.name}"))
-        with _refused(target):
+        with refused(SinkError, target):
             with self.writer(staged) as file:
                 file.write(data)
             try:
@@ -73,7 +73,7 @@ class LocalFolder:
     def writer(self, name: str) -> Iterator[IO[bytes]]:
         """A file to be written."""
         target = self.path / name
-        with _refused(target):
+        with refused(SinkError, target):
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with target.open("wb") as file:
@@ -88,7 +88,7 @@ class LocalFolder:
     def move(self, name: str, target: str) -> None:
         """Gives a file another name."""
         place = self.path / target
-        with _refused(place):
+        with refused(SinkError, place):
             try:
                 (self.path / name).rename(place)
             except FileNotFoundError:
@@ -98,7 +98,7 @@ class LocalFolder:
 
     def remove(self, name: str) -> None:
         """Removes a file, if it is there."""
-        with _refused(self.path / name):
+        with refused(SinkError, self.path / name):
             (self.path / name).unlink(missing_ok=True)
 
     @contextmanager
@@ -109,7 +109,7 @@ class LocalFolder:
             ConflictError: another process holds it.
         """
         place = self.path / name
-        with _refused(place):
+        with refused(SinkError, place):
             place.parent.mkdir(parents=True, exist_ok=True)
             file = place.open("wb")
         with file:
@@ -119,13 +119,3 @@ class LocalFolder:
                 message = f"another process is writing to {self.path}"
                 raise ConflictError(message, hint="Wait until it has ended, or end it.") from None
             yield
-
-
-@contextmanager
-def _refused(path: Path) -> Iterator[None]:
-    """What the system refuses becomes an error that names the place."""
-    try:
-        yield
-    except OSError as error:
-        message = f"{path} cannot be written: {error.strerror or error}"
-        raise SinkError(message) from error

@@ -1,12 +1,16 @@
-"""Making names durable: a file is there after a power cut once its directory was synced."""
+"""Names that are durable: a file is there after a power cut once its directory was synced."""
 
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from shoal.errors import PipelineError
 
 
 def sync_directory(directory: Path) -> None:
@@ -20,3 +24,13 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def refused(kind: type[PipelineError], path: Path) -> Iterator[None]:
+    """What the system refuses becomes an error of a kind, which names the place."""
+    try:
+        yield
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror or error}"
+        raise kind(message) from error
