@@ -33,7 +33,7 @@ ERA_DAYS, CENTURY_DAYS, FOUR_YEAR_DAYS, YEAR_DAYS = 146_097, 36_524, 1_460, 365
 EPOCH_DAYS = 719_468
 
 
-class MissingFlags(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class MissingFlags(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """1 where a number is missing, 0 where it is there."""
 
     def fit(self, values: Any, _target: Any = None) -> Self:
@@ -47,7 +47,7 @@ class MissingFlags(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # ty
         return np.isnan(np.asarray(values, np.float64)).astype(np.float32)
 
 
-class ModelledImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class ModelledImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Fills a missing number with what a ridge regression on the other columns says.
 
     Among those, a missing number counts as their median. A column of which nothing is there is 0.
@@ -90,7 +90,7 @@ class ModelledImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  #
         self.intercepts_[column] = ridge.intercept_ - scaler.mean_ @ weights
 
 
-class SingleScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class SingleScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Scales in single precision: a difference and a product, which ONNX computes alike.
 
     What comes out is the same number here and there, so that a tree that compares it decides alike.
@@ -130,7 +130,7 @@ def _not_zero(ranges: Array) -> Array:
     return np.where(ranges == 0.0, 1.0, ranges)
 
 
-class DateParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class DateParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Parts of moments that are given in seconds since 1970-01-01 UTC."""
 
     def __init__(self, parts: Sequence[str] = ("year", "month", "day")) -> None:
@@ -154,7 +154,7 @@ class DateParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return np.concatenate(found, axis=1).astype(np.float32)
 
 
-class FrequentOneHot(OneHotEncoder):  # type: ignore[misc]
+class FrequentOneHot(OneHotEncoder):  # type: ignore[misc]  # scikit-learn has no types
     """A feature for each frequent category; rare and unknown ones have none."""
 
     def __init__(self, least_rows: int = 1, most_categories: int = 100) -> None:
@@ -170,7 +170,7 @@ class FrequentOneHot(OneHotEncoder):  # type: ignore[misc]
         return self
 
 
-class FrequentOrdinal(OrdinalEncoder):  # type: ignore[misc]
+class FrequentOrdinal(OrdinalEncoder):  # type: ignore[misc]  # scikit-learn has no types
     """The place of a frequent category in the alphabet; -1 for rare and unknown ones."""
 
     def __init__(self, least_rows: int = 1, most_categories: int = 100) -> None:

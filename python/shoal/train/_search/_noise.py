@@ -9,7 +9,7 @@ from imblearn.base import BaseSampler
 from sklearn.utils import check_random_state
 
 
-class NoisyCopies(BaseSampler):  # type: ignore[misc]
+class NoisyCopies(BaseSampler):  # type: ignore[misc]  # scikit-learn has no types
     """Fills each class up to the size of the largest one.
 
     A feature of a copy is off by a normal deviate of `share` of that feature's deviation within its
