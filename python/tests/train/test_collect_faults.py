@@ -10,6 +10,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -20,26 +21,33 @@ from shoal import train
 from shoal.errors import ConflictError, CorruptPackageError
 from tests.services import until
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ROOT = Path(__file__).parents[3]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
 
-# Rows without end, from a database that is real.
+# Rows without end, from a database that is real. A shell that starts tests in the background has
+# them, and what they start, ignore the interrupt.
 ENDLESS = """
-import sys
+import signal, sys
 from shoal import train
+signal.signal(signal.SIGINT, signal.default_int_handler)
 query = "with recursive rows(n) as (select 1 union all select n + 1 from rows) select n from rows"
 train.collect(train.Sql("sqlite://", query), sys.argv[1])
 """
 
 
 @pytest.fixture
-def endless(tmp_path: Path) -> subprocess.Popen[bytes]:
+def endless(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A collecting that has begun and does not end, into `tmp_path / "out"`."""
     command = [sys.executable, "-c", ENDLESS, str(tmp_path / "out")]
     process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE)
     data = tmp_path / ".out.staged" / "data"
     until(data.is_dir, "the collecting writes")
-    return process
+    yield process
+    if process.poll() is None:
+        end(process, signal.SIGKILL)
 
 
 def end(process: subprocess.Popen[bytes], how: signal.Signals) -> bytes:
@@ -68,14 +76,10 @@ def test_an_interrupted_collecting_removes_what_it_has_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_at_a_time_into_one_place_are_refused(
-    endless: subprocess.Popen[bytes], tmp_path: Path
-) -> None:
-    try:
-        with pytest.raises(ConflictError, match="another process is collecting into"):
-            train.collect({"x": np.arange(5)}, tmp_path / "out")
-    finally:
-        end(endless, signal.SIGKILL)
+@pytest.mark.usefixtures("endless")
+def test_two_at_a_time_into_one_place_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConflictError, match="another process is collecting into"):
+        train.collect({"x": np.arange(5)}, tmp_path / "out")
 
 
 WITH_SMALL_FILES = """
