@@ -80,7 +80,7 @@ class Regression(msgspec.Struct, frozen=True, tag="regression", kw_only=True):
 Task: TypeAlias = Classification | Regression
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How an evaluation is made.
 
     Attributes:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from shoal.train._private._sealing import as_sklearn
     from shoal.train._private._spent import PrivacySpent
     from shoal.train._private._statistics import Bounds, private_quantiles, private_vocabulary
+    from shoal.train._run._configuration import Configuration, Data, read_configuration
+    from shoal.train._run._run import Trained, Watch, run
+    from shoal.train._run._threshold import Threshold
     from shoal.train._seal._seal import seal
     from shoal.train._search._candidates import Candidate
     from shoal.train._search._folds import Folds
@@ -43,6 +46,8 @@ _LAZY = {
     "Categorical": "_prepare._description",
     "Choice": "_estimators._table",
     "ColumnSchema": "_collect._schema",
+    "Configuration": "_run._configuration",
+    "Data": "_run._configuration",
     "Dataset": "_collect._dataset",
     "Date": "_prepare._description",
     "Fitted": "_search._search",
@@ -63,7 +68,10 @@ _LAZY = {
     "Space": "_search._study",
     "Sql": "_collect._inputs",
     "Text": "_prepare._description",
+    "Threshold": "_run._threshold",
+    "Trained": "_run._run",
     "Tried": "_search._study",
+    "Watch": "_run._run",
     "Whole": "_estimators._table",
     "as_sklearn": "_private._sealing",
     "choose_privately": "_private._choice",
@@ -74,7 +82,9 @@ _LAZY = {
     "preparation_of": "_prepare._infer",
     "private_quantiles": "_private._statistics",
     "private_vocabulary": "_private._statistics",
+    "read_configuration": "_run._configuration",
     "read_recipe": "_collect._recipe",
+    "run": "_run._run",
     "seal": "_seal._seal",
     "search": "_search._search",
 }
@@ -88,6 +98,8 @@ __all__ = [
     "Categorical",
     "Choice",
     "ColumnSchema",
+    "Configuration",
+    "Data",
     "Dataset",
     "Date",
     "Fitted",
@@ -108,7 +120,10 @@ __all__ = [
     "Space",
     "Sql",
     "Text",
+    "Threshold",
+    "Trained",
     "Tried",
+    "Watch",
     "Whole",
     "as_sklearn",
     "choose_privately",
@@ -119,7 +134,9 @@ __all__ = [
     "preparation_of",
     "private_quantiles",
     "private_vocabulary",
+    "read_configuration",
     "read_recipe",
+    "run",
     "seal",
     "search",
 ]

@@ -78,7 +78,9 @@ def test_a_key_opens_everything_and_its_absence_only_health(
 
 
 @pytest.mark.parametrize(
-    "sent", ["", "shoal_", ANN.secret[:-1], ANN.secret + "x", ANN.line.split(":")[1]]
+    "sent",
+    ["", "shoal_", ANN.secret[:-1], ANN.secret + "x", ANN.line.split(":")[1]],
+    ids=["nothing", "prefix", "too-short", "too-long", "digest"],
 )
 def test_what_is_no_key_opens_nothing(guarded: Served, sent: str) -> None:
     assert guarded.ask("GET", "/v2", headers=bearer(sent)).code == "unauthorized"

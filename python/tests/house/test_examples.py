@@ -39,7 +39,7 @@ def run(tmp_path: Path) -> Callable[..., str]:
     return run_example
 
 
-@pytest.mark.parametrize("name", EXAMPLES.keys() - WITH_SERVERS)
+@pytest.mark.parametrize("name", sorted(EXAMPLES.keys() - WITH_SERVERS))
 def test_the_example_runs(name: str, run: Callable[..., str]) -> None:
     assert run(name)
 

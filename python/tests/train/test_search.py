@@ -100,7 +100,7 @@ def test_records_that_are_made_up_are_never_tested(balance: Any) -> None:
         preparation=NUMBERS,
         sampler="grid",
         balance=(balance,),
-        score="recall",
+        score="macro_recall",
         space=Space(estimators={"nearest_neighbours": {"n_neighbors": Choice((1,))}}),
     )
     shuffled = np.random.default_rng(1).permutation(rare["target"].to_numpy(zero_copy_only=False))

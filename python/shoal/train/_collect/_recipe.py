@@ -54,7 +54,9 @@ class Recipe(msgspec.Struct, frozen=True):
     schema: Schema | None = None
 
 
-class _InputPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class InputText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One input, as it is written."""
+
     files: str | None = None
     database: str | None = None
     database_from: str | None = None
@@ -68,8 +70,10 @@ class _InputPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: str | None = None
 
 
-class _Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    input: list[_InputPart]
+class RecipeText(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A recipe, as it is written."""
+
+    input: list[InputText] = []
     on: str | list[str] | None = None
     how: str | None = None
     schema: str | None = None
@@ -97,21 +101,33 @@ def read_recipe(
     if len(data) > LIMIT_BYTES:
         raise ConfigurationError(f"{path} has more than {LIMIT_BYTES} bytes")
     try:
-        text = msgspec.toml.decode(data, type=_Text)
+        text = msgspec.toml.decode(data, type=RecipeText)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigurationError(f"{path} is not as expected: {error}") from None
+    return recipe_of(text, str(path), environment)
+
+
+def recipe_of(text: RecipeText, place: str, environment: Mapping[str, str] | None = None) -> Recipe:
+    """What is collected, as it is written at a place that messages name.
+
+    Raises:
+        ConfigurationError: it says what nobody understands.
+        InputError: its schema cannot be read.
+    """
     known = os.environ if environment is None else environment
+    if not text.input:
+        raise ConfigurationError(f"{place} has no input, expected at least one [[input]]")
     try:
         inputs = [_input(part, known) for part in text.input]
     except InvalidRequestError as error:
-        raise ConfigurationError(f"{path}: {error}", hint=error.hint) from None
+        raise ConfigurationError(f"{place}: {error}", hint=error.hint) from None
     if text.on is None and text.how is not None:
-        raise ConfigurationError(f"{path}: `how` says how inputs are joined, and `on` on what")
+        raise ConfigurationError(f"{place}: `how` says how inputs are joined, and `on` on what")
     join = None if text.on is None else Join(text.on, text.how or "left")
     return Recipe(inputs, join, None if text.schema is None else Schema.read(text.schema))
 
 
-def _input(part: _InputPart, environment: Mapping[str, str]) -> Input:
+def _input(part: InputText, environment: Mapping[str, str]) -> Input:
     return Input(
         _source(part, environment),
         name=part.name,
@@ -123,7 +139,7 @@ def _input(part: _InputPart, environment: Mapping[str, str]) -> Input:
     )
 
 
-def _source(part: _InputPart, environment: Mapping[str, str]) -> str | Sql:
+def _source(part: InputText, environment: Mapping[str, str]) -> str | Sql:
     given = [part.files, part.database, part.database_from]
     if sum(each is not None for each in given) != 1 or (part.files is None) != (
         part.query is not None

@@ -21,7 +21,14 @@ import msgspec
 DatePart: TypeAlias = Literal["year", "month", "day", "weekday", "hour", "days"]
 
 
-class Numeric(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="numeric"):
+class Numeric(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="kind",
+    tag="numeric",
+):
     """A column of numbers.
 
     Attributes:
@@ -40,7 +47,14 @@ class Numeric(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="
     scale: Literal["standard", "min_max", "robust", "none", "auto"] = "auto"
 
 
-class Categorical(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="categorical"):
+class Categorical(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="kind",
+    tag="categorical",
+):
     """A column of names.
 
     Attributes:
@@ -57,7 +71,14 @@ class Categorical(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     most_categories: int = 100
 
 
-class Text(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="text"):
+class Text(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="kind",
+    tag="text",
+):
     """A column of sentences, as features for its words; a missing one has none.
 
     Attributes:
@@ -75,7 +96,14 @@ class Text(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="tex
     missing: Literal["empty", "drop"] = "empty"
 
 
-class Date(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="date"):
+class Date(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="kind",
+    tag="date",
+):
     """A column of moments.
 
     Attributes:
@@ -90,7 +118,7 @@ class Date(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="dat
 Feature: TypeAlias = Numeric | Categorical | Text | Date
 
 
-class Preparation(msgspec.Struct, frozen=True, kw_only=True):
+class Preparation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is done with all columns.
 
     Attributes:

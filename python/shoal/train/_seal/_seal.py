@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from shoal import package
-from shoal.train._estimators import _boosting
+from shoal.train._estimators import _boosting, _decided
 from shoal.train._estimators._plain import plain
 from shoal.train._estimators._thresholds import round_thresholds
 from shoal.train._prepare import _transformers
@@ -52,10 +52,11 @@ def seal(
     """
     _transformers.register()
     _boosting.register()
+    _decided.register()
     preparation = fitted.preparation
     rows = frame_of(held_out, preparation)
     model = plain(without_sampler(fitted.pipeline), rows)
-    round_thresholds(model.steps[-1][1])
+    round_thresholds(_decided.undecided(model.steps[-1][1]))
     example = pd.concat([rows, hard_rows(rows, preparation)], ignore_index=True)
     settings = package.Settings(missing=nulls_of(preparation))
     return package.build(

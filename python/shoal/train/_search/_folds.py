@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 LEAST_FOLDS = 2
 
 
-class Folds(msgspec.Struct, frozen=True, kw_only=True):
+class Folds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How records are cut.
 
     Attributes:

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from shoal.errors import InvalidRequestError, NullError
-from shoal.train._estimators._table import TABLES
+from shoal.train._estimators._table import TABLES, Task
 from shoal.train._prepare._description import Preparation
 from shoal.train._prepare._frames import frame_of, kept
 from shoal.train._prepare._infer import preparation_of
@@ -27,27 +27,30 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from shoal.train._estimators._table import Task
 
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a search is made.
 
     Attributes:
         preparation: What stands before every estimator; None for what columns look like.
+        task: Whether a class or a number is predicted; None for what the target looks like.
+        positive: The class that is looked for, where there are two; the rarer one if None.
         score: What candidates are compared by; accuracy, or the root mean squared error, if None.
         estimators: Which are compared; None for all.
         space: What is searched, in place of the ranges that estimators usually have.
         balance: What is tried for rare classes.
         folds: How records are cut.
         sampler: `tpe` learns from what was tried; `random`; or `grid`: every combination.
-        seconds: No candidate is begun after that time; None for no end.
+        seconds: No candidate is begun after that time, that of earlier calls included; None for no
+            end.
         trials: So many candidates, those of earlier calls included; None for no end.
         workers: Folds that are fitted at a time.
         seed: What random choices follow from.
     """
 
     preparation: Preparation | None = None
+    task: Task | None = None
+    positive: str | None = None
     score: str | None = None
     estimators: tuple[str, ...] | None = None
     space: Space | None = None
@@ -116,15 +119,18 @@ def search(
         InputError: columns, target or settings cannot be used.
     """
     chosen = settings or Settings()
-    answers = target_of(records, target)
-    task: Task = "regression" if answers.dtype.kind == "f" else "classification"
-    preparation = chosen.preparation or preparation_of(records, target)
+    answers = target_of(records, target, task=chosen.task)
+    task = task_of(answers)
+    preparation = chosen.preparation or preparation_of(
+        records, target, without=_cut_by(chosen.folds)
+    )
     is_kept = kept(records, preparation)
     material = _material(records.filter(is_kept), answers[is_kept], task, preparation, chosen)
     names = chosen.estimators or tuple(TABLES[task])
     space = chosen.space or usual_space(task, names, chosen.balance)
     study = Study(space, task, chosen.sampler, seed=chosen.seed, journal=journal)
-    ends_at = None if chosen.seconds is None else time.monotonic() + chosen.seconds
+    spent = sum(tried.seconds for tried in study.tried())
+    ends_at = None if chosen.seconds is None else time.monotonic() + chosen.seconds - spent
     with Trials(material, chosen.workers) as trials:
         study.run(
             trials,
@@ -154,38 +160,59 @@ class Fitted(NamedTuple):
     task: Task
 
 
-def fit(
+def fit(  # noqa: PLR0913 - each changes what is learned
     records: pa.Table,
     target: str,
     candidate: Candidate,
     *,
     preparation: Preparation,
+    task: Task | None = None,
     seed: int = 0,
 ) -> Fitted:
     """Lets a candidate learn from all records.
 
+    Args:
+        records: What is known, and the target.
+        target: The column to predict.
+        candidate: An estimator and its parameters.
+        preparation: What stands before it.
+        task: Whether a class or a number is predicted; None for what the target looks like.
+        seed: What random choices follow from.
+
     Raises:
         InputError: columns, target or candidate cannot be used.
     """
-    answers = target_of(records, target)
-    task: Task = "regression" if answers.dtype.kind == "f" else "classification"
+    answers = target_of(records, target, task=task)
+    task = task_of(answers)
     is_kept = kept(records, preparation)
     pipeline = pipeline_of(candidate, preparation, task, seed=seed)
     pipeline.fit(frame_of(records.filter(is_kept), preparation), answers[is_kept])
     return Fitted(pipeline, preparation, task)
 
 
-def target_of(records: pa.Table, target: str) -> NDArray[Any]:
+def task_of(answers: NDArray[Any]) -> Task:
+    """What the target is, as `target_of` gives it."""
+    return "regression" if answers.dtype.kind == "f" else "classification"
+
+
+def target_of(records: pa.Table, target: str, *, task: Task | None = None) -> NDArray[Any]:
     """(rows,) the target: doubles, or names of classes.
 
+    Args:
+        records: What is known.
+        target: The column to predict.
+        task: What it is; None for classes, unless its numbers have fractions.
+
     Raises:
-        InvalidRequestError: there is no such column.
+        InvalidRequestError: there is no such column, it holds no numbers where a number is to be
+            predicted, or one that is infinite.
         NullError: it is missing somewhere.
     """
     import pyarrow as pa
 
     if target not in records.column_names:
-        raise InvalidRequestError(f"there is no column {target!r} to predict")
+        there = ", ".join(records.column_names)
+        raise InvalidRequestError(f"there is no column {target!r} to predict; there are {there}")
     values = records.column(target).combine_chunks()
     if values.null_count:
         row = next(at for at, value in enumerate(values) if not value.is_valid)
@@ -193,9 +220,27 @@ def target_of(records: pa.Table, target: str) -> NDArray[Any]:
             f"the target {target!r} is missing in row {row} and {values.null_count - 1} others",
             hint="Leave out records whose target is not known.",
         )
-    if pa.types.is_floating(values.type):
-        return np.asarray(values.to_pylist(), np.float64)
+    if task == "regression" or (task is None and pa.types.is_floating(values.type)):
+        return _numbers(values, target)
     return np.asarray([str(value) for value in values.to_pylist()])
+
+
+def _numbers(values: pa.Array, target: str) -> NDArray[np.float64]:
+    import pyarrow as pa
+
+    if not (pa.types.is_floating(values.type) or pa.types.is_integer(values.type)):
+        message = f"the target {target!r} is {values.type}, expected numbers"
+        raise InvalidRequestError(message, hint="Predict a class: task='classification'.")
+    numbers = np.asarray(values.to_pylist(), np.float64)
+    if (wrong := np.flatnonzero(~np.isfinite(numbers))).size:
+        row = int(wrong[0])
+        message = f"the target {target!r} row {row} is {numbers[row]}, expected a finite number"
+        raise InvalidRequestError(message)
+    return numbers
+
+
+def _cut_by(folds: Folds) -> list[str]:
+    return [name for name in (folds.group, folds.time) if name is not None]
 
 
 def _material(
@@ -205,7 +250,7 @@ def _material(
     preparation: Preparation,
     settings: Settings,
 ) -> Material:
-    by = [name for name in (settings.folds.group, settings.folds.time) if name is not None]
+    by = _cut_by(settings.folds)
     whole: pd.DataFrame = records.select(by).to_pandas()
     frame = frame_of(records, preparation)
     return Material(
@@ -214,7 +259,7 @@ def _material(
         folds=folds_of(settings.folds, whole if by else frame, answers, task),
         preparation=preparation,
         task=task,
-        scorer=scorer_of(task, settings.score),
+        scorer=scorer_of(task, settings.score, answers, settings.positive),
         seed=settings.seed,
     )
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from contextlib import contextmanager
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
@@ -45,7 +46,7 @@ STUDY = "search"
 WARM_UP_TRIALS = 5
 
 
-class Space(msgspec.Struct, frozen=True, kw_only=True):
+class Space(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is searched.
 
     Attributes:
@@ -96,21 +97,22 @@ class Study:
         Raises:
             InvalidRequestError: a grid is asked for over ranges that have no ends.
         """
-        self._space = space
+        self._space, self._task = space, task
         storage = (
             InMemoryStorage()
             if journal is None
             else JournalStorage(JournalFileBackend(str(journal)))
         )
-        self._study = optuna.create_study(
-            storage=storage,
-            study_name=STUDY,
-            direction="maximize",
-            load_if_exists=True,
-            sampler=_sampler(sampler, seed, len(self.tried_before(storage))),
-            pruner=MedianPruner(n_startup_trials=WARM_UP_TRIALS),
-        )
-        first = grid(space) if sampler == "grid" else usual(space, task)
+        with _silence():
+            self._study = optuna.create_study(
+                storage=storage,
+                study_name=STUDY,
+                direction="maximize",
+                load_if_exists=True,
+                sampler=_sampler(sampler, seed, len(self.tried_before(storage))),
+                pruner=MedianPruner(n_startup_trials=WARM_UP_TRIALS),
+            )
+        first = grid(space, task) if sampler == "grid" else usual(space, task)
         for candidate in first:
             self._study.enqueue_trial(_fixed(candidate), skip_if_exists=True)
         self._is_grid = sampler == "grid"
@@ -144,7 +146,7 @@ class Study:
         return bool(self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
 
     def _try(self, trials: Trials, trial: Trial) -> Tried:
-        candidate = suggested(trial, self._space)
+        candidate = suggested(trial, self._space, self._task)
 
         def give_up(folds: int, score: float) -> bool:
             trial.report(score, folds)
@@ -176,8 +178,15 @@ def usual(space: Space, task: Task) -> Iterator[Candidate]:
     for name, ranges in space.estimators.items():
         own = made(entry(task, name), {}, seed=0).get_params()
         chosen = {each: _within(ranges[each], own.get(each)) for each in ranges}
-        for balance in space.balance:
+        for balance in feasible(space, name, task):
             yield Candidate(estimator=name, parameters=chosen, balance=balance)
+
+
+def feasible(space: Space, name: str, task: Task) -> tuple[Balance, ...]:
+    """What can be done for rare classes with an estimator; nothing, if it can do none of it."""
+    can_weigh = entry(task, name).weighs_classes is not None
+    found = tuple(each for each in space.balance if each != "weights" or can_weigh)
+    return found or ("none",)
 
 
 def _within(each: Range, value: Any) -> Any:
@@ -189,7 +198,7 @@ def _within(each: Range, value: Any) -> Any:
     return round(middle) if isinstance(each, Whole) else middle
 
 
-def grid(space: Space) -> Iterator[Candidate]:
+def grid(space: Space, task: Task) -> Iterator[Candidate]:
     """Every combination of values.
 
     Raises:
@@ -198,15 +207,16 @@ def grid(space: Space) -> Iterator[Candidate]:
     for name, ranges in space.estimators.items():
         lists = [_values(name, parameter, each) for parameter, each in ranges.items()]
         for values in product(*lists):
-            for balance in space.balance:
+            for balance in feasible(space, name, task):
                 chosen = dict(zip(ranges, values, strict=True))
                 yield Candidate(estimator=name, parameters=chosen, balance=balance)
 
 
-def suggested(trial: Trial, space: Space) -> Candidate:
+def suggested(trial: Trial, space: Space, task: Task) -> Candidate:
     """The candidate that Optuna proposes."""
     name = trial.suggest_categorical("estimator", list(space.estimators))
-    balance = cast("Balance", trial.suggest_categorical("balance", list(space.balance)))
+    choices = list(feasible(space, name, task))
+    balance = cast("Balance", trial.suggest_categorical(f"{name}.balance", choices))
     parameters = {
         parameter: _suggest(trial, f"{name}.{parameter}", each)
         for parameter, each in space.estimators[name].items()
@@ -216,7 +226,8 @@ def suggested(trial: Trial, space: Space) -> Candidate:
 
 def _fixed(candidate: Candidate) -> dict[str, Any]:
     """What is fixed of a trial that is not Optuna's own proposal."""
-    found: dict[str, Any] = {"estimator": candidate.estimator, "balance": candidate.balance}
+    found: dict[str, Any] = {"estimator": candidate.estimator}
+    found[f"{candidate.estimator}.balance"] = candidate.balance
     for parameter, value in candidate.parameters.items():
         found[f"{candidate.estimator}.{parameter}"] = value
     return found
@@ -235,6 +246,17 @@ def _values(estimator: str, parameter: str, each: Range) -> Sequence[Any]:
         return each.values
     message = f"a grid needs a list of values for {estimator}.{parameter}"
     raise InvalidRequestError(message, hint="Give a choice of values, or sample at random.")
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Nothing on the terminal of what is told by this room's own words."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
 
 
 def _sampler(kind: Sampler, seed: int, tried: int) -> BaseSampler:

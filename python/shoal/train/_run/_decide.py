@@ -1,0 +1,92 @@
+"""A fitted model with the threshold that was asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from sklearn.pipeline import Pipeline
+
+from shoal.train._estimators._decided import decided
+from shoal.train._estimators._table import TABLES, made
+from shoal.train._run._material import by_name
+from shoal.train._run._threshold import best_threshold, shares_of_folds
+from shoal.train._search._candidates import pipeline_of, without_sampler
+from shoal.train._search._folds import folds_of
+from shoal.train._search._scores import positive_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from shoal.train._estimators._table import Task
+    from shoal.train._run._configuration import Configuration
+    from shoal.train._run._material import Material
+    from shoal.train._search._candidates import Candidate
+    from shoal.train._search._search import Fitted
+
+
+class Decided(NamedTuple):
+    """A model and its threshold.
+
+    Attributes:
+        fitted: The model; it answers by the threshold.
+        threshold: It; None for the more probable class.
+        positive: The class that it is of.
+        notes: Why there is none although one was asked for.
+    """
+
+    fitted: Fitted
+    threshold: float | None = None
+    positive: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def with_threshold(
+    fitted: Fitted, candidate: Candidate, material: Material, configuration: Configuration
+) -> Decided:
+    """The model, with a threshold if the configuration asks for one and the model can have it.
+
+    Raises:
+        InputError: folds cannot be cut.
+    """
+    rule = configuration.threshold
+    if rule is None:
+        return Decided(fitted)
+    if reason := _why_not(fitted, candidate):
+        return Decided(fitted, notes=(f"no threshold was chosen: {reason}",))
+    frame, target = by_name(material, configuration.target)
+    positive = positive_of(target, configuration.search.positive)
+    if positive is None:
+        return Decided(fitted, notes=("no threshold was chosen: there are more than two classes",))
+    search = configuration.search
+    whole = material.learned.to_pandas() if search.folds.group or search.folds.time else frame
+    folds = folds_of(search.folds, whole, target, material.task)
+    model = pipeline_of(candidate, fitted.preparation, material.task, seed=search.seed)
+    rows, shares = shares_of_folds(model, frame, target, folds, positive)
+    threshold = best_threshold(shares, target[rows] == positive, rule)
+    return Decided(thresholded(fitted, threshold, positive), threshold, positive)
+
+
+def estimators_for(configuration: Configuration, task: Task) -> Iterator[str]:
+    """Those that are compared where none are named: all, or those that give probabilities."""
+    for name, found in TABLES[task].items():
+        needs_shares = configuration.threshold is not None and task == "classification"
+        if not needs_shares or hasattr(made(found, {}, seed=0), "predict_proba"):
+            yield name
+
+
+def thresholded(fitted: Fitted, threshold: float, positive: str) -> Fitted:
+    """The same model, answering by a threshold."""
+    steps = without_sampler(fitted.pipeline).steps
+    name, last = steps[-1]
+    pipeline = Pipeline([*steps[:-1], (name, decided(last, threshold, positive))])
+    return fitted._replace(pipeline=pipeline)
+
+
+def _why_not(fitted: Fitted, candidate: Candidate) -> str | None:
+    if fitted.task == "regression":
+        return "a number is predicted"
+    if candidate.estimator == "dummy":
+        return "the best model is the baseline"
+    if not hasattr(fitted.pipeline, "predict_proba"):
+        return f"{candidate.estimator} gives no probabilities"
+    return None

@@ -1,0 +1,221 @@
+"""`run`: data, search, threshold, proof, report and package, in one call.
+
+- What is held out is cut away first; the model is measured on it, and nothing is chosen by it.
+- A run that was killed goes on: what was collected and tried is there already.
+- The answers that the report measures are those of the package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from shoal import evaluate
+from shoal.errors import InvalidRequestError
+from shoal.train._collect._collect import collect
+from shoal.train._collect._dataset import open_dataset
+from shoal.train._estimators._table import TABLES
+from shoal.train._run._configuration import recipe_in
+from shoal.train._run._decide import estimators_for, with_threshold
+from shoal.train._run._judge import report_of
+from shoal.train._run._material import material_of
+from shoal.train._run._place import DATASET, JOURNAL, finish, held, write
+from shoal.train._seal._seal import seal
+from shoal.train._search._search import fit, search
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    from shoal.package import Package
+    from shoal.train._collect._collect import Progress
+    from shoal.train._collect._dataset import Dataset
+    from shoal.train._run._configuration import Configuration
+    from shoal.train._run._decide import Decided
+    from shoal.train._run._material import Material
+    from shoal.train._search._search import Leaderboard
+    from shoal.train._search._study import Tried
+
+
+class Watch(NamedTuple):
+    """Hears how far a run is.
+
+    Attributes:
+        step: Told what begins.
+        rows: Told how much was collected: rows, bytes, and bytes in all if known.
+        tried: Told of each candidate that was tried.
+    """
+
+    step: Callable[[str], object]
+    rows: Progress | None
+    tried: Callable[[Tried], object]
+
+
+NOBODY = Watch(lambda _step: None, None, lambda _tried: None)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of a run.
+
+    Attributes:
+        package: The sealed model.
+        report: How good it is.
+        leaderboard: What was compared.
+        threshold: From which probability of the positive class on it is the answer; None for the
+            more probable class.
+        notes: What a reader should know of the run.
+    """
+
+    package: Package
+    report: evaluate.Report
+    leaderboard: Leaderboard
+    threshold: float | None
+    notes: tuple[str, ...]
+
+
+def run(
+    configuration: Configuration,
+    output: str | os.PathLike[str],
+    *,
+    watch: Watch = NOBODY,
+) -> Trained:
+    """Trains what a configuration asks for.
+
+    Args:
+        configuration: What.
+        output: A folder: a new one, or one of the same configuration to go on in.
+        watch: Hears how far it is.
+
+    Raises:
+        ConflictError: the folder holds something else, or another process is at work in it.
+        InputError: data or configuration cannot be used; the message names what.
+        SourceError: an input cannot be read.
+        ProofError: the package would answer otherwise than the model.
+        SinkError: something cannot be written (disk full, no right); the run goes on later.
+    """
+    place = Path(output)
+    with held(place, _digest(configuration)) as staged:
+        watch.step("collecting")
+        dataset = _dataset(configuration, place, watch)
+        material = material_of(dataset.to_table(), configuration)
+        watch.step("searching")
+        board = _searched(material, configuration, place, watch)
+        watch.step("fitting")
+        decided = _fitted(board, material, configuration)
+        watch.step("sealing")
+        package = seal(
+            decided.fitted,
+            material.held_out,
+            name=configuration.name,
+            version=configuration.version,
+            output=staged,
+        )
+        watch.step("measuring")
+        facts = _facts(dataset, material, decided, package)
+        report = report_of(package.model().predict, board, material, configuration, facts)
+        _write(place, report, board)
+        finish(place, staged)
+    notes = (*decided.notes, *_notes(board), *_left_out(configuration, material))
+    return Trained(_opened(place), report, board, decided.threshold, notes)
+
+
+def _dataset(configuration: Configuration, place: Path, watch: Watch) -> Dataset:
+    if configuration.data.dataset is not None:
+        return open_dataset(configuration.data.dataset)
+    if (place / DATASET).exists():
+        return open_dataset(place / DATASET)
+    recipe = recipe_in(configuration.data)
+    return collect(
+        recipe.inputs,
+        place / DATASET,
+        join=recipe.join,
+        schema=recipe.schema,
+        progress=watch.rows,
+    )
+
+
+def _searched(
+    material: Material, configuration: Configuration, place: Path, watch: Watch
+) -> Leaderboard:
+    settings = msgspec.structs.replace(configuration.search, preparation=material.preparation)
+    if settings.estimators is None:
+        names = tuple(estimators_for(configuration, material.task))
+        settings = msgspec.structs.replace(settings, estimators=names)
+    if settings.seconds is None and settings.trials is None and settings.sampler != "grid":
+        message = "the search has no end"
+        raise InvalidRequestError(message, hint="Say [search] seconds = 60, or trials = 30.")
+    return search(
+        material.learned,
+        configuration.target,
+        settings=settings,
+        journal=place / JOURNAL,
+        tell=watch.tried,
+    )
+
+
+def _fitted(board: Leaderboard, material: Material, configuration: Configuration) -> Decided:
+    candidate = board.best.candidate
+    fitted = fit(
+        material.learned,
+        configuration.target,
+        candidate,
+        preparation=material.preparation,
+        task=material.task,
+        seed=configuration.search.seed,
+    )
+    return with_threshold(fitted, candidate, material, configuration)
+
+
+def _facts(
+    dataset: Dataset, material: Material, decided: Decided, package: Package
+) -> dict[str, str]:
+    found = {
+        "Package": package.digest,
+        "Dataset": dataset.digest,
+        "Records learned from": str(material.learned.num_rows),
+        "Records held out": str(material.held_out.num_rows),
+    }
+    if decided.threshold is not None:
+        found["Threshold"] = f"{decided.threshold:.6g} of the probability of {decided.positive!r}"
+    return found
+
+
+def _write(place: Path, report: evaluate.Report, board: Leaderboard) -> None:
+    write(place / "leaderboard.json", msgspec.json.encode(board))
+    write(place / "report.json", evaluate.to_json(report))
+    write(place / "model-card.md", evaluate.to_markdown(report).encode())
+    write(place / "report.html", evaluate.to_html(report).encode())
+
+
+def _notes(board: Leaderboard) -> tuple[str, ...]:
+    if not board.repeated:
+        return ()
+    told = f"{board.repeated} tested records equal one that was learned from, in the first fold"
+    return (f"{told}: scores are too good by as much",)
+
+
+def _left_out(configuration: Configuration, material: Material) -> tuple[str, ...]:
+    if configuration.search.estimators is not None:
+        return ()
+    taken = list(estimators_for(configuration, material.task))
+    left = [name for name in TABLES[material.task] if name not in taken]
+    if not left:
+        return ()
+    names = ", ".join(left)
+    return (f"not compared, since a threshold needs probabilities, which they lack: {names}",)
+
+
+def _digest(configuration: Configuration) -> str:
+    text = msgspec.json.encode(msgspec.to_builtins(configuration), order="deterministic")
+    return f"sha256:{hashlib.sha256(text).hexdigest()}"
+
+
+def _opened(place: Path) -> Any:
+    from shoal import package
+
+    return package.open(place / "package")
