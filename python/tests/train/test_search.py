@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
+from sklearn import metrics
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -17,7 +19,8 @@ from shoal.errors import InvalidRequestError, NullError
 from shoal.train._estimators._table import CLASSIFIERS, Choice
 from shoal.train._prepare._description import Numeric, Preparation
 from shoal.train._search._folds import Folds, folds_of
-from shoal.train._search._search import Settings, search
+from shoal.train._search._scores import METRICS, scorer_of
+from shoal.train._search._search import Settings, search, target_of
 from shoal.train._search._study import Space
 from tests.train.conftest import customers
 
@@ -55,6 +58,63 @@ def test_a_grid_scores_as_scikit_learn_does() -> None:
         assert np.allclose(row.scores, cross_val_score(model, values, target, cv=cuts))
     assert len(board.rows) == 3
     assert board.best.candidate.estimator == "logistic_regression"
+
+
+BY_NAME = {
+    "accuracy": metrics.accuracy_score,
+    "balanced_accuracy": metrics.balanced_accuracy_score,
+    "macro_f1": partial(metrics.f1_score, average="macro"),
+    "macro_precision": partial(metrics.precision_score, average="macro"),
+    "macro_recall": partial(metrics.recall_score, average="macro"),
+}
+
+
+@pytest.mark.parametrize("positive", [None, "no"])
+@pytest.mark.parametrize("name", list(METRICS["classification"]))
+def test_a_score_is_the_metric_that_its_name_says(name: str, positive: str | None) -> None:
+    records = numbers().slice(0, 200)
+    values = np.stack([records["a"].to_numpy(), records["b"].to_numpy()], axis=1)
+    target = np.where(values.sum(axis=1) > 0.7, "yes", "no")  # "yes" is the rarer one
+    noisy = values + np.random.default_rng(1).normal(0, 1, values.shape)
+    model = LogisticRegression().fit(noisy, target)
+    found = scorer_of("classification", name, target, positive)(model, noisy, target)
+    answers, shares = model.predict(noisy), model.predict_proba(noisy)
+    looked_for = positive or "yes"
+    place = list(model.classes_).index(looked_for)
+    wanted = {
+        "average_precision": lambda: metrics.average_precision_score(
+            target == looked_for, shares[:, place]
+        ),
+        "roc_auc": lambda: metrics.roc_auc_score(target == looked_for, shares[:, place]),
+        "log_loss": lambda: -metrics.log_loss(target, shares, labels=model.classes_),
+    }
+    if name in wanted:
+        assert found == pytest.approx(wanted[name]())
+    elif name in BY_NAME:
+        assert found == pytest.approx(BY_NAME[name](target, answers))
+    else:
+        function = getattr(metrics, f"{name}_score")
+        assert found == pytest.approx(function(target, answers, pos_label=looked_for))
+
+
+def test_a_score_of_one_of_two_classes_is_refused_for_three() -> None:
+    target = np.array(["a", "b", "c"] * 10)
+    for name in ("f1", "precision", "recall"):
+        with pytest.raises(InvalidRequestError, match="of one of two classes"):
+            scorer_of("classification", name, target)
+    with pytest.raises(InvalidRequestError, match="the positive class is 'a'"):
+        scorer_of("classification", "accuracy", target, "a")
+
+
+def test_whole_numbers_are_classes_unless_numbers_are_asked_for() -> None:
+    records = pa.table({"n": pa.array([3, 1, 2])})
+    assert target_of(records, "n").tolist() == ["3", "1", "2"]
+    assert target_of(records, "n", task="regression").tolist() == [3.0, 1.0, 2.0]
+    infinite = pa.table({"n": [1.0, float("inf")]})
+    with pytest.raises(InvalidRequestError, match="row 1 is inf, expected a finite number"):
+        target_of(infinite, "n")
+    with pytest.raises(InvalidRequestError, match="is string, expected numbers"):
+        target_of(pa.table({"n": ["a"]}), "n", task="regression")
 
 
 def test_every_estimator_is_tried_first(learned: pa.Table) -> None:
@@ -172,6 +232,6 @@ def test_numbers_are_regressed() -> None:
     board = search(records, "spent", settings=settings)
     assert (board.task, board.score, board.best.candidate.estimator) == (
         "regression",
-        "rmse",
+        "root_mean_squared_error",
         "ridge",
     )

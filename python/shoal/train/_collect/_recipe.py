@@ -69,6 +69,9 @@ class InputText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     missing: list[str] = []
     format: str | None = None
 
+    def __repr__(self) -> str:
+        return f"<InputText {self.files or self.query!r}>"
+
 
 class RecipeText(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A recipe, as it is written."""

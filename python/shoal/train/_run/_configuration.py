@@ -154,6 +154,13 @@ def read_configuration(path: str | os.PathLike[str]) -> Configuration:
         raise ConfigurationError(f"{path} is not as expected: {error}") from None
 
 
+def told_of(configuration: Configuration) -> Configuration:
+    """The same without addresses of databases, which may hold passwords: what may be written."""
+    inputs = [msgspec.structs.replace(each, database=None) for each in configuration.data.input]
+    data = msgspec.structs.replace(configuration.data, input=inputs)
+    return msgspec.structs.replace(configuration, data=data)
+
+
 def recipe_in(data: Data, environment: Mapping[str, str] | None = None) -> Recipe:
     """What is collected, where no dataset is named.
 

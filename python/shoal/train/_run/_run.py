@@ -19,7 +19,7 @@ from shoal.errors import InvalidRequestError
 from shoal.train._collect._collect import collect
 from shoal.train._collect._dataset import open_dataset
 from shoal.train._estimators._table import TABLES
-from shoal.train._run._configuration import recipe_in
+from shoal.train._run._configuration import recipe_in, told_of
 from shoal.train._run._decide import estimators_for, with_threshold
 from shoal.train._run._judge import report_of
 from shoal.train._run._material import material_of
@@ -211,7 +211,7 @@ def _left_out(configuration: Configuration, material: Material) -> tuple[str, ..
 
 
 def _digest(configuration: Configuration) -> str:
-    text = msgspec.json.encode(msgspec.to_builtins(configuration), order="deterministic")
+    text = msgspec.json.encode(told_of(configuration), order="deterministic")
     return f"sha256:{hashlib.sha256(text).hexdigest()}"
 
 

@@ -62,7 +62,9 @@ METRICS: dict[Task, dict[str, _Metric]] = {
         for name, function in (*_LABELS, ("f1", metrics.f1_score))
     }
     | {
-        f"macro_{name}": _Metric(function, options={"average": "macro", "zero_division": 0.0})
+        f"macro_{name}": _Metric(
+            function, options={"average": "macro", "pos_label": None, "zero_division": 0.0}
+        )
         for name, function in (*_LABELS, ("f1", metrics.f1_score))
     },
     "regression": {

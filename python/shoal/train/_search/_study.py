@@ -112,10 +112,17 @@ class Study:
                 sampler=_sampler(sampler, seed, len(self.tried_before(storage))),
                 pruner=MedianPruner(n_startup_trials=WARM_UP_TRIALS),
             )
-        first = grid(space, task) if sampler == "grid" else usual(space, task)
-        for candidate in first:
-            self._study.enqueue_trial(_fixed(candidate), skip_if_exists=True)
+            self._try_again()
+            for candidate in grid(space, task) if sampler == "grid" else usual(space, task):
+                self._study.enqueue_trial(_fixed(candidate), skip_if_exists=True)
         self._is_grid = sampler == "grid"
+
+    def _try_again(self) -> None:
+        """Puts what was being tried when a search was killed in front of the others."""
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            self._study.tell(trial.number, state=TrialState.FAIL)
+            if fixed := trial.system_attrs.get("fixed_params"):
+                self._study.enqueue_trial(fixed)
 
     @staticmethod
     def tried_before(storage: Any) -> list[FrozenTrial]:
