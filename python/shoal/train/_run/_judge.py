@@ -65,7 +65,7 @@ def report_of(
     )
     comparisons = _compared(answers, board, material, configuration)
     return evaluate.Report(
-        card=_card(configuration, board, facts),
+        card=_card(configuration, board, material, facts),
         evaluation=evaluation,
         comparisons=tuple(comparisons),
         importances=_importances(predict, asked, truth, task, settings),
@@ -159,7 +159,7 @@ def _importances(
 
 
 def _card(
-    configuration: Configuration, board: Leaderboard, facts: dict[str, str]
+    configuration: Configuration, board: Leaderboard, material: Material, facts: dict[str, str]
 ) -> evaluate.ModelCard:
     best = board.best.candidate
     parameters = ", ".join(f"{name} = {value}" for name, value in best.parameters.items())
@@ -169,9 +169,26 @@ def _card(
         "Rare classes": best.balance,
         "Candidates compared": f"{len(board.rows)} by {board.score}, on {board.records} records",
     }
+    words = {str(part): text for part, text in configuration.card.items()}
     return evaluate.ModelCard(
         name=configuration.name,
         version=configuration.version,
         facts=told | facts,
-        **{str(part): text for part, text in configuration.card.items()},
+        **(_records_told(configuration, material) | words),
     )
+
+
+def _records_told(configuration: Configuration, material: Material) -> dict[str, str]:
+    """What the card says of records, where the configuration says nothing."""
+    folds = configuration.search.folds
+    how = "the shares of the classes kept" if material.task == "classification" else "at random"
+    if folds.group is not None:
+        how = f"records of equal {folds.group!r} kept together"
+    if folds.time is not None:
+        how = f"the latest by {folds.time!r}"
+    columns = ", ".join(material.preparation.columns)
+    learned, held_out = material.learned.num_rows, material.held_out.num_rows
+    return {
+        "training_data": f"{learned} records; a model is told {columns}.",
+        "evaluation_data": f"{held_out} records that nothing was learned from, {how}.",
+    }

@@ -180,7 +180,8 @@ def test_a_folder_of_another_run_or_of_something_else_is_refused(
 def test_a_full_disk_while_sealing_loses_nothing(
     configuration: Configuration, trained: Trained, tmp_path: Path
 ) -> None:
-    output, sealing = tmp_path / "output", []
+    output = tmp_path / "output"
+    sealing: list[str] = []
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def step(name: str) -> None:

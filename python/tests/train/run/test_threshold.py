@@ -27,7 +27,7 @@ SHARES = st.lists(
 
 
 def cost(truth: NDArray[np.bool_], answers: NDArray[np.bool_]) -> float:
-    return -(5.0 * (truth & ~answers).sum() + (~truth & answers).sum())
+    return -float(5 * (truth & ~answers).sum() + (~truth & answers).sum())
 
 
 RULES: dict[str, tuple[Threshold, Callable[..., float]]] = {
