@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from shoal.train._search._candidates import Candidate
     from shoal.train._search._folds import Folds
     from shoal.train._search._search import Fitted, Leaderboard, Settings, fit, search
-    from shoal.train._search._study import Space, Tried
+    from shoal.train._search._space import Space
+    from shoal.train._search._study import Tried
 
 _LAZY = {
     "Account": "_private._account",
@@ -65,7 +66,7 @@ _LAZY = {
     "Recipe": "_collect._recipe",
     "Schema": "_collect._schema",
     "Settings": "_search._search",
-    "Space": "_search._study",
+    "Space": "_search._space",
     "Sql": "_collect._inputs",
     "Text": "_prepare._description",
     "Threshold": "_run._threshold",

@@ -21,7 +21,7 @@ from shoal.train._prepare._description import Numeric, Preparation
 from shoal.train._search._folds import Folds, folds_of
 from shoal.train._search._scores import METRICS, scorer_of
 from shoal.train._search._search import Settings, search, target_of
-from shoal.train._search._study import Space
+from shoal.train._search._space import Space
 from tests.train.conftest import customers
 
 if TYPE_CHECKING:

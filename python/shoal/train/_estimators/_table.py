@@ -54,6 +54,8 @@ class Entry(NamedTuple):
         takes_missing: Whether it takes missing numbers, and exports that truly.
         has_seed: Whether it draws at random.
         weighs_classes: The parameter that balances classes; None where it has none.
+        most_records: Compared with others only up to so many records, beyond which one fit takes
+            hours; None for any number.
     """
 
     place: str
@@ -63,6 +65,7 @@ class Entry(NamedTuple):
     takes_missing: bool = False
     has_seed: bool = True
     weighs_classes: str | None = None
+    most_records: int | None = None
 
 
 _TREES: dict[str, Range] = {
@@ -98,7 +101,9 @@ _NEIGHBOURS: dict[str, Range] = {
 }
 _STOPS: dict[str, Any] = {"early_stopping": True, "max_iter": 200}
 _ONE_THREAD: dict[str, Any] = {"n_jobs": 1, "verbosity": 0}
-_SVM: dict[str, Range] = {"C": Real(1e-2, 1e2, is_log=True), "gamma": Real(1e-3, 1.0, is_log=True)}
+_SVM: dict[str, Range] = {"C": Real(1e-2, 1e2, is_log=True), "gamma": Real(1e-4, 1.0, is_log=True)}
+# The time of one fit grows with the square of the records.
+MOST_RECORDS_OF_A_KERNEL = 20_000
 
 CLASSIFIERS = {
     "dummy": Entry("sklearn.dummy.DummyClassifier", {"strategy": "prior"}, {}),
@@ -116,7 +121,14 @@ CLASSIFIERS = {
         is_scaled=True,
         weighs_classes="class_weight",
     ),
-    "svm": Entry("sklearn.svm.SVC", {}, _SVM, is_scaled=True, weighs_classes="class_weight"),
+    "svm": Entry(
+        "sklearn.svm.SVC",
+        {},
+        _SVM,
+        is_scaled=True,
+        weighs_classes="class_weight",
+        most_records=MOST_RECORDS_OF_A_KERNEL,
+    ),
     "random_forest": Entry(
         "sklearn.ensemble.RandomForestClassifier",
         {"n_estimators": 200},
@@ -169,7 +181,14 @@ REGRESSORS = {
         {"C": Real(1e-2, 1e2, is_log=True)},
         is_scaled=True,
     ),
-    "svm": Entry("sklearn.svm.SVR", {}, _SVM, is_scaled=True, has_seed=False),
+    "svm": Entry(
+        "sklearn.svm.SVR",
+        {},
+        _SVM,
+        is_scaled=True,
+        has_seed=False,
+        most_records=MOST_RECORDS_OF_A_KERNEL,
+    ),
     "random_forest": Entry("sklearn.ensemble.RandomForestRegressor", {"n_estimators": 200}, _TREES),
     "hist_gradient_boosting": Entry(
         "sklearn.ensemble.HistGradientBoostingRegressor", _STOPS, _BOOSTING, takes_missing=True

@@ -18,6 +18,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+Scale: TypeAlias = Literal["standard", "min_max", "none"]
 DatePart: TypeAlias = Literal["year", "month", "day", "weekday", "hour", "days"]
 
 
@@ -37,7 +38,8 @@ class Numeric(
             `drop`.
         flag: Whether a further feature says that the value is missing.
         scale: `standard` (mean 0, deviation 1), `min_max` (0 to 1), `robust` (median 0,
-            interquartile range 1), `none`, or `auto`: standard where the estimator needs it.
+            interquartile range 1), `none`, or `auto`: what the candidate says, where its estimator
+            needs it.
     """
 
     missing: Literal["mean", "median", "most_frequent", "modelled", "keep", "drop"] | float = (

@@ -33,6 +33,8 @@ from shoal.train._prepare._transformers import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from shoal.train._prepare._description import Scale
+
     Step = tuple[str, Any]
     Entry = tuple[str, Any, Any]
 
@@ -42,23 +44,28 @@ ROUND: tuple[str, Any] = ("round", CastTransformer(dtype=np.float32))
 NO_TEXT = ""
 
 
-def steps_of(preparation: Preparation, *, is_scaled: bool, is_classification: bool) -> list[Step]:
+def steps_of(
+    preparation: Preparation,
+    *,
+    is_scaled: bool,
+    is_classification: bool,
+    scale: Scale = "standard",
+) -> list[Step]:
     """The steps before an estimator.
 
     Args:
         preparation: What is to be done.
         is_scaled: Whether the estimator needs features of one scale.
         is_classification: Whether the target is a class, for the selection of features.
+        scale: What the scale `auto` is, where the estimator needs one.
 
     Raises:
         InvalidRequestError: it names no column, or what it asks for cannot be done together.
     """
     if not preparation.columns:
         raise InvalidRequestError("the preparation names no column")
-    entries = [
-        *_numeric(preparation, is_scaled=is_scaled),
-        *_others(preparation, is_scaled=is_scaled),
-    ]
+    auto: Scale = scale if is_scaled else "none"
+    entries = [*_numeric(preparation, auto), *_others(preparation, auto, is_scaled=is_scaled)]
     steps: list[Step] = [("columns", ColumnTransformer(entries, sparse_threshold=0.0))]
     if preparation.select is not None:
         score = f_classif if is_classification else f_regression
@@ -66,14 +73,14 @@ def steps_of(preparation: Preparation, *, is_scaled: bool, is_classification: bo
     return steps
 
 
-def _numeric(preparation: Preparation, *, is_scaled: bool) -> Iterator[Entry]:
+def _numeric(preparation: Preparation, auto: Scale) -> Iterator[Entry]:
     numbers = _of_kind(preparation, Numeric)
     groups = _alike(numbers)
     if preparation.polynomial > 1 and len(groups) > 1:
         message = "numeric columns that are treated differently cannot be multiplied"
         raise InvalidRequestError(message, hint="Treat all alike (missing, scale), or polynomial=1")
     for number, (feature, names) in enumerate(groups):
-        steps = [*_filled(feature), *_scaled(feature.scale, is_scaled=is_scaled)]
+        steps = [*_filled(feature), *_scaled(feature.scale, auto)]
         if preparation.polynomial > 1:
             product = PolynomialFeatures(preparation.polynomial, include_bias=False)
             steps.append(("polynomial", product))
@@ -102,22 +109,21 @@ def _filled(feature: Numeric) -> Iterator[Step]:
         yield "fill", SimpleImputer(strategy=feature.missing, keep_empty_features=True)
 
 
-def _scaled(chosen: str, *, is_scaled: bool) -> Iterator[Step]:
-    if chosen == "auto":
-        chosen = "standard" if is_scaled else "none"
+def _scaled(asked: str, auto: Scale) -> Iterator[Step]:
+    chosen = auto if asked == "auto" else asked
     yield ROUND
     if chosen != "none":
         yield "scale", SingleScaler(chosen)
 
 
-def _others(preparation: Preparation, *, is_scaled: bool) -> Iterator[Entry]:
+def _others(preparation: Preparation, auto: Scale, *, is_scaled: bool) -> Iterator[Entry]:
     for name, feature in _of_kind(preparation, Categorical).items():
         yield f"categories_{name}", _encoded(feature), [name]
     for name, text in _of_kind(preparation, Text).items():
         words = _words(text, is_scaled=is_scaled)
         yield f"words_{name}", Pipeline([("words", words), ROUND]), name
     for name, date in _of_kind(preparation, Date).items():
-        steps = [("parts", DateParts(date.parts)), *_scaled("auto", is_scaled=is_scaled)]
+        steps = [("parts", DateParts(date.parts)), *_scaled("auto", auto)]
         yield f"dates_{name}", Pipeline(steps), [name]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sklearn.pipeline import Pipeline
 
 from shoal.train._estimators._decided import decided
-from shoal.train._estimators._table import TABLES, made
+from shoal.train._estimators._table import TABLES, entry, made
 from shoal.train._run._material import by_name
 from shoal.train._run._threshold import best_threshold, shares_of_folds
 from shoal.train._search._candidates import pipeline_of, without_sampler
@@ -15,13 +15,11 @@ from shoal.train._search._folds import folds_of
 from shoal.train._search._scores import positive_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from shoal.train._estimators._table import Task
     from shoal.train._run._configuration import Configuration
     from shoal.train._run._material import Material
     from shoal.train._search._candidates import Candidate
     from shoal.train._search._search import Fitted
+from shoal.train._search._space import names_for
 
 
 class Decided(NamedTuple):
@@ -66,12 +64,17 @@ def with_threshold(
     return Decided(thresholded(fitted, threshold, positive), threshold, positive)
 
 
-def estimators_for(configuration: Configuration, task: Task) -> Iterator[str]:
-    """Those that are compared where none are named: all, or those that give probabilities."""
-    for name, found in TABLES[task].items():
-        needs_shares = configuration.threshold is not None and task == "classification"
-        if not needs_shares or hasattr(made(found, {}, seed=0), "predict_proba"):
-            yield name
+def estimators_for(configuration: Configuration, material: Material) -> dict[str, str | None]:
+    """All estimators, and why one is not compared where none are named; None for those that are."""
+    task, records = material.task, material.learned.num_rows
+    needs_shares = configuration.threshold is not None and task == "classification"
+    found: dict[str, str | None] = dict.fromkeys(TABLES[task])
+    for name in found:
+        if needs_shares and not hasattr(made(entry(task, name), {}, seed=0), "predict_proba"):
+            found[name] = "it gives no probabilities, which a threshold needs"
+        if name not in names_for(task, records):
+            found[name] = f"{records} records would take it too long"
+    return found
 
 
 def thresholded(fitted: Fitted, threshold: float, positive: str) -> Fitted:

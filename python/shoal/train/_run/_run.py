@@ -18,7 +18,6 @@ from shoal import evaluate
 from shoal.errors import InvalidRequestError
 from shoal.train._collect._collect import collect
 from shoal.train._collect._dataset import open_dataset
-from shoal.train._estimators._table import TABLES
 from shoal.train._run._configuration import recipe_in, told_of
 from shoal.train._run._decide import estimators_for, with_threshold
 from shoal.train._run._judge import report_of
@@ -144,7 +143,8 @@ def _searched(
 ) -> Leaderboard:
     settings = msgspec.structs.replace(configuration.search, preparation=material.preparation)
     if settings.estimators is None:
-        names = tuple(estimators_for(configuration, material.task))
+        reasons = estimators_for(configuration, material)
+        names = tuple(name for name, reason in reasons.items() if reason is None)
         settings = msgspec.structs.replace(settings, estimators=names)
     if settings.seconds is None and settings.trials is None and settings.sampler != "grid":
         message = "the search has no end"
@@ -200,14 +200,10 @@ def _notes(board: Leaderboard) -> tuple[str, ...]:
 
 
 def _left_out(configuration: Configuration, material: Material) -> tuple[str, ...]:
-    if configuration.search.estimators is not None:
+    if configuration.search.estimators is not None or configuration.search.space is not None:
         return ()
-    taken = list(estimators_for(configuration, material.task))
-    left = [name for name in TABLES[material.task] if name not in taken]
-    if not left:
-        return ()
-    names = ", ".join(left)
-    return (f"not compared, since a threshold needs probabilities, which they lack: {names}",)
+    reasons = estimators_for(configuration, material)
+    return tuple(f"{name} was not compared: {reason}" for name, reason in reasons.items() if reason)
 
 
 def _digest(configuration: Configuration) -> str:

@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline
 
 from shoal.errors import InvalidRequestError
 from shoal.train._estimators._table import entry, made
-from shoal.train._prepare._description import Numeric, Preparation
+from shoal.train._prepare._description import Numeric, Preparation, Scale
 from shoal.train._prepare._steps import steps_of
 from shoal.train._search._noise import NoisyCopies
 
@@ -45,11 +45,13 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
         parameters: Those that differ from its defaults.
         balance: What is done for rare classes: `weights`, or records that are repeated (`over`),
             left out (`under`), invented between neighbours (`smote`), or repeated with noise.
+        scale: How columns of scale `auto` are scaled, if the estimator needs features of one scale.
     """
 
     estimator: str
     parameters: dict[str, str | int | float | bool | None] = msgspec.field(default_factory=dict)
     balance: Balance = "none"
+    scale: Scale = "standard"
 
 
 def pipeline_of(
@@ -66,7 +68,10 @@ def pipeline_of(
         found, dict(candidate.parameters), seed=seed, is_balanced=candidate.balance == "weights"
     )
     steps = steps_of(
-        preparation, is_scaled=found.is_scaled, is_classification=task == "classification"
+        preparation,
+        is_scaled=found.is_scaled,
+        is_classification=task == "classification",
+        scale=candidate.scale,
     )
     if candidate.balance in SAMPLERS:
         steps.append(("balance", SAMPLERS[candidate.balance](seed)))

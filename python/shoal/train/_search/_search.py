@@ -9,14 +9,15 @@ import msgspec
 import numpy as np
 
 from shoal.errors import InvalidRequestError, NullError
-from shoal.train._estimators._table import TABLES, Task
+from shoal.train._estimators._table import Task
 from shoal.train._prepare._description import Preparation
 from shoal.train._prepare._frames import frame_of, kept
 from shoal.train._prepare._infer import preparation_of
 from shoal.train._search._candidates import Balance, Candidate, pipeline_of
 from shoal.train._search._folds import Folds, folds_of, repeated
 from shoal.train._search._scores import USUAL, scorer_of
-from shoal.train._search._study import Sampler, Space, Study, Tried, usual_space
+from shoal.train._search._space import Space, is_alike, names_for, usual_space
+from shoal.train._search._study import Sampler, Study, Tried
 from shoal.train._search._trials import Material, Trials
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         task: Whether a class or a number is predicted; None for what the target looks like.
         positive: The class that is looked for, where there are two; the rarer one if None.
         score: What candidates are compared by; accuracy, or the root mean squared error, if None.
-        estimators: Which are compared; None for all.
+        estimators: Which are compared; None for all that so many records allow.
         space: What is searched, in place of the ranges that estimators usually have.
         balance: What is tried for rare classes.
         folds: How records are cut.
@@ -126,8 +127,12 @@ def search(
     )
     is_kept = kept(records, preparation)
     material = _material(records.filter(is_kept), answers[is_kept], task, preparation, chosen)
-    names = chosen.estimators or tuple(TABLES[task])
-    space = chosen.space or usual_space(task, names, chosen.balance)
+    space = chosen.space or usual_space(
+        task,
+        chosen.estimators or names_for(task, len(material.target)),
+        chosen.balance,
+        is_alike=is_alike(material.frame, preparation),
+    )
     study = Study(space, task, chosen.sampler, seed=chosen.seed, journal=journal)
     spent = sum(tried.seconds for tried in study.tried())
     ends_at = None if chosen.seconds is None else time.monotonic() + chosen.seconds - spent

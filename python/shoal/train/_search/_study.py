@@ -1,10 +1,11 @@
-"""Which candidate is tried next, until the time is up: Optuna chooses, this room tries.
+"""Which candidate is tried next, until the time is up.
 
-- Every estimator is tried with its defaults first; then the estimator and its parameters are one
-  space, so that the time goes to those that do well.
+- Every estimator is tried with its defaults first. Then the turn goes to the estimator of which an
+  improvement costs least (`_turns`), and Optuna proposes its parameters.
 - What was tried is written to a journal before the next one is chosen: a search that was killed
   goes on behind its last trial.
-- A candidate that fails is in the list with its reason, and the search goes on.
+- A candidate that fails is in the list with its reason, and the search goes on. One that was tried
+  before is not tried again.
 
 Source: Akiba et al., "Optuna", KDD 2019; Bergstra et al., "Algorithms for Hyper-Parameter
 Optimization", NIPS 2011 (TPE).
@@ -12,50 +13,39 @@ Optimization", NIPS 2011 (TPE).
 
 from __future__ import annotations
 
-import math
 import warnings
 from contextlib import contextmanager
-from itertools import product
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
+import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import MedianPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.storages import InMemoryStorage, JournalStorage
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from shoal.errors import InvalidRequestError
-from shoal.train._estimators._table import Choice, Range, Whole, entry, made
-from shoal.train._search._candidates import Balance, Candidate
+from shoal.train._search._candidates import Candidate
+from shoal.train._search._space import fixed, grid, suggested, usual
+from shoal.train._search._turns import Attempt, is_behind, whose_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from optuna.trial import FrozenTrial, Trial
+    from optuna.trial import Trial
 
     from shoal.train._estimators._table import Task
+    from shoal.train._search._space import Space
     from shoal.train._search._trials import Trials
 
 Sampler: TypeAlias = Literal["tpe", "random", "grid"]
-STUDY = "search"
-# Trials before one may be given up for being behind.
-WARM_UP_TRIALS = 5
-
-
-class Space(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is searched.
-
-    Attributes:
-        estimators: Names of the table, and the ranges that are searched for each.
-        balance: What is done for rare classes, if there is a choice.
-    """
-
-    estimators: dict[str, dict[str, Range]]
-    balance: tuple[Balance, ...] = ("none",)
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+# Candidates of an estimator that are drawn at random before TPE learns from them.
+STARTUP_TRIALS = 5
+# So many proposals in a row that were tried before, and an estimator has nothing more to offer.
+MOST_REPEATED = 20
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,16 +66,6 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-def usual_space(task: Task, names: Sequence[str], balance: Sequence[Balance]) -> Space:
-    """The ranges of the table.
-
-    Raises:
-        InvalidRequestError: there is no such estimator.
-    """
-    found = {name: dict(entry(task, name).searched) for name in names}
-    return Space(estimators=found, balance=tuple(balance))
-
-
 class Study:
     """Chooses candidates and remembers how they did."""
 
@@ -97,162 +77,131 @@ class Study:
         Raises:
             InvalidRequestError: a grid is asked for over ranges that have no ends.
         """
-        self._space, self._task = space, task
-        storage = (
-            InMemoryStorage()
-            if journal is None
-            else JournalStorage(JournalFileBackend(str(journal)))
-        )
+        self._space, self._task, self._sampler, self._seed = space, task, sampler, seed
+        first = list(grid(space, task) if sampler == "grid" else usual(space, task))
+        storage = _storage(journal)
         with _silence():
-            self._study = optuna.create_study(
-                storage=storage,
-                study_name=STUDY,
-                direction="maximize",
-                load_if_exists=True,
-                sampler=_sampler(sampler, seed, len(self.tried_before(storage))),
-                pruner=MedianPruner(n_startup_trials=WARM_UP_TRIALS),
-            )
-            self._try_again()
-            for candidate in grid(space, task) if sampler == "grid" else usual(space, task):
-                self._study.enqueue_trial(_fixed(candidate), skip_if_exists=True)
-        self._is_grid = sampler == "grid"
-
-    def _try_again(self) -> None:
-        """Puts what was being tried when a search was killed in front of the others."""
-        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            self._study.tell(trial.number, state=TrialState.FAIL)
-            if fixed := trial.system_attrs.get("fixed_params"):
-                self._study.enqueue_trial(fixed)
-
-    @staticmethod
-    def tried_before(storage: Any) -> list[FrozenTrial]:
-        """What a journal holds already."""
-        names = [each.study_name for each in storage.get_all_studies()]
-        return (
-            []
-            if STUDY not in names
-            else storage.get_all_trials(storage.get_study_id_from_name(STUDY), deepcopy=False)
-        )
+            self._studies = {name: self._of_estimator(name, storage) for name in space.estimators}
+            for name, study in self._studies.items():
+                _try_again(study)
+                for candidate in first:
+                    if candidate.estimator == name:
+                        study.enqueue_trial(fixed(candidate), skip_if_exists=True)
+        self._tried = [each for study in self._studies.values() for each in _tried(study)]
+        self._repeated = dict.fromkeys(self._studies, 0)
 
     def run(
         self, trials: Trials, goes_on: Callable[[int], bool], tell: Callable[[Tried], object]
     ) -> None:
         """Tries candidates while `goes_on`, which is told how many were tried, says so."""
-        while goes_on(len(self.tried())) and (not self._is_grid or self._has_waiting()):
-            trial = self._study.ask()
-            tell(self._try(trials, trial))
+        while goes_on(len(self._tried)):
+            name = self._next()
+            if name is None:
+                return
+            trial = self._studies[name].ask()
+            candidate = suggested(trial, self._space, self._task, name)
+            before = next((each for each in self._tried if each.candidate == candidate), None)
+            if before is not None:
+                self._repeat(name, trial, before)
+                continue
+            self._repeated[name] = 0
+            found = self._try(trials, candidate)
+            trial.set_user_attr("tried", msgspec.json.encode(found).decode())
+            self._end(name, trial, found)
+            self._tried.append(found)
+            tell(found)
 
     def tried(self) -> list[Tried]:
-        """All that was tried, in order."""
-        ended = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-        found = self._study.get_trials(deepcopy=False, states=ended)
-        kept = (each.user_attrs.get("tried") for each in found)
-        return [msgspec.json.decode(each, type=Tried) for each in kept if each]
+        """All that was tried."""
+        return list(self._tried)
 
-    def _has_waiting(self) -> bool:
-        return bool(self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+    def _of_estimator(self, name: str, storage: BaseStorage) -> optuna.Study:
+        known = {study.study_name: study.n_trials for study in _summaries(storage)}
+        seed = self._seed + known.get(name, 0)  # one that goes on draws other numbers than before
+        return optuna.create_study(
+            storage=storage,
+            study_name=name,
+            direction="maximize",
+            load_if_exists=True,
+            sampler=_sampler(self._sampler, seed),
+        )
 
-    def _try(self, trials: Trials, trial: Trial) -> Tried:
-        candidate = suggested(trial, self._space, self._task)
+    def _next(self) -> str | None:
+        """Whose turn it is: who was not tried yet, then whose improvement costs least."""
+        for name, study in self._studies.items():
+            if study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+                return name
+        if self._sampler == "grid":
+            return None
+        history = {
+            name: [_attempt(each) for each in self._tried if each.candidate.estimator == name]
+            for name, repeated in self._repeated.items()
+            if repeated < MOST_REPEATED
+        }
+        return whose_turn(history, np.random.default_rng([self._seed, *self._draws()]))
 
-        def give_up(folds: int, score: float) -> bool:
-            trial.report(score, folds)
-            return not self._is_grid and trial.should_prune()
+    def _draws(self) -> list[int]:
+        """What the next choice is drawn from: it differs after whatever was proposed."""
+        return [len(self._tried), *self._repeated.values()]
+
+    def _repeat(self, name: str, trial: Trial, before: Tried) -> None:
+        self._repeated[name] += 1
+        self._end(name, trial, before)
+
+    def _try(self, trials: Trials, candidate: Candidate) -> Tried:
+        def give_up(scores: Sequence[float]) -> bool:
+            others = [each.scores for each in self._tried if each.scores]
+            return self._sampler != "grid" and is_behind(scores, others)
 
         try:
             scored = trials.try_one(candidate, give_up)
         except Exception as error:  # noqa: BLE001 - it is told, and the others are tried
             reason = f"{type(error).__name__}: {error}"
-            found = Tried(candidate=candidate, status="failed", reason=reason)
-            self._end(trial, found, None, TrialState.FAIL)
-            return found
-        status: Literal["done", "given_up"] = "done" if scored.is_whole else "given_up"
-        found = Tried(
-            candidate=candidate, scores=scored.scores, seconds=scored.seconds, status=status
+            return Tried(candidate=candidate, status="failed", reason=reason)
+        return Tried(
+            candidate=candidate,
+            scores=scored.scores,
+            seconds=scored.seconds,
+            status="done" if scored.is_whole else "given_up",
         )
-        is_done = status == "done"
-        state = TrialState.COMPLETE if is_done else TrialState.PRUNED
-        self._end(trial, found, scored.mean if is_done else None, state)
-        return found
 
-    def _end(self, trial: Trial, found: Tried, value: float | None, state: TrialState) -> None:
-        trial.set_user_attr("tried", msgspec.json.encode(found).decode())
-        self._study.tell(trial, value, state)
-
-
-def usual(space: Space, task: Task) -> Iterator[Candidate]:
-    """Every estimator once, with its own defaults where they lie within what is searched."""
-    for name, ranges in space.estimators.items():
-        own = made(entry(task, name), {}, seed=0).get_params()
-        chosen = {each: _within(ranges[each], own.get(each)) for each in ranges}
-        for balance in feasible(space, name, task):
-            yield Candidate(estimator=name, parameters=chosen, balance=balance)
+    def _end(self, name: str, trial: Trial, found: Tried) -> None:
+        """What was given up counts by the folds that it was tested on."""
+        if found.status == "failed":
+            self._studies[name].tell(trial, state=TrialState.FAIL)
+        else:
+            self._studies[name].tell(trial, float(np.mean(found.scores)))
 
 
-def feasible(space: Space, name: str, task: Task) -> tuple[Balance, ...]:
-    """What can be done for rare classes with an estimator; nothing, if it can do none of it."""
-    can_weigh = entry(task, name).weighs_classes is not None
-    found = tuple(each for each in space.balance if each != "weights" or can_weigh)
-    return found or ("none",)
+def _attempt(tried: Tried) -> Attempt:
+    if tried.status != "done":
+        return Attempt(tried.seconds, None)
+    mean = float(np.mean(tried.scores))
+    # A score of 1 is perfect; an error, which is below 0, is a loss by itself.
+    return Attempt(tried.seconds, 1 - mean if 0 <= mean <= 1 else abs(mean))
 
 
-def _within(each: Range, value: Any) -> Any:
-    if isinstance(each, Choice):
-        return value if value in each.values else each.values[len(each.values) // 2]
-    if isinstance(value, int | float) and each.low <= value <= each.high:
-        return value
-    middle = math.sqrt(each.low * each.high) if each.is_log else (each.low + each.high) / 2
-    return round(middle) if isinstance(each, Whole) else middle
+def _storage(journal: Path | None) -> BaseStorage:
+    if journal is None:
+        return InMemoryStorage()
+    return JournalStorage(JournalFileBackend(str(journal)))
 
 
-def grid(space: Space, task: Task) -> Iterator[Candidate]:
-    """Every combination of values.
-
-    Raises:
-        InvalidRequestError: a range has no list of values.
-    """
-    for name, ranges in space.estimators.items():
-        lists = [_values(name, parameter, each) for parameter, each in ranges.items()]
-        for values in product(*lists):
-            for balance in feasible(space, name, task):
-                chosen = dict(zip(ranges, values, strict=True))
-                yield Candidate(estimator=name, parameters=chosen, balance=balance)
+def _summaries(storage: BaseStorage) -> list[optuna.study.StudySummary]:
+    return optuna.get_all_study_summaries(storage, include_best_trial=False)
 
 
-def suggested(trial: Trial, space: Space, task: Task) -> Candidate:
-    """The candidate that Optuna proposes."""
-    name = trial.suggest_categorical("estimator", list(space.estimators))
-    choices = list(feasible(space, name, task))
-    balance = cast("Balance", trial.suggest_categorical(f"{name}.balance", choices))
-    parameters = {
-        parameter: _suggest(trial, f"{name}.{parameter}", each)
-        for parameter, each in space.estimators[name].items()
-    }
-    return Candidate(estimator=name, parameters=parameters, balance=balance)
+def _try_again(study: optuna.Study) -> None:
+    """Puts what was being tried when a search was killed in front of the others."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+        if asked := trial.system_attrs.get("fixed_params"):
+            study.enqueue_trial(asked)
 
 
-def _fixed(candidate: Candidate) -> dict[str, Any]:
-    """What is fixed of a trial that is not Optuna's own proposal."""
-    found: dict[str, Any] = {"estimator": candidate.estimator}
-    found[f"{candidate.estimator}.balance"] = candidate.balance
-    for parameter, value in candidate.parameters.items():
-        found[f"{candidate.estimator}.{parameter}"] = value
-    return found
-
-
-def _suggest(trial: Trial, name: str, each: Range) -> Any:
-    if isinstance(each, Choice):
-        return trial.suggest_categorical(name, list(each.values))
-    if isinstance(each, Whole):
-        return trial.suggest_int(name, each.low, each.high, log=each.is_log)
-    return trial.suggest_float(name, each.low, each.high, log=each.is_log)
-
-
-def _values(estimator: str, parameter: str, each: Range) -> Sequence[Any]:
-    if isinstance(each, Choice):
-        return each.values
-    message = f"a grid needs a list of values for {estimator}.{parameter}"
-    raise InvalidRequestError(message, hint="Give a choice of values, or sample at random.")
+def _tried(study: optuna.Study) -> list[Tried]:
+    kept = (each.user_attrs.get("tried") for each in study.get_trials(deepcopy=False, states=ENDED))
+    return [msgspec.json.decode(each, type=Tried) for each in kept if each]
 
 
 @contextmanager
@@ -266,10 +215,9 @@ def _silence() -> Iterator[None]:
         optuna.logging.set_verbosity(before)
 
 
-def _sampler(kind: Sampler, seed: int, tried: int) -> BaseSampler:
-    # One that goes on draws other numbers than those it has drawn.
-    if kind == "tpe":
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)  # a space for each estimator is
-            return TPESampler(seed=seed + tried, multivariate=True, group=True)
-    return RandomSampler(seed=seed + tried)
+def _sampler(kind: Sampler, seed: int) -> BaseSampler:
+    if kind == "random":
+        return RandomSampler(seed=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # parameters depend on each other
+        return TPESampler(seed=seed, multivariate=True, n_startup_trials=STARTUP_TRIALS)

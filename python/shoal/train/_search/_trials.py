@@ -12,10 +12,10 @@ import time
 import warnings
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from shoal.train._search._folds import Fold
     from shoal.train._search._scores import Scorer
 
-    GiveUp = Callable[[int, float], bool]
-    """Told how many folds were tested and their mean score; true to give the candidate up."""
+    GiveUp = Callable[[Sequence[float]], bool]
+    """Told the scores of the folds that were tested; true to give the candidate up."""
 
 KEPT_BYTES = 256 << 20
 
@@ -75,11 +75,6 @@ class Scored(NamedTuple):
     seconds: float
     is_whole: bool
 
-    @property
-    def mean(self) -> float:
-        """Their mean."""
-        return float(np.mean(self.scores))
-
 
 class _Prepared(NamedTuple):
     """A fold as an estimator takes it."""
@@ -101,7 +96,12 @@ class Trials:
         """Takes what they are tried on, and how many folds are fitted at a time."""
         self._material = material
         self._workers = workers
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="shoal-fold")
+        # OpenMP counts threads for each thread that calls it, so each is told.
+        self._pool = ThreadPoolExecutor(
+            workers,
+            thread_name_prefix="shoal-fold",
+            initializer=partial(threadpool_limits, 1),
+        )
         self._kept: OrderedDict[tuple[int, str], _Prepared] = OrderedDict()
         self._lock = Lock()
         self._limits = threadpool_limits(1)
@@ -129,7 +129,7 @@ class Trials:
         for first in range(0, count, self._workers):
             wave = range(first, min(first + self._workers, count))
             scores += self._pool.map(lambda number: self._score(steps, number), wave)
-            if len(scores) < count and give_up(len(scores), float(np.mean(scores))):
+            if len(scores) < count and give_up(scores):
                 break
         seconds = time.perf_counter() - began
         return Scored(tuple(scores), seconds, len(scores) == count)
