@@ -102,6 +102,11 @@ def laplaces(epsilon: float, shape: tuple[int, ...], generator: np.random.Genera
     )
 
 
+def noise_variance(epsilon: float) -> float:
+    """Of the noise of one count."""
+    return 2 * math.exp(-epsilon) / math.expm1(-epsilon) ** 2
+
+
 def _steps_left(account: Account) -> int:
     """The largest epsilon that the account allows, in parts of 1/1024."""
     low, high = 0, math.floor(account.budget.epsilon * PARTS_OF_EPSILON)

@@ -136,7 +136,8 @@ def _fit(account: Account, steps: Steps, count: int, epsilon: float) -> bool:
 
 
 def _too_small_for_all(account: Account, steps: Steps, count: int) -> BudgetError:
-    needed = account.epsilon_with(*[steps.with_noise(steps.most_noise)] * count)
+    least = steps.with_noise(steps.most_noise * _SMALLER**2)
+    needed = account.epsilon_with(*[least] * count)
     message = (
         f"epsilon {account.budget.epsilon:.4g} is too small to train {count} models "
         f"({steps.count} steps of {steps.expected:.0f} records each, up to {steps.parameters} "

@@ -1,7 +1,8 @@
 """What columns hold, found with noise where it is not stated.
 
 - Bounds: first a histogram over powers of two, of which the bins that surely have records are
-  kept; then, between their ends, the first and the last hundredth.
+  kept; then, between their ends, where the first and the last twentieth of the values end, and a
+  quarter of what lies between beyond them. Farther out a few records would be too few to find.
 - Categories: those that surely several records have; how many have them is not told.
 - What cannot be found with so little to spend is refused: nothing is guessed.
 
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from shoal.train._private._randomness import Floats
 
 _LEAST_POWER, _POWERS = -16, 64
-_FAR = 0.01
+_FAR = 0.05
+_BEYOND = 0.25
 _FALSE_ALARM = 0.01
 """The chance that a bin without records is kept."""
 _HINT = "State it, leave the column out, or take a larger choice_share or epsilon."
@@ -74,7 +76,10 @@ def private_bounds(
         purpose=purpose,
         seed=seed,
     )
-    return (fine[0], fine[1]) if fine[0] < fine[1] else coarse
+    beyond = _BEYOND * (fine[1] - fine[0])
+    if beyond <= 0:
+        return coarse
+    return max(coarse[0], fine[0] - beyond), min(coarse[1], fine[1] + beyond)
 
 
 def private_categories(  # noqa: PLR0913 - each changes what is promised

@@ -30,7 +30,8 @@ from shoal.train._private._records._columns import (
     preparation_of,
     said_of,
 )
-from shoal.train._private._records._measured import of_classes, of_numbers
+from shoal.train._private._records._errors import of_numbers
+from shoal.train._private._records._measured import of_classes
 from shoal.train._private._records._parts import parts_of
 from shoal.train._private._records._words import facts_of
 from shoal.train._private._sealing import as_sklearn

@@ -1,9 +1,7 @@
-"""How good a private model is, from statistics with noise only.
+"""How good a private model of classes is, from counts with noise only.
 
-- Classes: the confusion matrix of records that nothing was learned from, each of its counts with
-  noise. All metrics are computed from it.
-- Numbers: a histogram of errors, in bins that are a quarter of the error wide, and one of truths;
-  answers and truths count as moved to the stated bounds.
+- All metrics are computed from the confusion matrix of records that nothing was learned from, each
+  of its counts with noise. Of numbers see `_errors`.
 - Intervals allow for the records that happened to be drawn and for the noise: both are simulated.
   An interval holds the percentiles and their mirror image at the value; where the noise is as large
   as the counts it is wide.
@@ -27,10 +25,9 @@ from shoal.evaluate import (
     Interval,
     LabelMetrics,
     Metric,
-    Regression,
     Settings,
 )
-from shoal.train._private._counts import laplaces, private_counts, settled
+from shoal.train._private._counts import laplaces, noise_variance, private_counts, settled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,22 +50,11 @@ _SIGNED: Final = frozenset({"matthews_correlation"})
 _LOUD: Final = 0.25
 """From which share of the records on the noise of all counts is worth a note."""
 _CELLS: Final = 1 << 20
-_ERRORS_OF_SIZE: Final = frozenset(
-    {"mean_absolute_error", "mean_squared_error", "root_mean_squared_error"}
-)
-ERROR_BINS: Final = 24
-"""On each side of 0."""
-BINS_OF_A_HALF: Final = 3
-"""An error is half as large so many bins nearer to 0."""
-TRUTH_BINS: Final = 32
-_ERRORS: Final = 0.75
-"""What the histogram of errors may spend; that of truths, for R2 alone, has the rest."""
-_CONSTANT: Final = TRUTH_BINS**-2.0
-_SIMULATED: Final = (
+SIMULATED: Final = (
     f"{Settings().replicates} simulations of drawing the records anew and of adding the noise "
     f"anew; {Settings().confidence:.0%}"
 )
-_SETTLED: Final = "moved, with all others, to the nearest that can be"
+SETTLED: Final = "moved, with all others, to the nearest that can be"
 _UNSEEN: Final = (
     "Measured on records that nothing was learned from and nothing was chosen on; every number "
     "comes from counts or sums with noise."
@@ -122,126 +108,14 @@ def of_classes(
         metrics=tuple(metrics[name] for name in ORDER if name in metrics),
         by_label=by_label,
         confusion=tuple(map(tuple, matrix.reshape(size, size).tolist())),
-        notes=_notes(records, math.sqrt(2) / epsilon * size**2),
+        notes=notes_of(records, math.sqrt(noise_variance(epsilon)) * size**2),
         method={
-            "Intervals": _SIMULATED,
+            "Intervals": SIMULATED,
             "Noise": "discrete Laplace on each count of the confusion matrix, "
             f"epsilon {epsilon:.4g}",
-            "Counts below 0": _SETTLED,
+            "Counts below 0": SETTLED,
             "Averages over labels": "macro: each label alike; weighted: by its records",
         },
-    )
-
-
-def of_numbers(
-    account: Account,
-    truth: Floats,
-    answers: Floats,
-    bounds: tuple[float, float],
-    *,
-    seed: int | None = None,
-) -> Evaluation:
-    """Measures answered numbers, for all that is left of an account.
-
-    Args:
-        account: Of the records that are measured.
-        truth: (records,) numbers.
-        answers: (records,) numbers.
-        bounds: The least and the most a number can be, as stated.
-        seed: For tests: with it nothing is private.
-
-    Raises:
-        BudgetError: nothing is left.
-    """
-    low, high = bounds
-    moved, records = truth.clip(low, high), len(truth)
-    error = (answers.clip(low, high) - moved) / (high - low)
-    errors, cost = private_counts(
-        account,
-        np.bincount(_error_bins(error), minlength=2 * ERROR_BINS + 1),
-        epsilon=_ERRORS * account.budget.epsilon,
-        purpose="histogram of errors",
-        seed=seed,
-    )
-    places = ((moved - low) / (high - low) * TRUTH_BINS).astype(np.int64)
-    truths, rest = private_counts(
-        account,
-        np.bincount(places.clip(max=TRUTH_BINS - 1), minlength=TRUTH_BINS),
-        purpose="histogram of truths",
-        seed=seed,
-    )
-    counted = (settled(errors, records), settled(truths, records))
-    found = _of_errors(counted[0][None], counted[1][None], high - low)
-    generator = np.random.default_rng(Settings().seed)
-    drawn = _of_errors(
-        _redrawn(counted[0], records, cost, Settings().replicates, generator),
-        _redrawn(counted[1], records, rest, Settings().replicates, generator),
-        high - low,
-    )
-    return Evaluation(
-        task=Regression(),
-        settings=Settings(),
-        records=records,
-        metrics=tuple(_of_number(name, found[name], drawn[name]) for name in found),
-        notes=_notes(records, math.sqrt(2) / cost * len(errors)),
-        method={
-            "Intervals": _SIMULATED,
-            "Noise": f"discrete Laplace on each count of a histogram of {len(errors)} errors "
-            f"(epsilon {cost:.4g}) and of one of {len(truths)} truths (epsilon {rest:.4g})",
-            "Counts below 0": _SETTLED,
-            "Bounds": f"answers and truths count as moved to {low:g} to {high:g}, as stated; "
-            f"an error is known to within a bin, a quarter of it",
-        },
-    )
-
-
-def _error_bins(error: Floats) -> Integers:
-    """The bin of each error from -1 to 1: the smaller, the narrower; those near 0 in the middle."""
-    with np.errstate(divide="ignore"):
-        steps = np.floor(-BINS_OF_A_HALF * np.log2(np.abs(error)))
-    distance = np.maximum(ERROR_BINS - steps, 0).astype(np.int64)
-    bins: Integers = ERROR_BINS + np.sign(error).astype(np.int64) * distance
-    return bins
-
-
-def _error_ends() -> Floats:
-    """(2, bins) between which errors, without their sign, a bin lies, from near 0 up."""
-    ends = 2.0 ** (-np.arange(ERROR_BINS, -1, -1) / BINS_OF_A_HALF)
-    return np.array([[0.0, *ends[:-1]], ends])
-
-
-def _of_errors(errors: Floats, truths: Floats, unit: float) -> Values:
-    """(groups,) of each metric, from (groups, bins) counts; NaN where it is not defined."""
-    low, high = _error_ends()
-    sizes, squares = (low + high) / 2, (low**2 + low * high + high**2) / 3
-    below, above = errors[:, ERROR_BINS::-1], errors[:, ERROR_BINS:]
-    both = below + above
-    both[:, 0] = errors[:, ERROR_BINS]
-    sizes_signed = np.array([0.0, *sizes[1:]])
-    records = errors.sum(axis=1)
-    places = (np.arange(TRUTH_BINS) + 0.5) / TRUTH_BINS
-    spread = truths @ places**2 / records - (truths @ places / records) ** 2
-    square = both @ squares / records
-    undefined = np.full_like(spread, np.nan)
-    return {
-        "mean_absolute_error": unit * (both @ sizes) / records,
-        "mean_squared_error": unit**2 * square,
-        "root_mean_squared_error": unit * np.sqrt(square),
-        "r2": 1 - np.divide(square, spread, out=undefined, where=spread > _CONSTANT),
-        "bias": unit * ((above - below) @ sizes_signed) / records,
-    }
-
-
-def _of_number(name: str, found: Floats, drawn: Floats) -> Metric:
-    if not np.isfinite(found[0]) or not np.isfinite(drawn).all():
-        return Metric(name=name, value=None, note="the truth varies too little beside the noise")
-    most = 1.0 if name == "r2" else math.inf
-    least = 0.0 if name in _ERRORS_OF_SIZE else -math.inf
-    return Metric(
-        name=name,
-        value=float(found[0]),
-        bounds=_interval(found, drawn, least, most),
-        better="lower" if name in _ERRORS_OF_SIZE else "zero" if name == "bias" else "higher",
     )
 
 
@@ -260,14 +134,14 @@ def _simulated(matrix: Floats, records: int, epsilon: float, task: Classificatio
     parts = []
     for start in range(0, Settings().replicates, size):
         count = min(size, Settings().replicates - start)
-        parts.append(_values(_redrawn(matrix, records, epsilon, count, generator), task))
+        parts.append(_values(redrawn(matrix, records, epsilon, count, generator), task))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _redrawn(
+def redrawn(
     counts: Floats, records: int, epsilon: float, draws: int, generator: np.random.Generator
 ) -> Floats:
-    """(draws, cells) counts as they might have come, had they truly been these."""
+    """(draws, cells) counts as they might have come and been settled, had they been these."""
     drawn = generator.multinomial(records, counts / counts.sum(), draws)
     return settled(drawn + laplaces(epsilon, drawn.shape, generator), records)
 
@@ -280,18 +154,19 @@ def _of_label(task: Classification, place: int, found: Values, drawn: Values) ->
 
 
 def _metric(name: str, value: Floats, drawn: Floats) -> Metric:
-    least = -1.0 if name in _SIGNED else 0.0
-    return Metric(name=name, value=float(value[0]), bounds=_interval(value, drawn, least, 1.0))
+    least, found = -1.0 if name in _SIGNED else 0.0, float(value[0])
+    return Metric(name=name, value=found, bounds=interval_of(found, drawn, least, 1.0))
 
 
-def _interval(value: Floats, drawn: Floats, least: float, most: float) -> Interval:
+def interval_of(value: float, drawn: Floats, least: float, most: float) -> Interval:
     """Holds the percentiles of what was drawn and their mirror image at the value."""
-    found, tail = float(value[0]), (1 - Settings().confidence) / 2
+    tail = (1 - Settings().confidence) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail]).tolist()
-    return Interval(max(least, min(low, 2 * found - high)), min(most, max(high, 2 * found - low)))
+    return Interval(max(least, min(low, 2 * value - high)), min(most, max(high, 2 * value - low)))
 
 
-def _notes(records: int, noise: float) -> tuple[str, ...]:
+def notes_of(records: int, noise: float) -> tuple[str, ...]:
+    """Says how it was measured, and where noise is large beside the records."""
     if noise < _LOUD * records:
         return (_UNSEEN, _UNMEASURED)
     loud = f"{records} records are few beside the noise: metrics lean towards chance."

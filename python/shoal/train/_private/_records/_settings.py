@@ -36,7 +36,12 @@ _LEARNING_RATE = {"classification": 0.5, "regression": 0.1}
 
 
 class PrivateNumeric(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="numeric"
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="kind",
+    tag="numeric",
 ):
     """A column of numbers.
 
@@ -53,7 +58,12 @@ class PrivateNumeric(
 
 
 class PrivateBoolean(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="boolean"
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="kind",
+    tag="boolean",
 ):
     """A column of true and false.
 
@@ -67,7 +77,12 @@ class PrivateBoolean(
 
 
 class PrivateCategorical(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="categorical"
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="kind",
+    tag="categorical",
 ):
     """A column of names; a missing one is a category of its own, an unknown one is none.
 
