@@ -180,6 +180,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         agreement: Of numbers, else None.
         slices: By each column that was named.
         notes: What to know before any number is trusted.
+        method: How it was measured, by what is said of it; empty where it is as `settings` say.
     """
 
     task: Task
@@ -194,6 +195,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     agreement: Agreement | None = None
     slices: tuple[Sliced, ...] = ()
     notes: tuple[str, ...] = ()
+    method: dict[str, str] = {}
 
     def metric(self, name: str) -> Metric:
         """Gives a metric of all records by its name.

@@ -304,6 +304,8 @@ def _card(card: ModelCard) -> Section:
 
 
 def _method(evaluation: Evaluation) -> Section:
+    if evaluation.method:
+        return Section("How it was measured", (Facts(tuple(evaluation.method.items())),))
     settings = evaluation.settings
     draws = (
         f"{settings.replicates} draws of as many records with replacement, within each true label; "

@@ -3,7 +3,7 @@
 - `collect` reads files, databases and tables into a dataset: its records, what holds for all of
   them, where they come from, and one digest.
 - `search` compares estimators, `fit` lets one learn, `seal` proves what was exported.
-- `Budget` and `GradientClassifier` learn without giving records away.
+- `learn_privately` does so without giving records away; `Budget` and `GradientClassifier` too.
 - Importing this room loads nothing heavy.
 """
 
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from shoal.train._private._account import Account, Budget
     from shoal.train._private._choice import choose_privately, choose_threshold_privately
     from shoal.train._private._estimators import GradientClassifier, GradientRegressor
+    from shoal.train._private._records._learn import PrivateModel, learn_privately
+    from shoal.train._private._records._settings import (
+        PrivateBoolean,
+        PrivateCategorical,
+        PrivateNumeric,
+        PrivateSettings,
+    )
     from shoal.train._private._scaling import BoundedScaler, PrivateScaler
     from shoal.train._private._sealing import as_sklearn
     from shoal.train._private._spent import PrivacySpent
@@ -61,7 +68,12 @@ _LAZY = {
     "Numeric": "_prepare._description",
     "Preparation": "_prepare._description",
     "PrivacySpent": "_private._spent",
+    "PrivateBoolean": "_private._records._settings",
+    "PrivateCategorical": "_private._records._settings",
+    "PrivateModel": "_private._records._learn",
+    "PrivateNumeric": "_private._records._settings",
     "PrivateScaler": "_private._scaling",
+    "PrivateSettings": "_private._records._settings",
     "Real": "_estimators._table",
     "Recipe": "_collect._recipe",
     "Schema": "_collect._schema",
@@ -79,6 +91,7 @@ _LAZY = {
     "choose_threshold_privately": "_private._choice",
     "collect": "_collect._collect",
     "fit": "_search._search",
+    "learn_privately": "_private._records._learn",
     "open_dataset": "_collect._dataset",
     "preparation_of": "_prepare._infer",
     "private_quantiles": "_private._statistics",
@@ -113,7 +126,12 @@ __all__ = [
     "Numeric",
     "Preparation",
     "PrivacySpent",
+    "PrivateBoolean",
+    "PrivateCategorical",
+    "PrivateModel",
+    "PrivateNumeric",
     "PrivateScaler",
+    "PrivateSettings",
     "Real",
     "Recipe",
     "Schema",
@@ -131,6 +149,7 @@ __all__ = [
     "choose_threshold_privately",
     "collect",
     "fit",
+    "learn_privately",
     "open_dataset",
     "preparation_of",
     "private_quantiles",

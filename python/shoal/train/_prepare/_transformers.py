@@ -287,10 +287,13 @@ def register() -> None:
         calculate_sklearn_ordinal_encoder_output_shapes,
     )
 
+    from shoal.train._prepare._stated import StatedScaler, convert_stated
+
     known: list[tuple[type, str, Callable[..., Any], Callable[..., Any]]] = [
         (MissingFlags, "ShoalMissingFlags", _same_width, _convert_flags),
         (ModelledImputer, "ShoalModelledImputer", _same_width, _convert_modelled),
         (SingleScaler, "ShoalSingleScaler", _same_width, _convert_scaler),
+        (StatedScaler, "ShoalStatedScaler", _same_width, convert_stated),
         (DateParts, "ShoalDateParts", _width_of_parts, _convert_parts),
         (
             FrequentOneHot,

@@ -5,23 +5,27 @@
   refused, and nothing of it is spent.
 - Copying an account gives the account itself, and it does not travel to another process: what was
   spent once stays spent.
+- Records may be cut into parts, each record into one, whatever it says. What one part spends does
+  not add to what another does, since no record is in both: the account has spent what the part that
+  spent most did, with what was spent on all records.
 - Uses compose for any mechanism whose parameters do not depend on earlier answers. Where they do,
   take `accountant="rdp"`: Renyi divergences add up also then.
 
-Source for the last: Feldman and Zrnic 2021, "Individual Privacy Accounting via a Renyi Filter"
-(arXiv 2008.11193).
+Sources: McSherry 2009, "Privacy Integrated Queries", section 2.4.2, for parts; Feldman and Zrnic
+2021, "Individual Privacy Accounting via a Renyi Filter" (arXiv 2008.11193), for the last.
 """
 
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Never
 
 import msgspec
 
 from shoal.errors import BudgetError, InvalidRequestError
 from shoal.train._private._accountant import epsilon_of, least_noise, library_name
-from shoal.train._private._spent import PrivacySpent, SampledGaussian, Use
+from shoal.train._private._spent import PartSpent, PrivacySpent, SampledGaussian, Use
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,6 +59,22 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise InvalidRequestError(message)
 
 
+@dataclass
+class _Ledger:
+    """What an account and the accounts of its parts share."""
+
+    records: int
+    uses: list[Use] = field(default_factory=list)
+    parts: dict[str, int] = field(default_factory=dict)
+    public: dict[str, None] = field(default_factory=dict)
+    randomness: Literal["system", "seeded"] = "system"
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def guarantees(self, part: str | None) -> tuple[Guarantee, ...]:
+        """What was spent on the records of a part, or on all records where there is none."""
+        return tuple(use.guarantee for use in self.uses if use.part is None or use.part == part)
+
+
 class Account:
     """What was spent of a budget on one set of records."""
 
@@ -81,15 +101,42 @@ class Account:
         self.budget = budget
         self.records = records
         self.accountant: AccountantName = accountant
-        self._uses: list[Use] = []
-        self._public: dict[str, None] = {f"the number of records: {records}": None}
-        self._randomness: Literal["system", "seeded"] = "system"
-        self._lock = threading.Lock()
+        self._ledger = _Ledger(records)
+        self._part: str | None = None
+        self.take_as_public(f"the number of records: {records}")
+
+    def part(self, name: str, *, records: int) -> Account:
+        """Opens an account of some of the records, with the whole budget for them.
+
+        Args:
+            name: What the part is for.
+            records: How many it has; no record may be in another part. Which ones are in it must
+                not depend on what any record says, as when each is drawn on its own.
+
+        Returns:
+            An account beside those of other parts; this one counts them all.
+
+        Raises:
+            InvalidRequestError: there is such a part, the parts have more records than there are,
+                or this is a part itself.
+        """
+        ledger = self._ledger
+        if self._part is not None:
+            raise InvalidRequestError(f"part {self._part!r} was to be cut, expected all records")
+        if name in ledger.parts:
+            raise InvalidRequestError(f"there is a part {name!r} already, expected another name")
+        if sum(ledger.parts.values()) + records > ledger.records:
+            message = f"part {name!r} is for {records} records of {ledger.records}"
+            message += f", and {sum(ledger.parts.values())} are in other parts"
+            raise InvalidRequestError(message, hint="A record is in one part only.")
+        found = Account(self.budget, records=records, accountant=self.accountant)
+        found._ledger, found._part = ledger, name
+        ledger.parts[name] = records
+        return found
 
     def epsilon_with(self, *more: Guarantee) -> float:
         """The epsilon of what was spent, and of more beside it."""
-        spent = [use.guarantee for use in self._uses]
-        return epsilon_of([*spent, *more], self.budget.delta, self.accountant)
+        return max(self._epsilon_of(part, *more) for part in self._parts)
 
     def alone(self, guarantee: Guarantee) -> float:
         """The epsilon of one use, as if nothing had been spent."""
@@ -101,11 +148,11 @@ class Account:
         Raises:
             BudgetError: it would go above the budget; nothing is spent.
         """
-        with self._lock:
+        with self._ledger.lock:
             after = self.epsilon_with(use.guarantee)
             if after > self.budget.epsilon + _SLACK:
                 raise self._exceeded(use.purpose, after)
-            self._uses.append(use)
+            self._ledger.uses.append(msgspec.structs.replace(use, part=self._part))
 
     def noise_for(
         self, *, sampling_rate: float, steps: int, epsilon: float | None = None
@@ -120,18 +167,21 @@ class Account:
         Returns:
             The multiplier, or None where nothing is left that any noise would suffice for.
         """
-        before = tuple(use.guarantee for use in self._uses) if epsilon is None else ()
-        limit = self.budget.epsilon if epsilon is None else epsilon
         sums = SampledGaussian(1.0, sampling_rate, steps)
-        return least_noise(before, sums, self.budget.delta, limit, self.accountant)
+        if epsilon is not None:
+            return self._least_noise((), sums, epsilon)
+        before = (self._ledger.guarantees(part) for part in self._parts)
+        found = [self._least_noise(each, sums, self.budget.epsilon) for each in before]
+        known = [noise for noise in found if noise is not None]
+        return max(known) if len(known) == len(found) else None
 
     def take_as_public(self, statement: str) -> None:
         """Records something that is known to everybody, in words."""
-        self._public[statement] = None
+        self._ledger.public[statement] = None
 
     def take_seeded(self) -> None:
         """Records that noise came from a seed, so that nothing here is private."""
-        self._randomness = "seeded"
+        self._ledger.randomness = "seeded"
 
     @property
     def epsilon(self) -> float:
@@ -140,20 +190,40 @@ class Account:
 
     @property
     def spent(self) -> PrivacySpent:
-        """What was spent so far, as reports and attestations keep it."""
+        """What was spent so far on all records, as reports and attestations keep it."""
+        ledger = self._ledger
+        parts = tuple(
+            PartSpent(name, records, self._epsilon_of(name))
+            for name, records in ledger.parts.items()
+        )
         return PrivacySpent(
-            epsilon=self.epsilon,
+            epsilon=max([self._epsilon_of(None), *(part.epsilon for part in parts)]),
             delta=self.budget.delta,
             epsilon_limit=self.budget.epsilon,
-            records=self.records,
+            records=ledger.records,
             accountant=self.accountant,
             library=library_name(),
             neighbours="add_or_remove_one_record",
-            uses=tuple(self._uses),
-            public=tuple(self._public),
-            randomness=self._randomness,
-            private=self._randomness == "system",
+            uses=tuple(ledger.uses),
+            public=tuple(ledger.public),
+            randomness=ledger.randomness,
+            private=ledger.randomness == "system",
+            parts=parts,
         )
+
+    @property
+    def _parts(self) -> tuple[str | None, ...]:
+        """The parts that this account is for; None stands for records that are in no part."""
+        return (None, *self._ledger.parts) if self._part is None else (self._part,)
+
+    def _epsilon_of(self, part: str | None, *more: Guarantee) -> float:
+        spent = self._ledger.guarantees(part)
+        return epsilon_of([*spent, *more], self.budget.delta, self.accountant)
+
+    def _least_noise(
+        self, before: tuple[Guarantee, ...], sums: SampledGaussian, limit: float
+    ) -> float | None:
+        return least_noise(before, sums, self.budget.delta, limit, self.accountant)
 
     def _exceeded(self, purpose: str, after: float) -> BudgetError:
         message = (

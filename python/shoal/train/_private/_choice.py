@@ -79,13 +79,14 @@ def choose_privately(  # noqa: PLR0913 - each changes what is promised
     return int(np.argmax(values * sharpness + noise))
 
 
-def choose_threshold_privately(
+def choose_threshold_privately(  # noqa: PLR0913 - each changes what is promised
     account: Account,
     probabilities: Floats,
     is_positive: Any,
     *,
     epsilon: float,
     positive_weight: float = 1.0,
+    seed: int | None = None,
 ) -> float:
     """Chooses from which probability on a record counts as positive.
 
@@ -98,6 +99,7 @@ def choose_threshold_privately(
         is_positive: Whether each record is.
         epsilon: What the choice may cost.
         positive_weight: What one positive record counts; stated, not computed from the records.
+        seed: For tests: with it nothing is private.
 
     Returns:
         The threshold.
@@ -118,6 +120,7 @@ def choose_threshold_privately(
         sensitivity=max(1.0, positive_weight),
         purpose="threshold",
         is_monotone=True,
+        seed=seed,
     )
     return THRESHOLDS[place]
 

@@ -15,7 +15,11 @@ from shoal.errors import BudgetError, InvalidRequestError
 from shoal.train._private._spent import SampledGaussian, Use
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from shoal.train._private._account import Account
+
+_SMALLER = 0.995
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,55 @@ def spend_on_training(
         )
     )
     return noise
+
+
+def epsilon_of_each(account: Account, fits: Sequence[Steps]) -> float | None:
+    """What each of several trainings of equal steps may cost, so that all of them fit.
+
+    Args:
+        account: What is spent from.
+        fits: The steps of each; they differ in their parameters only.
+
+    Returns:
+        The epsilon of each by itself; None, which is all that is left, for a single one.
+
+    Raises:
+        BudgetError: what is left is too small for so many.
+    """
+    if len(fits) == 1:
+        return None
+    largest = max(fits, key=lambda steps: steps.parameters)
+    noise = account.noise_for(sampling_rate=largest.rate, steps=largest.count * len(fits))
+    if noise is None or noise / _SMALLER > largest.most_noise:
+        raise _too_small_for_all(account, largest, len(fits))
+    each = account.alone(largest.with_noise(noise))
+    # What a training costs is rounded, and so is the noise that it takes for a cost.
+    while not _fit(account, largest, len(fits), each):
+        each *= _SMALLER
+    return each
+
+
+def _fit(account: Account, steps: Steps, count: int, epsilon: float) -> bool:
+    """Whether so many trainings, each of which costs so much by itself, cost no more than is left.
+
+    Raises:
+        BudgetError: no noise suffices for so little.
+    """
+    noise = account.noise_for(sampling_rate=steps.rate, steps=steps.count, epsilon=epsilon)
+    if noise is None:
+        raise _too_small_for_all(account, steps, count)
+    return account.epsilon_with(*[steps.with_noise(noise)] * count) <= account.budget.epsilon
+
+
+def _too_small_for_all(account: Account, steps: Steps, count: int) -> BudgetError:
+    least = steps.with_noise(steps.most_noise * _SMALLER**2)
+    needed = account.epsilon_with(*[least] * count)
+    message = (
+        f"epsilon {account.budget.epsilon:.4g} is too small to train {count} models "
+        f"({steps.count} steps of {steps.expected:.0f} records each, up to {steps.parameters} "
+        f"parameters), expected at least {_up(needed)}"
+    )
+    return BudgetError(message, hint="Compare fewer models, or take a larger epsilon.")
 
 
 def _too_small(account: Account, steps: Steps, epsilon: float | None) -> BudgetError:

@@ -83,6 +83,7 @@ class PrivateScaler(BoundedScaler):
             BudgetError: the budget does not allow it.
         """
         super().fit(rows, y)
+        self.account.take_as_public(f"bounds of {self.n_features_in_} columns, as stated")
         self.mean_, self.scale_ = moments(
             self.account, rows, self.bounds_, epsilon=self.epsilon, seed=self.random_state
         )

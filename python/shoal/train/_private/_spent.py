@@ -3,6 +3,7 @@
 - A use names one mechanism that looked at the records, with all that its guarantee depends on.
 - The guarantee of a use is one of two: a Gaussian mechanism on Poisson samples of the records,
   repeated; or an (epsilon, delta) that the mechanism has by itself.
+- No record is in two parts: what is spent on one part does not add to what is spent on another.
 - `private` is False where the noise came from a seed: whoever knows it can take the noise away.
 - What is taken as public is said in words, by whoever took it so; nothing else is public.
 """
@@ -68,19 +69,36 @@ class Use(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         mechanism: Its name in words.
         guarantee: What the accountant composes.
         parameters: What else it was run with, such as the norm that gradients are clipped to.
+        part: Which records it looked at; None for all.
     """
 
     purpose: str
     mechanism: str
     guarantee: Guarantee
     parameters: dict[str, float | int | str] = msgspec.field(default_factory=dict)
+    part: str | None = None
+
+
+class PartSpent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What was spent on some of the records.
+
+    Attributes:
+        name: What they are for.
+        records: How many.
+        epsilon: What all uses on them cost together, with those on all records.
+    """
+
+    name: str
+    records: int
+    epsilon: float
 
 
 class PrivacySpent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The privacy that one account has spent.
 
     Attributes:
-        epsilon: What all uses cost together at `delta`; at most `epsilon_limit`.
+        epsilon: What all uses cost a record together at `delta`; at most `epsilon_limit`. Of parts
+            that of the part that spent most.
         delta: The chance with which `epsilon` may not hold.
         epsilon_limit: What was allowed.
         records: How many records the account was opened for.
@@ -91,6 +109,7 @@ class PrivacySpent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         public: What is taken as known to everybody, in words.
         randomness: `system`, or `seeded` for tests.
         private: Whether all of it holds: False where a seed was used.
+        parts: Records that were used apart from others; each is in one part at most.
     """
 
     epsilon: float
@@ -104,3 +123,4 @@ class PrivacySpent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     public: tuple[str, ...]
     randomness: Literal["system", "seeded"]
     private: bool
+    parts: tuple[PartSpent, ...] = ()

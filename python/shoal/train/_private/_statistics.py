@@ -85,7 +85,7 @@ class Bounds:
 
 
 def moments(
-    account: Account, rows: Any, bounds: Bounds, *, epsilon: float, seed: int | None = None
+    account: Account, rows: Any, bounds: Bounds, *, epsilon: float | None, seed: int | None = None
 ) -> tuple[Floats, Floats]:
     """The noisy mean and standard deviation of each column, where its bounds are -1 and 1.
 
@@ -93,7 +93,7 @@ def moments(
         account: What is spent from.
         rows: (records, columns).
         bounds: Of each column.
-        epsilon: What it may cost.
+        epsilon: What it may cost; None for all that is left.
         seed: For tests: with it nothing is private.
 
     Returns:
@@ -106,7 +106,8 @@ def moments(
     norm = math.sqrt(2 * values.shape[1])
     noise = account.noise_for(sampling_rate=1.0, steps=1, epsilon=epsilon)
     if noise is None:
-        raise BudgetError(f"epsilon {epsilon:.4g} is too small for means, no noise suffices")
+        limit = account.budget.epsilon if epsilon is None else epsilon
+        raise BudgetError(f"epsilon {limit:.4g} is too small for means, no noise suffices")
     account.spend(
         Use(
             purpose="mean and scale",
@@ -115,7 +116,6 @@ def moments(
             parameters={"norm": norm, "columns": values.shape[1]},
         )
     )
-    account.take_as_public(f"bounds of {values.shape[1]} columns, as stated")
     account.take_as_public(f"{len(values)} records had their mean and scale taken")
     sums = noisy(
         _sum(np.hstack([values, np.square(values)])),
@@ -153,13 +153,29 @@ def private_quantiles(  # noqa: PLR0913 - said once for each column
     Raises:
         BudgetError: the budget does not allow it.
     """
+    account.take_as_public("bounds of a column, as stated")
+    return quantiles_between(
+        account, values, shares, bounds=bounds, epsilon=epsilon, purpose="quantile", seed=seed
+    )
+
+
+def quantiles_between(  # noqa: PLR0913 - said once for each column
+    account: Account,
+    values: Any,
+    shares: Sequence[float],
+    *,
+    bounds: tuple[float, float],
+    epsilon: float,
+    purpose: str,
+    seed: int | None = None,
+) -> list[float]:
+    """Noisy quantiles between bounds that need not be public, since they were found with noise."""
     low, high = bounds
     checked = Bounds([low], [high])
     known = np.asarray(values, np.float64)
     ordered = np.sort(known[~np.isnan(known)].clip(low, high))
     places = np.linspace(checked.lower[0], checked.upper[0], _PLACES)
     below = np.searchsorted(ordered, places)
-    account.take_as_public("bounds of a column, as stated")
     chosen = [
         # A record changes a rank by 0 or 1 and its share by less than 1, so a score by at most 1.
         choose_privately(
@@ -167,7 +183,7 @@ def private_quantiles(  # noqa: PLR0913 - said once for each column
             -np.abs(below - share * len(ordered)),
             epsilon=epsilon / len(shares),
             sensitivity=1.0,
-            purpose="quantile",
+            purpose=purpose,
             seed=None if seed is None else seed + number,
         )
         for number, share in enumerate(shares)
@@ -182,6 +198,7 @@ def private_vocabulary(  # noqa: PLR0913 - each changes what is promised
     epsilon: float,
     delta: float,
     most_of_a_record: int = 10,
+    purpose: str = "vocabulary",
     seed: int | None = None,
 ) -> list[str]:
     """The words that many records have.
@@ -192,6 +209,7 @@ def private_vocabulary(  # noqa: PLR0913 - each changes what is promised
         epsilon: What it may cost.
         delta: The chance that a word of a single record is told; part of the budget's delta.
         most_of_a_record: How many words of one record count.
+        purpose: What for, in the record of what was spent.
         seed: For tests: with it nothing is private.
 
     Returns:
@@ -202,7 +220,7 @@ def private_vocabulary(  # noqa: PLR0913 - each changes what is promised
     """
     account.spend(
         Use(
-            purpose="vocabulary",
+            purpose=purpose,
             mechanism="Laplace noise on counts of words, told above a threshold",
             guarantee=Bounded(epsilon, delta),
             parameters={"most_of_a_record": most_of_a_record},

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -25,8 +26,10 @@ _NUMBER = re.compile(rb"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
 def bytes_below(place: Path) -> bytes:
-    """All bytes of all files of a folder, such as a package."""
-    return b"\0".join(path.read_bytes() for path in sorted(place.rglob("*")) if path.is_file())
+    """All bytes of all files of a folder, such as a package; what is compressed also unpacked."""
+    files = [path.read_bytes() for path in sorted(place.rglob("*")) if path.is_file()]
+    packed = [gzip.decompress(data) for data in files if data.startswith(b"\x1f\x8b")]
+    return b"\0".join([*files, *packed])
 
 
 def records_in(data: bytes, rows: NDArray[np.float64]) -> list[int]:

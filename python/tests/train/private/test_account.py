@@ -10,7 +10,7 @@ import pytest
 
 from shoal.errors import BudgetError, InvalidRequestError
 from shoal.train import Account, Budget, GradientClassifier, PrivacySpent
-from shoal.train._private._plan import spend_on_training, steps_of
+from shoal.train._private._plan import epsilon_of_each, spend_on_training, steps_of
 from shoal.train._private._spent import Bounded, SampledGaussian, Use
 
 STEPS = steps_of(records=1000, batch_records=100, epochs=10, parameters=50)
@@ -113,3 +113,60 @@ def test_the_accountant_by_divergences_is_the_careful_one() -> None:
         assert account.spent.accountant == name
         epsilons.append(account.epsilon)
     assert epsilons[0] < epsilons[1]
+
+
+def test_what_one_part_of_the_records_spends_does_not_add_to_another() -> None:
+    account = Account(Budget(3.0, 1e-5), records=1000)
+    learning, testing = account.part("learning", records=800), account.part("testing", records=200)
+    spend_on_training(learning, STEPS, None, clip_norm=1.0)
+    testing.spend(choice(2.9))
+    assert 2.97 < learning.epsilon <= 3.0
+    assert testing.epsilon <= 2.9 < account.epsilon <= 3.0
+    with pytest.raises(BudgetError, match="selection would bring epsilon"):
+        testing.spend(choice(0.5))
+    spent = account.spent
+    assert spent == learning.spent
+    assert [use.part for use in spent.uses] == ["learning", "testing"]
+    assert [(part.name, part.records) for part in spent.parts] == [
+        ("learning", 800),
+        ("testing", 200),
+    ]
+    assert spent.epsilon == max(part.epsilon for part in spent.parts)
+    assert msgspec.json.decode(msgspec.json.encode(spent), type=PrivacySpent) == spent
+
+
+def test_what_all_records_spend_counts_in_every_part() -> None:
+    account = Account(Budget(3.0, 1e-5), records=1000)
+    part = account.part("testing", records=200)
+    account.spend(choice(1.0))
+    part.spend(choice(1.9))
+    assert 2.8 < part.epsilon <= 3.0
+    with pytest.raises(BudgetError):
+        account.spend(choice(0.5))
+    left = account.noise_for(sampling_rate=0.1, steps=100)
+    alone = Account(Budget(3.0, 1e-5), records=1000).noise_for(sampling_rate=0.1, steps=100)
+    assert left is not None
+    assert alone is not None
+    assert left > alone
+
+
+def test_a_record_is_in_one_part_only() -> None:
+    account = Account(Budget(3.0, 1e-5), records=1000)
+    part = account.part("learning", records=800)
+    with pytest.raises(
+        InvalidRequestError, match="201 records of 1000, and 800 are in other parts"
+    ):
+        account.part("testing", records=201)
+    with pytest.raises(InvalidRequestError, match="there is a part 'learning' already"):
+        account.part("learning", records=1)
+    with pytest.raises(InvalidRequestError, match="part 'learning' was to be cut"):
+        part.part("more", records=1)
+
+
+def test_several_trainings_fit_a_budget_together() -> None:
+    account = Account(Budget(1.0, 1e-5), records=1000)
+    each = epsilon_of_each(account, [STEPS] * 4)
+    assert each is not None
+    for _ in range(4):
+        spend_on_training(account, STEPS, each, clip_norm=1.0)
+    assert 0.97 < account.epsilon <= 1.0

@@ -108,7 +108,7 @@ def test_a_choice_is_drawn_as_the_exponential_mechanism_says() -> None:
     used = Account(LOOSE, records=10)
     counts = np.zeros(3)
     for seed in range(3000):
-        used._uses.clear()
+        used._ledger.uses.clear()
         counts[choose_privately(used, scores, epsilon=1.2, sensitivity=1.0, seed=seed)] += 1
     assert stats.chisquare(counts, chances / chances.sum() * 3000).pvalue > 1e-4
     assert not used.spent.private

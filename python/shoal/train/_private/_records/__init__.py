@@ -1,0 +1,1 @@
+"""From records of mixed types to a private model that can be sealed."""
