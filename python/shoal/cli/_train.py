@@ -44,24 +44,39 @@ def _tell(trained: Trained, output: Path, *, as_json: bool) -> None:
     if as_json:
         import msgspec
 
-        told = {
-            "package": {"path": str(output / "package"), "digest": trained.package.digest},
-            "candidate": msgspec.to_builtins(trained.leaderboard.best.candidate),
-            "score": {trained.leaderboard.score: _mean(trained.leaderboard.best)},
-            "threshold": trained.threshold,
-            "metrics": msgspec.to_builtins(trained.report.evaluation.metrics),
-            "notes": list(trained.notes),
-            "report": str(output / "report.html"),
-        }
-        typer.echo(msgspec.json.encode(told).decode())
+        typer.echo(msgspec.json.encode(_told(trained, output)).decode())
         return
-    lines = [*_standings(trained.leaderboard), "", *_measured(trained.report), ""]
+    lines = [*_measured(trained.report), ""]
+    if trained.leaderboard is not None:
+        lines = [*_standings(trained.leaderboard), "", *lines]
+    if trained.spent is not None:
+        lines.append(f"privacy    epsilon {trained.spent.epsilon:.4g} spent")
     if trained.threshold is not None:
         lines.append(f"threshold  {trained.threshold:.4f}")
     lines += [f"package    {output / 'package'}", f"           {trained.package.digest}"]
     lines += [f"report     {output / 'report.html'}"]
     lines += [f"note: {note}" for note in trained.notes]
     typer.echo("\n".join(lines))
+
+
+def _told(trained: Trained, output: Path) -> dict[str, Any]:
+    """What a machine is told."""
+    import msgspec
+
+    told: dict[str, Any] = {
+        "package": {"path": str(output / "package"), "digest": trained.package.digest},
+        "metrics": msgspec.to_builtins(trained.report.evaluation.metrics),
+        "threshold": trained.threshold,
+        "notes": list(trained.notes),
+        "report": str(output / "report.html"),
+    }
+    if trained.leaderboard is not None:
+        best = trained.leaderboard.best
+        told["candidate"] = msgspec.to_builtins(best.candidate)
+        told["score"] = {trained.leaderboard.score: _mean(best)}
+    if trained.spent is not None:
+        told["privacy"] = msgspec.to_builtins(trained.spent)
+    return told
 
 
 def _standings(board: Leaderboard) -> list[str]:
@@ -82,7 +97,8 @@ def _line(row: Tried) -> str:
 
 
 def _measured(report: Report) -> list[str]:
-    lines = [f"measured on {report.evaluation.records:,} records that nothing was learned from:"]
+    count = report.evaluation.records
+    lines = [f"measured on {count:,} records that nothing was learned from:"]
     known = [metric for metric in report.evaluation.metrics if metric.value is not None]
     lines += [f"  {metric.name:<28} {_with_bounds(metric)}" for metric in known[:SHOWN_METRICS]]
     for comparison in report.comparisons[:1]:

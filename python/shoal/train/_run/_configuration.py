@@ -42,10 +42,11 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
-from shoal.errors import ConfigurationError, PathError
+from shoal.errors import ConfigurationError, InvalidRequestError, PathError
 from shoal.evaluate import Settings as EvaluationSettings
 from shoal.train._collect._recipe import LIMIT_BYTES, RecipeText, recipe_of
 from shoal.train._prepare._description import Feature
+from shoal.train._private._records._settings import PrivateSettings
 from shoal.train._run._threshold import Threshold
 from shoal.train._search._search import Settings
 
@@ -64,6 +65,11 @@ CardPart: TypeAlias = Literal[
     "limitations",
     "considerations",
 ]
+_NOT_PRIVATE = (
+    *("without", "columns", "polynomial", "select", "held_out"),
+    *("search", "threshold", "evaluation", "golden_rows"),
+)
+_STATED = "columns, hidden_layers, threshold, evaluation_share and others"
 # Half of all records at most: a model that learns from fewer than it is measured on is none.
 MOST_HELD_OUT = 0.5
 
@@ -97,6 +103,8 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         evaluation: How the model is measured.
         card: What the model card says.
         golden_rows: Whether the golden rows of the package are made up, or real records.
+        private: What may be spent on a private training, which states all it needs by itself; None
+            for an ordinary one.
     """
 
     name: str
@@ -113,6 +121,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     evaluation: EvaluationSettings = EvaluationSettings()
     card: dict[CardPart, str] = {}
     golden_rows: Literal["synthetic", "real"] = "synthetic"
+    private: PrivateSettings | None = None
 
     def __post_init__(self) -> None:
         """Refuses what does not go together.
@@ -130,6 +139,21 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             raise ConfigurationError(f"the target {self.target!r} is no column to learn from")
         if (self.data.dataset is None) == (not self.data.input):
             raise ConfigurationError("[data] has a `dataset`, or at least one [[data.input]]")
+        if self.private is not None:
+            self._check_private()
+
+    def _check_private(self) -> None:
+        """Refuses what a private training would not keep to."""
+        usual = {field.name: field.default for field in msgspec.structs.fields(self)}
+        usual["columns"], usual["search"], usual["evaluation"] = (
+            {},
+            Settings(),
+            EvaluationSettings(),
+        )
+        for name in _NOT_PRIVATE:
+            if getattr(self, name) != usual[name]:
+                message = f"`{name}` was given beside [private]"
+                raise ConfigurationError(message, hint=f"State it in [private]: {_STATED}.")
 
 
 def read_configuration(path: str | os.PathLike[str]) -> Configuration:
@@ -148,7 +172,7 @@ def read_configuration(path: str | os.PathLike[str]) -> Configuration:
         raise ConfigurationError(f"{path} has more than {LIMIT_BYTES} bytes")
     try:
         return msgspec.toml.decode(data, type=Configuration)
-    except ConfigurationError as error:
+    except (ConfigurationError, InvalidRequestError) as error:
         raise ConfigurationError(f"{path}: {error}", hint=error.hint) from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigurationError(f"{path} is not as expected: {error}") from None

@@ -22,7 +22,9 @@ from shoal.train._run._configuration import recipe_in, told_of
 from shoal.train._run._decide import estimators_for, with_threshold
 from shoal.train._run._judge import report_of
 from shoal.train._run._material import material_of
+from shoal.train._run._outcome import Outcome
 from shoal.train._run._place import DATASET, JOURNAL, finish, held, write
+from shoal.train._run._private_run import learned_privately
 from shoal.train._seal._seal import seal
 from shoal.train._search._search import fit, search
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from shoal.package import Package
     from shoal.train._collect._collect import Progress
     from shoal.train._collect._dataset import Dataset
+    from shoal.train._private._spent import PrivacySpent
     from shoal.train._run._configuration import Configuration
     from shoal.train._run._decide import Decided
     from shoal.train._run._material import Material
@@ -64,17 +67,19 @@ class Trained:
     Attributes:
         package: The sealed model.
         report: How good it is.
-        leaderboard: What was compared.
+        leaderboard: What was compared; None of a private run.
         threshold: From which probability of the positive class on it is the answer; None for the
             more probable class.
         notes: What a reader should know of the run.
+        spent: What privacy it cost; None of a run that is not private.
     """
 
     package: Package
     report: evaluate.Report
-    leaderboard: Leaderboard
+    leaderboard: Leaderboard | None
     threshold: float | None
     notes: tuple[str, ...]
+    spent: PrivacySpent | None
 
 
 def run(
@@ -101,26 +106,47 @@ def run(
     with held(place, _digest(configuration)) as staged:
         watch.step("collecting")
         dataset = _dataset(configuration, place, watch)
-        material = material_of(dataset.to_table(), configuration)
-        watch.step("searching")
-        board = _searched(material, configuration, place, watch)
-        watch.step("fitting")
-        decided = _fitted(board, material, configuration)
+        outcome = _learned(dataset, configuration, place, watch)
         watch.step("sealing")
         package = seal(
-            decided.fitted,
-            material.held_out,
+            outcome.fitted,
+            outcome.proved_on,
             name=configuration.name,
             version=configuration.version,
             output=staged,
         )
         watch.step("measuring")
-        facts = _facts(dataset, material, decided, package)
-        report = report_of(package.model().predict, board, material, configuration, facts)
-        _write(place, report, board)
+        report = outcome.report(package)
+        _write(place, report, outcome.board)
         finish(place, staged)
-    notes = (*decided.notes, *_notes(board), *_left_out(configuration, material))
-    return Trained(_opened(place), report, board, decided.threshold, notes)
+    return Trained(
+        _opened(place), report, outcome.board, outcome.threshold, outcome.notes, outcome.spent
+    )
+
+
+def _learned(dataset: Dataset, configuration: Configuration, place: Path, watch: Watch) -> Outcome:
+    records = dataset.to_table()
+    if configuration.private is not None:
+        watch.step("fitting")
+        return learned_privately(records, configuration, configuration.private)
+    material = material_of(records, configuration)
+    watch.step("searching")
+    board = _searched(material, configuration, place, watch)
+    watch.step("fitting")
+    decided = _fitted(board, material, configuration)
+
+    def report(package: Package) -> evaluate.Report:
+        facts = _facts(dataset, material, decided, package)
+        return report_of(package.model().predict, board, material, configuration, facts)
+
+    return Outcome(
+        fitted=decided.fitted,
+        proved_on=material.held_out,
+        report=report,
+        board=board,
+        threshold=decided.threshold,
+        notes=(*decided.notes, *_notes(board), *_left_out(configuration, material)),
+    )
 
 
 def _dataset(configuration: Configuration, place: Path, watch: Watch) -> Dataset:
@@ -185,8 +211,9 @@ def _facts(
     return found
 
 
-def _write(place: Path, report: evaluate.Report, board: Leaderboard) -> None:
-    write(place / "leaderboard.json", msgspec.json.encode(board))
+def _write(place: Path, report: evaluate.Report, board: Leaderboard | None) -> None:
+    if board is not None:
+        write(place / "leaderboard.json", msgspec.json.encode(board))
     write(place / "report.json", evaluate.to_json(report))
     write(place / "model-card.md", evaluate.to_markdown(report).encode())
     write(place / "report.html", evaluate.to_html(report).encode())
