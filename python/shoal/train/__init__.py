@@ -3,6 +3,7 @@
 - `collect` reads files, databases and tables into a dataset: its records, what holds for all of
   them, where they come from, and one digest.
 - `search` compares estimators, `fit` lets one learn, `seal` proves what was exported.
+- `learn` learns in micro-batches from more records than memory holds.
 - `Budget` and `GradientClassifier` learn without giving records away.
 - Importing this room loads nothing heavy.
 """
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from shoal.train._collect._recipe import Recipe, read_recipe
     from shoal.train._collect._schema import ColumnSchema, Schema
     from shoal.train._estimators._table import Choice, Real, Whole
+    from shoal.train._learn._description import Gradient, LearnSettings, Progress
+    from shoal.train._learn._learn import learn
     from shoal.train._prepare._description import Categorical, Date, Numeric, Preparation, Text
     from shoal.train._prepare._infer import preparation_of
     from shoal.train._private._account import Account, Budget
@@ -47,15 +50,18 @@ _LAZY = {
     "Date": "_prepare._description",
     "Fitted": "_search._search",
     "Folds": "_search._folds",
+    "Gradient": "_learn._description",
     "GradientClassifier": "_private._estimators",
     "GradientRegressor": "_private._estimators",
     "Input": "_collect._inputs",
     "Join": "_collect._join",
     "Leaderboard": "_search._search",
+    "LearnSettings": "_learn._description",
     "Numeric": "_prepare._description",
     "Preparation": "_prepare._description",
     "PrivacySpent": "_private._spent",
     "PrivateScaler": "_private._scaling",
+    "Progress": "_learn._description",
     "Real": "_estimators._table",
     "Recipe": "_collect._recipe",
     "Schema": "_collect._schema",
@@ -70,6 +76,7 @@ _LAZY = {
     "choose_threshold_privately": "_private._choice",
     "collect": "_collect._collect",
     "fit": "_search._search",
+    "learn": "_learn._learn",
     "open_dataset": "_collect._dataset",
     "preparation_of": "_prepare._infer",
     "private_quantiles": "_private._statistics",
@@ -92,15 +99,18 @@ __all__ = [
     "Date",
     "Fitted",
     "Folds",
+    "Gradient",
     "GradientClassifier",
     "GradientRegressor",
     "Input",
     "Join",
     "Leaderboard",
+    "LearnSettings",
     "Numeric",
     "Preparation",
     "PrivacySpent",
     "PrivateScaler",
+    "Progress",
     "Real",
     "Recipe",
     "Schema",
@@ -115,6 +125,7 @@ __all__ = [
     "choose_threshold_privately",
     "collect",
     "fit",
+    "learn",
     "open_dataset",
     "preparation_of",
     "private_quantiles",

@@ -77,8 +77,27 @@ class Network:
         """
         with np.errstate(all="ignore"):  # what overflows is not finite, and taken out below
             taken = self._forward(parameters, rows)
-            returned = self._backward(parameters, taken, targets)
-            scale = _scale(_norms(taken[:-1], returned), clip_norm)
+            return self._summed(parameters, taken, targets, clip_norm)
+
+    def loss_and_sum(
+        self, parameters: Floats, rows: Floats, targets: Floats, clip_norm: float | None
+    ) -> tuple[float, Floats]:
+        """The sum of the losses of some rows beside what `clipped_sum` gives."""
+        with np.errstate(all="ignore"):
+            taken = self._forward(parameters, rows)
+            loss = _loss(taken[-1], targets, self.loss)
+            return loss, self._summed(parameters, taken, targets, clip_norm)
+
+    def loss_sum(self, parameters: Floats, rows: Floats, targets: Floats) -> float:
+        """The sum of the losses of some rows; not finite where one is not."""
+        with np.errstate(all="ignore"):
+            return _loss(self.outputs(parameters, rows), targets, self.loss)
+
+    def _summed(
+        self, parameters: Floats, taken: list[Floats], targets: Floats, clip_norm: float | None
+    ) -> Floats:
+        returned = self._backward(parameters, taken, targets)
+        scale = _scale(_norms(taken[:-1], returned), clip_norm)
         is_kept = scale > 0
         total = np.empty(self.size)
         sums = self.layers(total)
@@ -116,6 +135,17 @@ def _answers(outputs: Floats, loss: Loss) -> Floats:
     powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
     shares: Floats = powers / powers.sum(axis=1, keepdims=True)
     return shares
+
+
+def _loss(outputs: Floats, targets: Floats, loss: Loss) -> float:
+    """The sum of the losses of all rows."""
+    if loss == "squared":
+        return float(0.5 * np.square(outputs - targets).sum())
+    if loss == "logistic":
+        return float((np.logaddexp(0.0, outputs) - targets * outputs).sum())
+    most = outputs.max(axis=1)
+    logs = most + np.log(np.exp(outputs - most[:, None]).sum(axis=1))
+    return float((logs - (targets * outputs).sum(axis=1)).sum())
 
 
 def _norms(taken: list[Floats], returned: list[Floats]) -> Floats:
