@@ -54,7 +54,8 @@ class Averaging:
         fixed = {"shuffle": False, "random_state": facts.seed, "n_jobs": None, "warm_start": False}
         known = {name: value for name, value in fixed.items() if name in parameters}
         self._plain.set_params(**known)
-        _checked(self._plain._more_validate_params, for_partial_fit=True)  # noqa: SLF001 - as its partial_fit does first
+        _checked(self._plain._validate_params)  # noqa: SLF001 - as its partial_fit does first
+        _checked(self._plain._more_validate_params, for_partial_fit=True)  # noqa: SLF001
 
     def begin(self) -> State:
         """See `Learner`."""

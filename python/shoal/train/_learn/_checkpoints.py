@@ -126,7 +126,8 @@ class Checkpoints:
         if self._folder is None or not (self._folder / STATE).exists():
             return None
         try:
-            with np.load(self._folder / STATE, allow_pickle=False) as file:
+            content = io.BytesIO(_content(self._folder / STATE))
+            with np.load(content, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             return _standing(arrays)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

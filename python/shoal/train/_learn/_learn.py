@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -84,8 +85,8 @@ def learn(
         SinkError: something cannot be written; what was kept before stays.
     """
     chosen = settings or LearnSettings()
-    source, described_model = records_of(records), model or Gradient()
-    asked = _asked(source, target, described_model, chosen)
+    source = records_of(records)
+    asked = _asked(source, target, Gradient() if model is None else model, chosen)
     with (
         threadpool_limits(1),
         Threads(chosen.workers) as threads,
@@ -109,13 +110,15 @@ class _Asked(NamedTuple):
     @property
     def configuration(self) -> dict[str, Any]:
         """All that decides the answer beside the records, as plain data."""
-        settings = msgspec.to_builtins(self.settings)
-        return {
+        settings = msgspec.structs.asdict(self.settings)
+        configuration = {
             **{name: each for name, each in settings.items() if name not in NOT_DECIDING},
             **described(self.model),
             "target": self.question.target,
-            "preparation": msgspec.to_builtins(self.question.preparation),
+            "preparation": self.question.preparation,
         }
+        plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(configuration))
+        return plain
 
 
 def _asked(source: Records, target: str, model: Any, settings: LearnSettings) -> _Asked:
@@ -145,22 +148,24 @@ class _Learning:
         """Learns, or goes on."""
         standing = self._checkpoints.standing()
         known, store = self._stored(source, is_done=standing is not None and standing.is_done)
-        question, settings = self._asked.question, self._asked.settings
-        features = Features(question.layout, known)
-        width = features(np.zeros(1, self._record)).shape[1]
-        facts = Facts(width, known.classes, known.target, settings.seed)
-        learner = self._asked.kind.learner(self._asked.model, facts)
-        standing = standing or Standing(0, 0, learner.begin(), {})
-        if store is not None:
-            with store:
-                run = self._run(learner, known, tell)
-                standing = run.finish(standing, store, features)
+        with store or nullcontext():
+            learner, features = self._learner(known)
+            standing = standing or Standing(0, 0, learner.begin(), {})
+            if store is not None:
+                standing = self._run(learner, known, tell).finish(standing, store, features)
         if self._folder is not None:
             Store.remove(self._folder)
-        state = standing.best if settings.patience else standing.state
-        before = fitted_step(question, known)
+        state = standing.best if self._asked.settings.patience else standing.state
+        before = fitted_step(self._asked.question, known)
         pipeline = Pipeline([before, ("estimator", learner.estimator(state))])
-        return Fitted(pipeline, question.preparation, self._asked.task)
+        return Fitted(pipeline, self._asked.question.preparation, self._asked.task)
+
+    def _learner(self, known: Survey) -> tuple[Learner, Features]:
+        """Who learns, and what of each record."""
+        features = Features(self._asked.question.layout, known)
+        width = features(np.zeros(1, self._record)).shape[1]
+        facts = Facts(width, known.classes, known.target, self._asked.settings.seed)
+        return self._asked.kind.learner(self._asked.model, facts), features
 
     def _stored(self, source: Records, *, is_done: bool) -> tuple[Survey, Store | None]:
         """The records, as an earlier run stored them or anew; None where nothing is left to do."""
@@ -173,10 +178,14 @@ class _Learning:
                     return kept.survey, store
         blocks = source.blocks(self._asked.question.names)
         known, store = survey(self._asked.question, blocks, self._folder, self._threads)
-        if kept is not None:
-            self._checkpoints.check_same("records", kept.survey.digest, known.digest)
-        store.keep()
-        self._checkpoints.keep(source.identity, known)
+        try:
+            if kept is not None:
+                self._checkpoints.check_same("records", kept.survey.digest, known.digest)
+            store.keep()
+            self._checkpoints.keep(source.identity, known)
+        except BaseException:
+            store.close()
+            raise
         return known, store
 
     def _run(self, learner: Learner, known: Survey, tell: Callable[[Progress], object]) -> Run:

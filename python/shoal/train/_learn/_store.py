@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from tempfile import TemporaryFile, gettempdir
+from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from shoal.train._learn._layout import Layout
 
 NAME = "records"
+# What messages call the place of a file that has no name.
+UNNAMED = Path("a temporary file (TMPDIR says where)")
 
 
 class Range(NamedTuple):
@@ -64,7 +66,7 @@ class Store:
         self._folder = folder
         self._kind = kind
         self._digest = hashlib.sha256(repr(kind).encode())
-        self._where = folder or Path(gettempdir())
+        self._where = folder or UNNAMED
 
     @classmethod
     def begun(cls, folder: Path | None, kind: np.dtype[Any]) -> Store:
@@ -78,7 +80,7 @@ class Store:
             SinkError: there is no place for them.
         """
         if folder is None:
-            with refused(Path(gettempdir())):
+            with refused(UNNAMED):
                 return cls(TemporaryFile(buffering=0), None, kind)
         with refused(folder):
             return cls((folder / f"{NAME}.part").open("w+b", buffering=0), folder, kind)
@@ -95,6 +97,10 @@ class Store:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the file."""
         self._file.close()
 
     def append(self, columns: dict[str, NDArray[Any]]) -> None:

@@ -117,7 +117,7 @@ def survey(
     try:
         return _Pass(question, store, threads).survey(blocks), store
     except BaseException:
-        store.__exit__()
+        store.close()
         raise
 
 

@@ -14,6 +14,7 @@ Source for the norms: Goodfellow 2015, "Efficient Per-Example Gradient Computati
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -77,16 +78,20 @@ class Network:
         """
         with np.errstate(all="ignore"):  # what overflows is not finite, and taken out below
             taken = self._forward(parameters, rows)
-            return self._summed(parameters, taken, targets, clip_norm)
+            return self._summed(parameters, taken, targets, clip_norm)[0]
 
     def loss_and_sum(
         self, parameters: Floats, rows: Floats, targets: Floats, clip_norm: float | None
     ) -> tuple[float, Floats]:
-        """The sum of the losses of some rows beside what `clipped_sum` gives."""
+        """The sum of the losses of some rows beside what `clipped_sum` gives.
+
+        The loss is not finite where a loss or a gradient is not.
+        """
         with np.errstate(all="ignore"):
             taken = self._forward(parameters, rows)
+            total, is_whole = self._summed(parameters, taken, targets, clip_norm)
             loss = _loss(taken[-1], targets, self.loss)
-            return loss, self._summed(parameters, taken, targets, clip_norm)
+            return loss if is_whole else math.nan, total
 
     def loss_sum(self, parameters: Floats, rows: Floats, targets: Floats) -> float:
         """The sum of the losses of some rows; not finite where one is not."""
@@ -95,7 +100,8 @@ class Network:
 
     def _summed(
         self, parameters: Floats, taken: list[Floats], targets: Floats, clip_norm: float | None
-    ) -> Floats:
+    ) -> tuple[Floats, bool]:
+        """The sum of clipped gradients, and whether all of them were finite."""
         returned = self._backward(parameters, taken, targets)
         scale = _scale(_norms(taken[:-1], returned), clip_norm)
         is_kept = scale > 0
@@ -105,7 +111,7 @@ class Network:
             scaled = after[is_kept] * scale[is_kept, None]
             weights[:] = before[is_kept].T @ scaled
             biases[:] = scaled.sum(axis=0)
-        return total
+        return total, bool(is_kept.all())
 
     def _forward(self, parameters: Floats, rows: Floats) -> list[Floats]:
         """What each layer takes, and what the last one gives."""

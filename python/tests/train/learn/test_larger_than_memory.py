@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +69,9 @@ def write(place: Path, rows: int) -> float:
             for _ in range(rows // BATCH_ROWS // 2):
                 values = chance.standard_normal((3 * BATCH_ROWS, WIDTH), np.float32)
                 leaning = values @ truth()
-                found = np.flatnonzero((chance.random(len(values)) < 1 / (1 + np.exp(-leaning))) == label)
+                found = np.flatnonzero(
+                    (chance.random(len(values)) < 1 / (1 + np.exp(-leaning))) == label
+                )
                 chosen = found[:BATCH_ROWS]
                 assert len(chosen) == BATCH_ROWS
                 loss += np.logaddexp(0, (-1 if label else 1) * leaning[chosen]).sum()
