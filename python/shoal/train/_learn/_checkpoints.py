@@ -21,12 +21,12 @@ import numpy as np
 
 from shoal.errors import ConflictError, CorruptPackageError
 from shoal.train._learn._places import write_whole
-from shoal.train._learn._survey import Survey
+from shoal.train._learn._stored._survey import Survey
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from shoal.train._learn._learner import State
+    from shoal.train._learn._models._learner import State
 
 FORMAT = 1
 LEARNING, STATE = "learning.json", "state.npz"

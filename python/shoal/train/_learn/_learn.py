@@ -1,10 +1,10 @@
 """`learn`: a model from more records than memory holds.
 
 1. One pass over the source: records are prepared and stored on disk, and what they are like is
-   found out (`_survey.py`).
+   found out (`_stored`).
 2. Steps over what is stored, in an order that the seed decides (`_order.py`): each is cut into
-   shards, whose gradients or updates are merged by the weighted mean (`_run.py`, `_learner.py`).
-3. The model becomes a pipeline of scikit-learn that takes raw columns (`_features.py`).
+   shards, whose gradients or updates are merged by the weighted mean (`_run.py`, `_models`).
+3. The model becomes a pipeline of scikit-learn that takes raw columns (`_stored`).
 
 - Memory holds a few micro-batches and a few copies of the model, however many records there are.
 - The answer follows from records, model and settings alone: it is the same, bit for bit on one
@@ -24,17 +24,17 @@ from threadpoolctl import threadpool_limits
 from shoal.errors import InvalidRequestError
 from shoal.train._learn._checkpoints import Checkpoints, Standing
 from shoal.train._learn._description import Gradient, LearnSettings, Progress
-from shoal.train._learn._encode import is_number
-from shoal.train._learn._features import Features, fitted_step
-from shoal.train._learn._layout import layout_of, usual_preparation
-from shoal.train._learn._learner import Facts
-from shoal.train._learn._models import Kind, described, kind_of
+from shoal.train._learn._models._kinds import Kind, described, kind_of
+from shoal.train._learn._models._learner import Facts
 from shoal.train._learn._order import Order
 from shoal.train._learn._places import held
-from shoal.train._learn._records import records_of
 from shoal.train._learn._run import Run
-from shoal.train._learn._store import Store, record_type
-from shoal.train._learn._survey import Question, Survey, survey
+from shoal.train._learn._stored._encode import is_number
+from shoal.train._learn._stored._features import Features, fitted_step
+from shoal.train._learn._stored._layout import layout_of, usual_preparation
+from shoal.train._learn._stored._records import records_of
+from shoal.train._learn._stored._store import Store, record_type
+from shoal.train._learn._stored._survey import Question, Survey, survey
 from shoal.train._learn._threads import Threads
 from shoal.train._search._search import Fitted
 
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shoal.train._estimators._table import Task
-    from shoal.train._learn._learner import Learner
-    from shoal.train._learn._records import Records
+    from shoal.train._learn._models._learner import Learner
+    from shoal.train._learn._stored._records import Records
 
 # What does not change the answer, or is in the question.
 NOT_DECIDING = ("preparation", "workers", "checkpoints", "checkpoint_steps")

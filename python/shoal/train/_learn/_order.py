@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from shoal.errors import InvalidRequestError
-from shoal.train._learn._store import Range
+from shoal.train._learn._stored._store import Range
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

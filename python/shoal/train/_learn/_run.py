@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from shoal.train._learn._description import LearnSettings, Progress
-from shoal.train._learn._learner import Moment, Shard
+from shoal.train._learn._models._learner import Moment, Shard
 from shoal.train._learn._order import shards_of
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from shoal.train._learn._checkpoints import Checkpoints, Standing
-    from shoal.train._learn._features import Features
-    from shoal.train._learn._learner import Learner, State, Update
+    from shoal.train._learn._models._learner import Learner, State, Update
     from shoal.train._learn._order import Order, Step
-    from shoal.train._learn._store import Range, Store
+    from shoal.train._learn._stored._features import Features
+    from shoal.train._learn._stored._store import Range, Store
     from shoal.train._learn._threads import Threads
 
 

@@ -26,8 +26,8 @@ from sklearn.preprocessing import StandardScaler
 
 from shoal import train
 from shoal.train import Categorical, Date, Gradient, LearnSettings, Numeric, Preparation
-from shoal.train._learn._descent import Descent
-from shoal.train._learn._learner import Facts, Moment, Shard
+from shoal.train._learn._models._descent import Descent
+from shoal.train._learn._models._learner import Facts, Moment, Shard
 from shoal.train._learn._order import Order, shards_of
 from tests.train.conftest import customers
 

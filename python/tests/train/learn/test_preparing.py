@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from shoal.train import Categorical, Date, Numeric, Preparation
-from shoal.train._learn._features import Features, fitted_step
-from shoal.train._learn._layout import layout_of
-from shoal.train._learn._ranks import Rank, ranked
-from shoal.train._learn._records import records_of
-from shoal.train._learn._store import Range
-from shoal.train._learn._survey import Question, survey
+from shoal.train._learn._stored._features import Features, fitted_step
+from shoal.train._learn._stored._layout import layout_of
+from shoal.train._learn._stored._ranks import Rank, ranked
+from shoal.train._learn._stored._records import records_of
+from shoal.train._learn._stored._store import Range
+from shoal.train._learn._stored._survey import Question, survey
 from shoal.train._learn._threads import Threads
 from shoal.train._prepare._frames import frame_of, kept
 from shoal.train._prepare._steps import steps_of

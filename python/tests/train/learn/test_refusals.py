@@ -22,8 +22,7 @@ from shoal.errors import (
     ShoalError,
 )
 from shoal.train import Categorical, Date, Gradient, LearnSettings, Numeric, Preparation, Text
-from shoal.train._learn import _encode
-from shoal.train._learn._records import BLOCK_ROWS
+from shoal.train._learn._stored._records import BLOCK_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,12 +89,11 @@ def test_wrong_records_are_named(
         learn(records(**changes), workers=workers)
 
 
-def test_a_column_of_keys_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shoal.train._learn._survey.MOST_NAMES", 20_000)
-    assert _encode.MOST_NAMES == 100_000
-    keys = pa.array([f"key {number}" for number in range(ROWS)])
-    with pytest.raises(InvalidRequestError, match="'name' has more than 20000 different values"):
-        learn(records(name=keys))
+def test_a_column_of_keys_is_refused() -> None:
+    keys = pa.table({"name": [f"key {number}" for number in range(100_001)]})
+    table = keys.append_column("y", pa.array(NAMES[np.arange(100_001) % 2]))
+    with pytest.raises(InvalidRequestError, match="'name' has more than 100000 different values"):
+        learn(table, columns={"name": Categorical()})
 
 
 @pytest.mark.parametrize("empty", [records().slice(0, 0), [], records().slice(0, 0).to_batches()])

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import numpy as np
 
-from shoal.train._learn._ranks import Rank, ranked
+from shoal.train._learn._stored._ranks import Rank, ranked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from shoal.train._learn._statistics import Moments
+    from shoal.train._learn._stored._statistics import Moments
     from shoal.train._prepare._description import Numeric
 
     Array = NDArray[Any]

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shoal.errors import InvalidRequestError
-from shoal.train._learn._learner import Update
-from shoal.train._learn._merging import total
+from shoal.train._learn._models._learner import Update
+from shoal.train._learn._models._merging import total
 from shoal.train._private._descent import start
 from shoal.train._private._estimators import GradientClassifier, GradientRegressor
 from shoal.train._private._network import Network
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from shoal.train._learn._description import Gradient
-    from shoal.train._learn._learner import Array, Facts, Moment, Shard, State
+    from shoal.train._learn._models._learner import Array, Facts, Moment, Shard, State
 
 TWO = 2
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from shoal.batch import Partial
-    from shoal.train._learn._layout import Layout
-    from shoal.train._learn._statistics import Statistics
+    from shoal.train._learn._stored._layout import Layout
+    from shoal.train._learn._stored._statistics import Statistics
     from shoal.train._prepare._description import Preparation
 
     Array = NDArray[Any]

@@ -17,13 +17,13 @@ import numpy as np
 from sklearn.base import clone
 
 from shoal.errors import InvalidRequestError
-from shoal.train._learn._learner import Update
-from shoal.train._learn._merging import weighted_mean
+from shoal.train._learn._models._learner import Update
+from shoal.train._learn._models._merging import weighted_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shoal.train._learn._learner import Array, Facts, Moment, Shard, State
+    from shoal.train._learn._models._learner import Array, Facts, Moment, Shard, State
 
 BINARY = 2
 AVERAGED = ("coef_", "intercept_")

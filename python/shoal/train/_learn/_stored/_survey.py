@@ -12,11 +12,18 @@ import msgspec
 import numpy as np
 
 from shoal.errors import InvalidRequestError
-from shoal.train._learn._encode import MOST_CLASSES, MOST_NAMES, Block, Codes, Encoder, Named
-from shoal.train._learn._records import BLOCK_ROWS
-from shoal.train._learn._scales import Columns, Scale, scales_of
-from shoal.train._learn._statistics import TARGET, Moments, Statistics
-from shoal.train._learn._store import Range, Store, record_type
+from shoal.train._learn._stored._encode import (
+    MOST_CLASSES,
+    MOST_NAMES,
+    Block,
+    Codes,
+    Encoder,
+    Named,
+)
+from shoal.train._learn._stored._records import BLOCK_ROWS
+from shoal.train._learn._stored._scales import Columns, Scale, scales_of
+from shoal.train._learn._stored._statistics import TARGET, Moments, Statistics
+from shoal.train._learn._stored._store import Range, Store, record_type
 from shoal.train._prepare._steps import NO_TEXT
 
 if TYPE_CHECKING:
@@ -27,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from shoal.batch import Partial
-    from shoal.train._learn._layout import Layout
+    from shoal.train._learn._stored._layout import Layout
     from shoal.train._learn._threads import Threads
     from shoal.train._prepare._description import Categorical, Preparation
 

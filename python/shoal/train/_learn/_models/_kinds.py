@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from shoal.errors import InvalidRequestError
-from shoal.train._learn._averaging import Averaging
-from shoal.train._learn._counting import Counting, Moments
-from shoal.train._learn._descent import Descent
 from shoal.train._learn._description import Gradient
+from shoal.train._learn._models._averaging import Averaging
+from shoal.train._learn._models._counting import Counting, Moments
+from shoal.train._learn._models._descent import Descent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from shoal.train._estimators._table import Task
-    from shoal.train._learn._learner import Facts, Learner
+    from shoal.train._learn._models._learner import Facts, Learner
 
 
 class Kind(NamedTuple):

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from shoal.train._learn._scales import filled
+from shoal.train._learn._stored._scales import filled
 from shoal.train._prepare._steps import NO_TEXT, steps_of
 from shoal.train._prepare._transformers import DateParts
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sklearn.compose import ColumnTransformer
 
-    from shoal.train._learn._layout import Layout
-    from shoal.train._learn._scales import Scale
-    from shoal.train._learn._survey import Names, Question, Survey
+    from shoal.train._learn._stored._layout import Layout
+    from shoal.train._learn._stored._scales import Scale
+    from shoal.train._learn._stored._survey import Names, Question, Survey
     from shoal.train._prepare._description import Categorical
 
     Array = NDArray[Any]

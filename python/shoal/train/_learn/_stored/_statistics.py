@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from shoal.batch import Merge, Partial
-    from shoal.train._learn._layout import Layout
+    from shoal.train._learn._stored._layout import Layout
 
     Array = NDArray[Any]
 

@@ -15,13 +15,13 @@ import numpy as np
 from sklearn.base import clone
 
 from shoal.errors import InvalidRequestError
-from shoal.train._learn._averaging import error_of
-from shoal.train._learn._learner import Update
+from shoal.train._learn._models._averaging import error_of
+from shoal.train._learn._models._learner import Update
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shoal.train._learn._learner import Array, Facts, Moment, Shard, State
+    from shoal.train._learn._models._learner import Array, Facts, Moment, Shard, State
 
 COUNTED = ("class_count_", "feature_count_")
 

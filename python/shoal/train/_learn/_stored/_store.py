@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from shoal.train._learn._layout import Layout
+    from shoal.train._learn._stored._layout import Layout
 
 NAME = "records"
 # What messages call the place of a file that has no name.
