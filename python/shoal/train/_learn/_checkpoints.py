@@ -92,6 +92,8 @@ class Checkpoints:
             found = msgspec.json.decode(_content(self._folder / LEARNING), type=Kept)
         except (OSError, msgspec.MsgspecError) as error:
             raise self._corrupt(LEARNING, error) from error
+        if found.format != FORMAT:
+            raise self._conflict(f"of format {found.format}, {FORMAT} is known")
         for name in {**found.configuration, **self._configuration}:
             was, now = found.configuration.get(name), self._configuration.get(name)
             if was != now:

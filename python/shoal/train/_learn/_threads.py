@@ -1,8 +1,8 @@
 """Threads that answer in the order of the questions, with a bound on what is under way.
 
-Threads and not processes: what takes the time (decoding, arithmetic, scikit-learn's inner loops)
-releases the GIL, and a process would load its libraries once more, at 250 MB each. Every thread
-computes with one thread of BLAS, so that none waits for another's.
+Threads and not processes: a process would load its libraries once more, at 250 MB each, and what
+takes the time in a step (reading, arithmetic, scikit-learn's inner loops) releases the GIL. Every
+thread computes with one thread of BLAS, so that none waits for another's.
 """
 
 from __future__ import annotations
