@@ -4,6 +4,8 @@
   them, where they come from, and one digest.
 - `search` compares estimators, `fit` lets one learn, `seal` proves what was exported.
 - `learn_privately` does so without giving records away; `Budget` and `GradientClassifier` too.
+- `learn` learns in micro-batches from more records than memory holds.
+- `Budget` and `GradientClassifier` learn without giving records away.
 - Importing this room loads nothing heavy.
 """
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from shoal.train._collect._recipe import Recipe, read_recipe
     from shoal.train._collect._schema import ColumnSchema, Schema
     from shoal.train._estimators._table import Choice, Real, Whole
+    from shoal.train._learn._description import Gradient, LearnSettings, Progress
+    from shoal.train._learn._learn import learn
     from shoal.train._prepare._description import Categorical, Date, Numeric, Preparation, Text
     from shoal.train._prepare._infer import preparation_of
     from shoal.train._private._account import Account, Budget
@@ -60,11 +64,13 @@ _LAZY = {
     "Date": "_prepare._description",
     "Fitted": "_search._search",
     "Folds": "_search._folds",
+    "Gradient": "_learn._description",
     "GradientClassifier": "_private._estimators",
     "GradientRegressor": "_private._estimators",
     "Input": "_collect._inputs",
     "Join": "_collect._join",
     "Leaderboard": "_search._search",
+    "LearnSettings": "_learn._description",
     "Numeric": "_prepare._description",
     "Preparation": "_prepare._description",
     "PrivacySpent": "_private._spent",
@@ -74,6 +80,7 @@ _LAZY = {
     "PrivateNumeric": "_private._records._settings",
     "PrivateScaler": "_private._scaling",
     "PrivateSettings": "_private._records._settings",
+    "Progress": "_learn._description",
     "Real": "_estimators._table",
     "Recipe": "_collect._recipe",
     "Schema": "_collect._schema",
@@ -92,6 +99,7 @@ _LAZY = {
     "collect": "_collect._collect",
     "fit": "_search._search",
     "learn_privately": "_private._records._learn",
+    "learn": "_learn._learn",
     "open_dataset": "_collect._dataset",
     "preparation_of": "_prepare._infer",
     "private_quantiles": "_private._statistics",
@@ -118,11 +126,13 @@ __all__ = [
     "Date",
     "Fitted",
     "Folds",
+    "Gradient",
     "GradientClassifier",
     "GradientRegressor",
     "Input",
     "Join",
     "Leaderboard",
+    "LearnSettings",
     "Numeric",
     "Preparation",
     "PrivacySpent",
@@ -132,6 +142,7 @@ __all__ = [
     "PrivateNumeric",
     "PrivateScaler",
     "PrivateSettings",
+    "Progress",
     "Real",
     "Recipe",
     "Schema",
@@ -150,6 +161,7 @@ __all__ = [
     "collect",
     "fit",
     "learn_privately",
+    "learn",
     "open_dataset",
     "preparation_of",
     "private_quantiles",

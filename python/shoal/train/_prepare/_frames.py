@@ -74,36 +74,65 @@ def nulls_of(preparation: Preparation) -> dict[str, str | int | float]:
 
 def _column(name: str, values: pa.Array, feature: Feature) -> Any:
     if isinstance(feature, Numeric):
-        return _numbers(name, values)
+        return numbers_of(name, values)
     if isinstance(feature, Date):
-        return _dates(name, values, feature)
+        return seconds_of(name, values, feature)
+    return texts_of(name, values).to_numpy(zero_copy_only=False).astype(object)
+
+
+def texts_of(name: str, values: pa.Array) -> pa.Array:
+    """Categories and texts, without nulls.
+
+    Raises:
+        DtypeError: they are none.
+    """
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
         values = _cast(name, values, pa.string(), "text")
-    return values.fill_null(NO_TEXT).to_numpy(zero_copy_only=False).astype(object)
+    return values.fill_null(NO_TEXT)
 
 
-def _numbers(name: str, values: pa.Array) -> NDArray[np.float64]:
+def numbers_of(name: str, values: pa.Array, *, first_row: int = 0) -> NDArray[np.float64]:
+    """(rows,) numbers that FP32 holds; `first_row` is what messages count from.
+
+    Raises:
+        DtypeError: they are none, or one is infinite.
+    """
     if pa.types.is_boolean(values.type):
         values = values.cast(pa.uint8())
     numbers: NDArray[np.float64] = _cast(name, values, pa.float64(), "numbers").to_numpy(
         zero_copy_only=False
     )
-    if (infinite := np.flatnonzero(np.isinf(numbers))).size:
+    with np.errstate(over="ignore"):
+        single = numbers.astype(np.float32)
+    if (infinite := np.flatnonzero(np.isinf(single))).size:
         row = int(infinite[0])
-        message = f"column {name!r} row {row} is {numbers[row]}, expected a number or null"
+        message = (
+            f"column {name!r} row {first_row + row} is {numbers[row]}, "
+            "expected a number that FP32 holds, or null"
+        )
         raise DtypeError(message, hint="Replace infinite numbers, or make them null.")
-    return numbers.astype(np.float32).astype(np.float64)
+    return single.astype(np.float64)
 
 
-def _dates(name: str, values: pa.Array, feature: Date) -> NDArray[np.int64]:
+def seconds_of(
+    name: str, values: pa.Array, feature: Date, *, first_row: int = 0
+) -> NDArray[np.int64]:
+    """(rows,) seconds since 1970-01-01 UTC; `first_row` is what messages count from.
+
+    Raises:
+        DtypeError: they are no dates.
+        NullError: one is missing, and nothing says what it becomes.
+    """
     seconds = _cast(name, values, SECONDS, "dates").cast(pa.int64())
     if feature.missing not in {"refuse", "drop"}:
         seconds = seconds.fill_null(_seconds_of(name, feature.missing))
     elif seconds.null_count and feature.missing == "refuse":
         row = int(np.flatnonzero(np.asarray(seconds.is_null().to_pylist()))[0])
-        message = f"column {name!r} row {row} has no date, and nothing says what it becomes"
+        message = (
+            f"column {name!r} row {first_row + row} has no date, and nothing says what it becomes"
+        )
         raise NullError(message, hint="Say missing='1970-01-01' or another date, or 'drop'.")
     found: NDArray[np.int64] = seconds.fill_null(0).to_numpy(zero_copy_only=False)
     return found

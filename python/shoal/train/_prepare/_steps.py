@@ -75,7 +75,7 @@ def steps_of(
 
 def _numeric(preparation: Preparation, auto: Scale) -> Iterator[Entry]:
     numbers = _of_kind(preparation, Numeric)
-    groups = _alike(numbers)
+    groups = alike(numbers)
     if preparation.polynomial > 1 and len(groups) > 1:
         message = "numeric columns that are treated differently cannot be multiplied"
         raise InvalidRequestError(message, hint="Treat all alike (missing, scale), or polynomial=1")
@@ -89,7 +89,9 @@ def _numeric(preparation: Preparation, auto: Scale) -> Iterator[Entry]:
         yield "missing", MissingFlags(), flagged
 
 
-def _alike(numbers: dict[str, Numeric]) -> list[tuple[Numeric, list[str]]]:
+def alike(numbers: dict[str, Numeric]) -> list[tuple[Numeric, list[str]]]:
+    """Numeric columns that are treated alike, in the order of their features."""
+
     def treatment(name: str) -> tuple[str, str]:
         return str(numbers[name].missing), numbers[name].scale
 

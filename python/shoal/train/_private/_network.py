@@ -14,6 +14,7 @@ Source for the norms: Goodfellow 2015, "Efficient Per-Example Gradient Computati
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -77,8 +78,32 @@ class Network:
         """
         with np.errstate(all="ignore"):  # what overflows is not finite, and taken out below
             taken = self._forward(parameters, rows)
-            returned = self._backward(parameters, taken, targets)
-            scale = _scale(_norms(taken[:-1], returned), clip_norm)
+            return self._summed(parameters, taken, targets, clip_norm)[0]
+
+    def loss_and_sum(
+        self, parameters: Floats, rows: Floats, targets: Floats, clip_norm: float | None
+    ) -> tuple[float, Floats]:
+        """The sum of the losses of some rows beside what `clipped_sum` gives.
+
+        The loss is not finite where a loss or a gradient is not.
+        """
+        with np.errstate(all="ignore"):
+            taken = self._forward(parameters, rows)
+            total, is_whole = self._summed(parameters, taken, targets, clip_norm)
+            loss = _loss(taken[-1], targets, self.loss)
+            return loss if is_whole else math.nan, total
+
+    def loss_sum(self, parameters: Floats, rows: Floats, targets: Floats) -> float:
+        """The sum of the losses of some rows; not finite where one is not."""
+        with np.errstate(all="ignore"):
+            return _loss(self.outputs(parameters, rows), targets, self.loss)
+
+    def _summed(
+        self, parameters: Floats, taken: list[Floats], targets: Floats, clip_norm: float | None
+    ) -> tuple[Floats, bool]:
+        """The sum of clipped gradients, and whether all of them were finite."""
+        returned = self._backward(parameters, taken, targets)
+        scale = _scale(_norms(taken[:-1], returned), clip_norm)
         is_kept = scale > 0
         total = np.empty(self.size)
         sums = self.layers(total)
@@ -86,7 +111,7 @@ class Network:
             scaled = after[is_kept] * scale[is_kept, None]
             weights[:] = before[is_kept].T @ scaled
             biases[:] = scaled.sum(axis=0)
-        return total
+        return total, bool(is_kept.all())
 
     def _forward(self, parameters: Floats, rows: Floats) -> list[Floats]:
         """What each layer takes, and what the last one gives."""
@@ -116,6 +141,17 @@ def _answers(outputs: Floats, loss: Loss) -> Floats:
     powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
     shares: Floats = powers / powers.sum(axis=1, keepdims=True)
     return shares
+
+
+def _loss(outputs: Floats, targets: Floats, loss: Loss) -> float:
+    """The sum of the losses of all rows."""
+    if loss == "squared":
+        return float(0.5 * np.square(outputs - targets).sum())
+    if loss == "logistic":
+        return float((np.logaddexp(0.0, outputs) - targets * outputs).sum())
+    most = outputs.max(axis=1)
+    logs = most + np.log(np.exp(outputs - most[:, None]).sum(axis=1))
+    return float((logs - (targets * outputs).sum(axis=1)).sum())
 
 
 def _norms(taken: list[Floats], returned: list[Floats]) -> Floats:

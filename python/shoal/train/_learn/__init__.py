@@ -1,0 +1,1 @@
+"""Learning from more records than memory holds, in micro-batches."""

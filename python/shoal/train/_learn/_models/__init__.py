@@ -1,0 +1,1 @@
+"""The models that learn in micro-batches, and how what their shards give is merged."""

@@ -1,0 +1,1 @@
+"""Records prepared for learning: read once, stored on disk, and made into features."""
