@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from shoal.cli import _collect, _key, _package, _pipeline, _quickstart, _score, _serve
+from shoal.cli import _collect, _key, _look, _package, _pipeline, _quickstart, _score, _serve
 
 app = typer.Typer(
     name="shoal",
@@ -19,6 +19,7 @@ app = typer.Typer(
 app.command("serve")(_serve.serve)
 app.command("score")(_score.score)
 app.command("collect")(_collect.collect)
+app.command("look")(_look.look)
 app.command("quickstart")(_quickstart.quickstart)
 app.add_typer(_package.app, name="package")
 app.add_typer(_pipeline.app, name="pipeline")

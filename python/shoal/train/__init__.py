@@ -2,6 +2,8 @@
 
 - `collect` reads files, databases and tables into a dataset: its records, what holds for all of
   them, where they come from, and one digest.
+- `look` says what is in records before anything is trained on them: what is missing, out of the
+  ordinary or equal, how they drift, and which columns (`suspects`) tell too much of the target.
 - `search` compares estimators, `fit` lets one learn, `seal` proves what was exported.
 - `Budget` and `GradientClassifier` learn without giving records away.
 - Importing this room loads nothing heavy.
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
     from shoal.train._collect._recipe import Recipe, read_recipe
     from shoal.train._collect._schema import ColumnSchema, Schema
     from shoal.train._estimators._table import Choice, Real, Whole
+    from shoal.train._look._facts import Finding, Look, Suspect
+    from shoal.train._look._look import look
+    from shoal.train._look._pages import to_html
+    from shoal.train._look._settings import LookSettings
+    from shoal.train._look._suspects import suspects
     from shoal.train._prepare._description import Categorical, Date, Numeric, Preparation, Text
     from shoal.train._prepare._infer import preparation_of
     from shoal.train._private._account import Account, Budget
@@ -45,6 +52,7 @@ _LAZY = {
     "ColumnSchema": "_collect._schema",
     "Dataset": "_collect._dataset",
     "Date": "_prepare._description",
+    "Finding": "_look._facts",
     "Fitted": "_search._search",
     "Folds": "_search._folds",
     "GradientClassifier": "_private._estimators",
@@ -52,6 +60,8 @@ _LAZY = {
     "Input": "_collect._inputs",
     "Join": "_collect._join",
     "Leaderboard": "_search._search",
+    "Look": "_look._facts",
+    "LookSettings": "_look._settings",
     "Numeric": "_prepare._description",
     "Preparation": "_prepare._description",
     "PrivacySpent": "_private._spent",
@@ -62,6 +72,7 @@ _LAZY = {
     "Settings": "_search._search",
     "Space": "_search._study",
     "Sql": "_collect._inputs",
+    "Suspect": "_look._facts",
     "Text": "_prepare._description",
     "Tried": "_search._study",
     "Whole": "_estimators._table",
@@ -70,6 +81,7 @@ _LAZY = {
     "choose_threshold_privately": "_private._choice",
     "collect": "_collect._collect",
     "fit": "_search._search",
+    "look": "_look._look",
     "open_dataset": "_collect._dataset",
     "preparation_of": "_prepare._infer",
     "private_quantiles": "_private._statistics",
@@ -77,6 +89,8 @@ _LAZY = {
     "read_recipe": "_collect._recipe",
     "seal": "_seal._seal",
     "search": "_search._search",
+    "suspects": "_look._suspects",
+    "to_html": "_look._pages",
 }
 
 __all__ = [
@@ -90,6 +104,7 @@ __all__ = [
     "ColumnSchema",
     "Dataset",
     "Date",
+    "Finding",
     "Fitted",
     "Folds",
     "GradientClassifier",
@@ -97,6 +112,8 @@ __all__ = [
     "Input",
     "Join",
     "Leaderboard",
+    "Look",
+    "LookSettings",
     "Numeric",
     "Preparation",
     "PrivacySpent",
@@ -107,6 +124,7 @@ __all__ = [
     "Settings",
     "Space",
     "Sql",
+    "Suspect",
     "Text",
     "Tried",
     "Whole",
@@ -115,6 +133,7 @@ __all__ = [
     "choose_threshold_privately",
     "collect",
     "fit",
+    "look",
     "open_dataset",
     "preparation_of",
     "private_quantiles",
@@ -122,6 +141,8 @@ __all__ = [
     "read_recipe",
     "seal",
     "search",
+    "suspects",
+    "to_html",
 ]
 
 
