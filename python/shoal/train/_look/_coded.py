@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 DAY_S: Final = 86_400
 MICROSECONDS: Final = 1e6
 UNKNOWN: Final = -1
-WHOLE: Final = 2.0**53
+INFINITE: Final = "\N{INFINITY}"
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,20 @@ class Coded:
             return moment_text(whole.as_py(), kind)
         if self.kind == "boolean":
             return str(value.as_py()).lower()
-        return f"{value.as_py():g}" if self.kind == "float" else str(value.as_py())
+        if self.kind == "float":
+            return _text_of(value.as_py())
+        return str(value.as_py())
 
     def counts(self) -> Integers:
         """(values,) how many records have each value."""
         found: Integers = np.bincount(self.codes[self.known], minlength=len(self.values))
         return found.astype(np.int64)
+
+
+def _text_of(number: float) -> str:
+    if math.isinf(number):
+        return INFINITE if number > 0 else f"-{INFINITE}"
+    return f"{number:g}"
 
 
 def coded(name: str, kind: LookKind, values: pa.Array) -> Coded:

@@ -34,7 +34,11 @@ MIXED_FROM: Final = 0.5
 def fences_of(columns: Iterable[Coded], totals: dict[str, Total], rows: int) -> dict[str, Fences]:
     """Beyond which values a number is an outlier, by column; none where that cannot be told."""
     found = {
-        column.name: fences(_finite(column), rows - totals[column.name].missing)
+        column.name: fences(
+            _finite(column),
+            rows - totals[column.name].missing,
+            are_whole=column.kind == "integer",
+        )
         for column in columns
         if column.kind in NUMBERS
     }

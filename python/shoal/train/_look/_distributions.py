@@ -1,9 +1,9 @@
 """How the values of a column lie: quantiles, bars, and fences beyond which a value is an outlier.
 
 - A fence stands so far from the median that of as many normal values one would lie beyond it in one
-  of a thousand columns; never nearer than 5 deviations. The deviation is that of each side: 1.4826
-  times the median distance from the median of the values there, so that neither outliers nor a long
-  tail on the other side move it. Where half of a side is the median itself there is no fence.
+  of ten thousand columns; never nearer than 5 deviations. The deviation is that of each side:
+  1.4826 times the median distance from the median of the values there, so that neither outliers nor
+  a long tail on the other side move it. Where half of a side is the median itself there is none.
 - Bars are drawn between the fences; what is beyond is counted.
 
 Source: B. Iglewicz, D. Hoaglin, "How to detect and handle outliers"; P. Rousseeuw, C. Croux,
@@ -32,9 +32,13 @@ MOST_BARS: Final = 12
 LEAST_RECORDS: Final = 20
 NORMAL: Final = 1.482602218505602
 LEAST_DEVIATIONS: Final = 5.0
-COLUMNS_WITH_ONE: Final = 1000
+COLUMNS_WITH_ONE: Final = 10_000
+# Nearer, or farther apart, doubles leave no room for edges, or for ticks beside them.
+LEAST_SPAN: Final = 1e-12
+SMALLEST: Final = 1e-290
+LARGEST: Final = 1e290
 # Beyond it, half a step is nothing to a double.
-LARGEST_SPAN: Final = 2.0**50
+LARGEST_WHOLE: Final = 2.0**50
 
 
 def quantiles(numbers: Floats) -> tuple[float, ...]:
@@ -45,18 +49,21 @@ def quantiles(numbers: Floats) -> tuple[float, ...]:
     return tuple(float(value) for value in found)
 
 
-def fences(numbers: Floats, records: int) -> tuple[float, float] | None:
+def fences(numbers: Floats, records: int, *, are_whole: bool = False) -> tuple[float, float] | None:
     """Between which values there is no outlier; None where that cannot be told.
 
     Args:
         numbers: Finite values of the sample.
         records: How many values there are in all.
+        are_whole: Whether all values are whole: distances are then known to half of one only.
     """
     if len(numbers) < LEAST_RECORDS:
         return None
-    middle = float(np.median(numbers))
-    sides = (middle - numbers[numbers <= middle], numbers[numbers >= middle] - middle)
-    scales = [NORMAL * float(np.median(side)) for side in sides]
+    middle = _median(numbers)
+    with np.errstate(over="ignore"):  # the ends of all doubles are too far apart for a fence
+        sides = (middle - numbers[numbers <= middle], numbers[numbers >= middle] - middle)
+    middles = [_median(side) for side in sides]
+    scales = [NORMAL * (each + 0.5 * (are_whole and each > 0)) for each in middles]
     share = 1 / (2 * COLUMNS_WITH_ONE * max(records, 1))
     deviations = max(LEAST_DEVIATIONS, float(norm.isf(share)))
     low, high = middle - deviations * scales[0], middle + deviations * scales[1]
@@ -65,10 +72,15 @@ def fences(numbers: Floats, records: int) -> tuple[float, float] | None:
     return low, high
 
 
+def _median(numbers: Floats) -> float:
+    """A median that is one of the numbers: the mean of two may be beyond all doubles."""
+    return float(np.quantile(numbers, 0.5, method="inverted_cdf"))
+
+
 def histogram(
     numbers: Floats, between: tuple[float, float] | None, *, are_whole: bool = False
 ) -> Histogram | None:
-    """Bars of finite values; None where there are none, or their ends are too far apart.
+    """Bars of finite values; None where there are none, or too near or too far to be told apart.
 
     Args:
         numbers: Finite values.
@@ -80,7 +92,7 @@ def histogram(
     low, high = float(numbers.min()), float(numbers.max())
     if between is not None:
         low, high = max(low, between[0]), min(high, between[1])
-    if not np.isfinite(high - low):
+    if low != high and not _can_be_cut(low, high):
         return None
     edges = _whole_edges(low, high) if are_whole else _edges(low, high)
     records = np.histogram(numbers, edges)[0]
@@ -90,6 +102,12 @@ def histogram(
         below=int((numbers < edges[0]).sum()),
         above=int((numbers > edges[-1]).sum()),
     )
+
+
+def _can_be_cut(low: float, high: float) -> bool:
+    span = high - low
+    is_told_apart = span > LEAST_SPAN * max(abs(low), abs(high))
+    return bool(is_told_apart and SMALLEST < span < LARGEST)
 
 
 def _edges(low: float, high: float) -> Floats:
@@ -105,7 +123,7 @@ def _whole_edges(low: float, high: float) -> Floats:
     first, last = np.ceil(low), np.floor(high)
     width = max(1.0, np.ceil((last - first + 1) / BINS))
     bars = int(np.ceil((last - first + 1) / width))
-    if last - first >= LARGEST_SPAN or bars < 1:
+    if max(abs(first), abs(last)) >= LARGEST_WHOLE or bars < 1:
         return _edges(low, high)
     edges: Floats = first - 0.5 + width * np.arange(bars + 1)
     return edges

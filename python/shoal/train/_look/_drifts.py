@@ -35,20 +35,20 @@ if TYPE_CHECKING:
 BINS: Final = 10
 MOST_CATEGORIES: Final = 20
 LEAST_RECORDS: Final = 50
-SORTED: Final = 0.99
+SORTED: Final = 0.95
 TWO: Final = 2
 SHOWN_CHARACTERS: Final = 40
 
 
 def is_sorted_by(column: Coded, rows: Integers) -> bool:
-    """Whether records stand in the order of a column, or nearly so."""
-    if not column.is_ordered or column.kind == "boolean":
-        return False
+    """Whether records stand in the order of a column, or nearly so; equal values in any order."""
     known = column.known
-    if known.sum() < LEAST_RECORDS:
+    if known.sum() < LEAST_RECORDS or column.kind == "text":
         return False
-    found = spearman(column.codes[known].astype(float), rows[known].astype(float))
-    return found is not None and abs(found) >= SORTED
+    codes, places = column.codes[known].astype(float), np.sort(rows[known]).astype(float)
+    found = spearman(codes, rows[known].astype(float))
+    most = spearman(np.sort(codes), places)
+    return found is not None and most is not None and abs(found) >= SORTED * most
 
 
 def drifts(columns: Sequence[Coded], parts: Integers, names: Sequence[str]) -> tuple[Drift, ...]:
@@ -135,6 +135,8 @@ def _change(column: Coded, is_here: NDArray[np.bool_], here: Floats, there: Floa
     """The largest difference in words."""
     shares = here / here.sum(), there / there.sum()
     gaps = np.abs(shares[0] - shares[1])
+    if not gaps.max():
+        return "nothing"
     if gaps.argmax() == 0:
         return f"missing: {_percent(shares[0][0])}, else {_percent(shares[1][0])}"
     if column.kind == "categorical" and gaps.argmax() <= MOST_CATEGORIES:

@@ -102,7 +102,9 @@ def of_order(columns: Sequence[str]) -> Iterator[Finding]:
     """Columns by which records are sorted."""
     for name in columns:
         why = "Records stand in its order."
-        advice = "If it is time, cut folds by it: later records are not known earlier."
+        advice = (
+            "If it is time, cut folds by it: later records are not known earlier; else shuffle."
+        )
         yield _finding("ordered", name, why, advice)
 
 

@@ -86,9 +86,9 @@ def _go_one_to_one(codes: Integers, answers: Integers, target: Target) -> bool:
     values = len(np.unique(codes))
     if not len(pairs) == values == len(np.unique(answers)) or values < TWO:
         return False
-    if target.task == "regression":
+    if target.task == "regression" and values >= LEAST_VALUES:
         steps = np.diff(pairs[:, 1])
-        return values >= LEAST_VALUES and bool((steps > 0).all() or (steps < 0).all())
+        return bool((steps > 0).all() or (steps < 0).all())
     return TWO * values <= len(codes)
 
 

@@ -191,10 +191,13 @@ def _kinds_of(records: Records) -> dict[str, LookKind]:
     others = [field for field in records.schema if field.name not in texts]
     found: dict[str, LookKind] = {field.name: _KINDS.get(field.type, "float") for field in others}
     if texts:
-        survey = Survey(pa.schema([records.schema.field(name) for name in texts]), {})
+        # By their places: a table in memory may have a column without a name.
+        places = [(str(place), pa.string()) for place in range(len(texts))]
+        survey = Survey(pa.schema(places), {})
         for batch in records.batches():
             survey.look(batch.select(texts))
-        found |= {column.name: column.kind for column in survey.schema().columns}
+        surveyed = survey.schema().columns
+        found |= {name: column.kind for name, column in zip(texts, surveyed, strict=True)}
     return found
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MOST_WHOLE_CLASSES: Final = 20
 MOST_CLASSES: Final = 100
+SHOWN_CHARACTERS: Final = 40
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def target_of(column: Coded) -> Target | str:
     )
     if is_number:
         rows = np.flatnonzero(np.isfinite(column.numbers))
-        ranks = rankdata(column.numbers[rows]) / len(rows)
+        ranks = rankdata(column.codes[rows]) / len(rows)
         return Target(column.name, "regression", rows, (), column.codes[rows], ranks, column)
     rows = np.flatnonzero(column.known)
     codes = column.codes[rows]
@@ -68,13 +69,13 @@ def target_of(column: Coded) -> Target | str:
 
 
 def _unusable(column: Coded) -> str | None:
-    if not len(column.values):
-        return "has no value in any record"
     if column.kind in {"date", "datetime", "other"}:
         return "is neither a number nor a class"
+    if not len(column.values):
+        return "has no value in any record"
     if len(column.values) == 1:
-        return f"has one value only, {column.text(0)!r}"
-    if column.is_ordered and len(np.unique(column.numbers[np.isfinite(column.numbers)])) <= 1:
+        return f"has one value only, {column.text(0)[:SHOWN_CHARACTERS]!r}"
+    if len(np.unique(column.codes[np.isfinite(column.numbers)])) <= 1:
         return "has one finite value only"
     if not column.is_ordered and len(column.values) > MOST_CLASSES:
         return f"is text of {len(column.values)} different values, too many for classes"
