@@ -39,7 +39,7 @@ def with_gaps(values: NDArray[Any], is_missing: NDArray[np.bool_]) -> pa.Array:
 
 def has_left(columns: dict[str, Any]) -> NDArray[np.bool_]:
     """(records,) whether the target is `yes`."""
-    return np.asarray(columns["left"].to_pylist()) == "yes"
+    return np.array([value == "yes" for value in columns["left"].to_pylist()])
 
 
 def hostile() -> pa.Table:

@@ -160,6 +160,15 @@ def test_what_numbers_the_records_is_an_identifier(values: Any, is_identifier: b
     assert ("identifier" in found) == is_identifier
 
 
+def test_copies_of_records_hide_no_identifier() -> None:
+    columns = noise(16, 300)
+    columns["key"] = [f"k{n:05}" for n in range(300)]
+    table = pa.table(columns)
+    look = train.look(pa.concat_tables([table, table.slice(0, 40)]), target="left")
+    assert suspected(look) == {"key": "identifier"}
+    assert look.repeats.repeated == 40
+
+
 def test_contradictory_records_are_found() -> None:
     columns = noise(8)
     table = pa.table(columns)
@@ -339,7 +348,8 @@ def test_what_cannot_be_looked_at_is_named() -> None:
         train.look({"one": table, "other": pa.table({"a": [1], "b": [2]})})
     with pytest.raises(DuplicateColumnError, match="two columns 'a'"):
         train.look(pa.table([[1], [2]], names=["a", "a"]))
-    for nothing in (table.slice(0, 0), pa.table({}), {}):
+    empty: tuple[Any, ...] = (table.slice(0, 0), pa.table({}), {})
+    for nothing in empty:
         with pytest.raises(InvalidRequestError, match="expected at least one"):
             train.look(nothing)
     with pytest.raises(InvalidRequestError, match="of type list"):

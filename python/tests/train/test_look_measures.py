@@ -39,7 +39,8 @@ TYPES = {"integer": pa.int64(), "float": pa.float64(), "text": pa.string(), "boo
 
 
 def cut(table: pa.Table, rows: int) -> list[pa.RecordBatch]:
-    return table.combine_chunks().to_batches(rows)
+    batches: list[pa.RecordBatch] = table.combine_chunks().to_batches(rows)
+    return batches
 
 
 @given(NUMBERS, st.randoms(use_true_random=False))
@@ -207,7 +208,8 @@ def test_equal_records_have_equal_marks_and_others_have_others(data: st.DataObje
 def test_equal_records_are_those_of_pandas_however_they_are_cut(rows_of_a_batch: int) -> None:
     rng = np.random.default_rng(4)
     columns = {name: rng.integers(0, 9, ROWS) for name in ("a", "b", "c")}
-    target = pa.array(rng.choice(["x", "y", None], ROWS, p=[0.8, 0.1, 0.1]))
+    letters = rng.choice(["x", "y", ""], ROWS, p=[0.8, 0.1, 0.1])
+    target = pa.array(letters, mask=letters == "")
     table = pa.table({**columns, "target": target})
     frame = table.to_pandas()
     repeating = Repeating(["a", "b", "c"], "target")

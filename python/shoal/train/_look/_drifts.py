@@ -138,17 +138,17 @@ def _change(column: Coded, is_here: NDArray[np.bool_], here: Floats, there: Floa
     if not gaps.max():
         return "nothing"
     if gaps.argmax() == 0:
-        return f"missing: {_percent(shares[0][0])}, else {_percent(shares[1][0])}"
+        return f"{_percent(shares[0][0])} missing, elsewhere {_percent(shares[1][0])}"
     if column.kind == "categorical" and gaps.argmax() <= MOST_CATEGORIES:
         counts = column.counts()
         code = int(np.argsort(-counts, kind="stable")[gaps.argmax() - 1])
         text, place = column.text(code)[:SHOWN_CHARACTERS], gaps.argmax()
-        return f"{text!r}: {_percent(shares[0][place])}, else {_percent(shares[1][place])}"
+        return f"{text!r} {_percent(shares[0][place])}, elsewhere {_percent(shares[1][place])}"
     if column.kind == "categorical":
         return "rare values"
     middles = [_middle(column, which) for which in (is_here, ~is_here)]
     what = "median length" if column.kind == "text" else "median"
-    return f"{what}: {middles[0]}, else {middles[1]}"
+    return f"{what} {middles[0]}, elsewhere {middles[1]}"
 
 
 def _middle(column: Coded, which: NDArray[np.bool_]) -> str:

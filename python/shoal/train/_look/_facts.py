@@ -264,7 +264,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
         task: Whether that is a class or a number; None where nothing can be predicted.
         columns: Each column, in order.
         classes: Of a class: how many records have it, of all.
-        suspects: Columns that may tell too much, the strongest first.
+        suspects: Columns that may tell too much: copies of the target, leaks, identifiers.
         findings: What else to look at.
         together: Columns that are missing together, the strongest first.
         repeats: Records that equal others.

@@ -32,7 +32,8 @@ MIXED_FROM: Final = 0.5
 RARE_SHARE: Final = 0.01
 RARE_RECORDS: Final = 20
 MORE_THAN_CHANCE: Final = 10.0
-LONG_TAIL: Final = 0.001
+LARGEST_WHOLE: Final = 1e15
+LONG_TAIL: Final = 0.005
 
 
 def of_column(column: ColumnLook, records: int) -> Iterator[Finding]:
@@ -93,7 +94,7 @@ def of_drifts(drifts: Sequence[Drift]) -> Iterator[Finding]:
     """Columns that differ between parts."""
     for drift in drifts:
         if drift.distance >= DRIFTED and drift.p_value <= CHANCE:
-            why = f"It differs in {drift.part}: {drift.change} (distance {drift.distance:.2f})."
+            why = f"In {drift.part} it differs: {drift.change} (distance {drift.distance:.2f})."
             advice = "Test on the part that is most like what is to come, or find out what changed."
             yield _finding("drift", drift.column, why, advice)
 
@@ -149,8 +150,8 @@ def _of_text(column: ColumnLook) -> Iterator[Finding]:
 def _of_outliers(column: ColumnLook, outliers: Outliers, known: int) -> Finding:
     ends = f"from {_value(column.minimum)} to {_value(column.maximum)}"
     count = _count(outliers.records, "value lies", "values lie")
-    why = f"{count} far from the others, which lie between {outliers.low:.4g} and "
-    why += f"{outliers.high:.4g}: values go {ends}."
+    fences = f"{_value(outliers.low)} and {_value(outliers.high)}"
+    why = f"{count} beyond the fences of {fences}; the column goes {ends}."
     is_tail = outliers.records > LONG_TAIL * known
     advice = (
         "A long tail: take logarithms or ranks, or a model of trees."
@@ -161,6 +162,8 @@ def _of_outliers(column: ColumnLook, outliers: Outliers, known: int) -> Finding:
 
 
 def _value(value: Bound | None) -> str:
+    if isinstance(value, float) and value.is_integer() and abs(value) < LARGEST_WHOLE:
+        return str(int(value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -152,7 +152,9 @@ def _look_of(seen: _Seen) -> Look:
         task=None if seen.target is None else seen.target.task,
         columns=columns,
         classes=classes,
-        suspects=suspects_of(seen.others, seen.target, powers, seen.settings.suspicious),
+        suspects=suspects_of(
+            seen.others, seen.target, seen.drawn.is_new, powers, seen.settings.suspicious
+        ),
         findings=tuple(_findings_of(seen, found)),
         together=pairs,
         repeats=repeats,
@@ -189,7 +191,9 @@ def _findings_of(seen: _Seen, found: _Found) -> list[Finding]:
 
 def _counted(seen: _Seen) -> tuple[Counts, Repeats]:
     """What is counted of all records once the sample is known."""
-    ignored = [column.name for column in seen.others if numbering(column) is not None]
+    ignored = [
+        column.name for column in seen.others if numbering(column, seen.drawn.is_new) is not None
+    ]
     compared = [column for column in seen.others if column.name not in ignored]
     repeating = Repeating([column.name for column in compared], seen.name)
     fences = fences_of(seen.columns, seen.totals, seen.records.rows)

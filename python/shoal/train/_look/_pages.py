@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from shoal.evaluate import Beside, Facts, Notes, Page, Section, Text, Tile, Tiles, written
+from shoal.evaluate import Beside, Facts, Notes, Page, Section, Table, Text, Tile, Tiles, written
 from shoal.train._look import _pictures as pictures
 from shoal.train._look import _tables as tables
 from shoal.train._look._pictures import short
-from shoal.train._look._tables import named, percent
+from shoal.train._look._tables import named, percent, rounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +85,7 @@ def _summary(look: Look) -> Section:
         Tile("Suspects", len(look.suspects), "columns that may tell too much"),
         Tile("Findings", len(look.findings), "to look at before training"),
     )
-    said = [f"{named(each.column)}: {each.why}" for each in look.suspects]
+    said = [f"{named(each.column)}, a suspect: {each.why}" for each in look.suspects]
     said += [
         f"{', '.join(map(named, each.columns[:3])) or 'All records'}: {each.why}"
         for each in look.findings
@@ -123,10 +123,13 @@ def _target(look: Look) -> Section:
     if look.target is None or look.task is None:
         return Section("Target", ())
     if look.task == "classification":
-        shown, said = look.classes[:MOST_BARS], "Records of each class."
+        shown, said = look.classes[:MOST_BARS], ""
         others = len(look.classes) - len(shown)
         figure = pictures.bars(shown, others, title=look.target, said=said)
-        return Section("Target", (figure, *tables.classes(look)))
+        table, *rest = tables.classes(look)
+        if rest or not isinstance(table, Table):
+            return Section("Target", (figure, table, *rest))
+        return Section("Target", (Beside((figure, table)),))
     column = look.column(look.target)
     figure_of_number = pictures.distribution(column, _said(column, look.records))
     return Section("Target", () if figure_of_number is None else (figure_of_number,))
@@ -182,11 +185,13 @@ def _drawn_columns(look: Look) -> set[str]:
 
 
 def _drawable(look: Look) -> list[ColumnLook]:
-    """Columns whose values differ."""
+    """Columns whose values differ, but for the target, which has a section of its own."""
     return [
         each
         for each in look.columns
-        if each.distinct > 1 and (each.frequent or each.histogram is not None)
+        if each.name != look.target
+        and each.distinct > 1
+        and (each.frequent or each.histogram is not None)
     ]
 
 
@@ -194,9 +199,10 @@ def _said(column: ColumnLook, records: int) -> str:
     """What stands below the plot of a column."""
     parts: list[str] = [column.kind]
     if column.kind not in {"categorical", "boolean"} and column.minimum is not None:
-        parts.append(f"{written(column.minimum)} to {written(column.maximum)}")
+        ends = (written(rounded(column.minimum)), written(rounded(column.maximum)))
+        parts.append(" to ".join(ends))
     if column.mean is not None and column.kind in {"integer", "float"}:
-        parts.append(f"mean {written(column.mean)}")
+        parts.append(f"mean {written(rounded(column.mean))}")
     if column.missing:
         parts.append(f"{percent(column.missing, records)} missing")
     if column.infinite:
@@ -211,7 +217,7 @@ def _repeats(look: Look) -> Section:
     facts: list[tuple[str, str | int | float | None]] = [
         ("Equal to an earlier record", found.repeated),
         ("Equal but for the target", found.contradictory),
-        ("Pairs that are equal but for the target", found.pairs),
+        ("Equal pairs, the target aside", found.pairs),
         ("Such pairs by chance", found.pairs_by_chance),
     ]
     if found.ignored:

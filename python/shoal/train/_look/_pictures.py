@@ -65,7 +65,7 @@ def bars(values: Sequence[Frequent], others: int, *, title: str, said: str) -> F
     def draw(axes: Axes) -> None:
         axes.barh(range(len(values)), [each.records for each in values], color=ACCENT, height=0.66)
         _rows(axes, [short(each.value) for each in values])
-        _few_ticks(axes, "x")
+        _few_ticks(axes, "x", are_whole=True)
         axes.set_title(short(title, 40), loc="left", fontsize=10, fontweight="bold")
 
     shown = ", ".join(f"{short(each.value)} {written(each.records)}" for each in values)
@@ -108,12 +108,12 @@ def _histogram(column: ColumnLook, found: Histogram, said: str) -> Figure:
             middle = column.quantiles[len(column.quantiles) // 2]
             axes.axvline(middle, color=SECOND, linewidth=1.2, linestyle="--")
         axes.set_xlim(edges[0], edges[-1])
-        _few_ticks(axes, "y")
+        _few_ticks(axes, "y", are_whole=True)
         if column.kind in MOMENTS:
             ticks = np.linspace(edges[0], edges[-1], TICKS + 2)[1:-1]
             axes.set_xticks(ticks, [_moment(each, edges[-1] - edges[0]) for each in ticks])
         else:
-            _few_ticks(axes, "x")
+            _few_ticks(axes, "x", are_whole=column.kind in {"integer", "text"})
         axes.tick_params(color=MUTED)
         what = "characters" if column.kind == "text" else ""
         axes.set_xlabel(what)
@@ -131,11 +131,12 @@ def _rows(axes: Axes, names: list[str]) -> None:
     axes.grid(visible=False, axis="y")
 
 
-def _few_ticks(axes: Axes, axis: str) -> None:
+def _few_ticks(axes: Axes, axis: str, *, are_whole: bool) -> None:
     from matplotlib.ticker import MaxNLocator
 
     chosen = axes.xaxis if axis == "x" else axes.yaxis
-    chosen.set_major_locator(MaxNLocator(TICKS if axis == "y" else TICKS + 2, integer=axis == "y"))
+    count = TICKS if axis == "y" else TICKS + 2
+    chosen.set_major_locator(MaxNLocator(count, integer=are_whole))
 
 
 def _moment(seconds: float, span_s: float) -> str:

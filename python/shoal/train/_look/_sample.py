@@ -37,11 +37,13 @@ class Drawn:
     Attributes:
         table: The records, in the order of their marks.
         rows: Which row of all records each was.
+        is_new: Whether each is no copy of the one before it.
         is_all: Whether no record was left out, nor text cut.
     """
 
     table: pa.Table
     rows: Integers
+    is_new: NDArray[np.bool_]
     is_all: bool
 
     def column(self, name: str) -> pa.Array:
@@ -86,9 +88,11 @@ class Drawing:
         table = table.combine_chunks()
         places = np.concatenate([places for _, places in self._taken])
         columns = [_whole(column) for column in table.columns]
-        order = np.argsort(marks_of(columns, table.num_rows), kind="stable")
+        marks = marks_of(columns, table.num_rows)
+        order = np.argsort(marks, kind="stable")
+        is_new = np.r_[True, np.diff(marks[order]) != 0]
         is_all = len(places) == self._rows and not self._is_cut
-        return Drawn(table.take(pa.array(order)), self._chosen[places][order], is_all)
+        return Drawn(table.take(pa.array(order)), self._chosen[places][order], is_new, is_all)
 
     def _shortened(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         columns = []

@@ -2,9 +2,9 @@
 
 - Of each column the most telling suspicion is named: it equals the target, renames it, gives it
   away by being missing, or predicts it nearly perfectly alone.
-- A column that numbers the records is one beside that. Whole numbers do, if they repeat so rarely
-  that numbers drawn from their range would hardly ever; text does, if nearly every one is
-  different and has no space.
+- A column that numbers the records is one beside that, copies of records aside. Whole numbers do,
+  if they repeat so rarely that numbers drawn from their range would hardly ever; text does, if
+  nearly every one is different and has no space.
 - Nothing here says what happened first: a date after the event looks like any other.
 
 Source: S. Kaufman, S. Rosset, C. Perlich, "Leakage in data mining"; W. Feller, "An Introduction to
@@ -33,8 +33,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from shoal.train._look._coded import Coded
+
+    Booleans = NDArray[np.bool_]
 
 LEAST_RECORDS: Final = 20
 DIFFERENT_SHARE: Final = 0.99
@@ -42,7 +45,7 @@ SPACE_SHARE: Final = 0.05
 CHANCE: Final = 1e-6
 MISSING_FROM: Final = 0.9
 EXACT: Final = 2.0**53
-COPIES: Final = ("equals_target", "renames_target")
+RANKS: Final = {"equals_target": 0, "renames_target": 0, "identifier": 2}
 LEAVE_OUT: Final = "Leave it out, unless it is known before the target is."
 
 
@@ -57,7 +60,7 @@ def suspects(
         settings: How; of more records than `sample_rows` a seeded sample is looked at.
 
     Returns:
-        The suspects: copies of the target first, then by strength. Of a target that nothing can be
+        The suspects: copies of the target first, what numbers records last, by strength. Of a target that nothing can be
         compared with (one class, no value) only columns that number the records.
 
     Raises:
@@ -77,12 +80,13 @@ def suspects(
     usable = goal if isinstance(goal, Target) else None
     trial = None if usable is None else trial_of(usable, chosen.seed)
     powers = {each.name: None if trial is None else power(each, trial) for each in others}
-    return suspects_of(others, usable, powers, chosen.suspicious)
+    return suspects_of(others, usable, drawn.is_new, powers, chosen.suspicious)
 
 
 def suspects_of(
     columns: Sequence[Coded],
     target: Target | None,
+    is_new: Booleans,
     powers: dict[str, float | None],
     suspicious: float,
 ) -> tuple[Suspect, ...]:
@@ -91,6 +95,7 @@ def suspects_of(
     Args:
         columns: All but the target.
         target: What is to be predicted; None where nothing can be.
+        is_new: (records,) whether each is no copy of another one.
         powers: How well each column alone predicts it.
         suspicious: From which power on a column is a suspect.
     """
@@ -99,16 +104,21 @@ def suspects_of(
         for column in columns
         for suspect in (
             None if target is None else _telling(column, target, powers[column.name], suspicious),
-            _numbering(column),
+            _numbering(column, is_new),
         )
         if suspect is not None
     ]
     return tuple(sorted(found, key=_rank))
 
 
-def numbering(column: Coded) -> float | None:
-    """How surely a column numbers the records, from 0 to 1; None where it does not."""
-    known = int(column.known.sum())
+def numbering(column: Coded, is_new: Booleans) -> float | None:
+    """How surely a column numbers the records, from 0 to 1; None where it does not.
+
+    Args:
+        column: A column of the sample.
+        is_new: (records,) whether each is no copy of another one: copies have one number.
+    """
+    known = int((column.known & is_new).sum())
     different = len(column.values)
     if known < LEAST_RECORDS or different < DIFFERENT_SHARE * known:
         return None
@@ -125,8 +135,8 @@ def numbering(column: Coded) -> float | None:
     return different / known if poisson.cdf(repeats, expected) < CHANCE else None
 
 
-def _rank(suspect: Suspect) -> tuple[bool, float, str, str]:
-    return suspect.kind not in COPIES, -suspect.strength, suspect.column, suspect.kind
+def _rank(suspect: Suspect) -> tuple[int, float, str]:
+    return RANKS.get(suspect.kind, 1), -suspect.strength, suspect.column
 
 
 def _are_whole(column: Coded) -> bool:
@@ -135,11 +145,11 @@ def _are_whole(column: Coded) -> bool:
     return bool(is_exact.all() and (numbers == np.floor(numbers)).all())
 
 
-def _numbering(column: Coded) -> Suspect | None:
-    strength = numbering(column)
+def _numbering(column: Coded, is_new: Booleans) -> Suspect | None:
+    strength = numbering(column, is_new)
     if strength is None:
         return None
-    known = int(column.known.sum())
+    known = int((column.known & is_new).sum())
     return Suspect(
         column=column.name,
         kind="identifier",
@@ -178,7 +188,8 @@ def _telling_by_missing(column: Coded, target: Target) -> Suspect | None:
         return None
     if told.certainty >= told.strength:
         where = "it is missing" if told.side == "missing" else "it has a value"
-        why = f"Of {told.records} records where {where}, nearly all are {told.name!r}."
+        share = "all" if told.certainty >= 1 else "nearly all"
+        why = f"Of {told.records} records where {where}, {share} are {told.name[:40]!r}."
     else:
         why = f"Whether it is missing tells the target with a strength of {told.strength:.3f}."
     return Suspect(

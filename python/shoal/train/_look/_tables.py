@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MOST_ROWS: Final = 200
 LONGEST_NAME: Final = 60
+LARGE: Final = 1e4
+LARGEST: Final = 1e15
 NO_BREAK: Final = "\N{NO-BREAK SPACE}"
 SUSPICIONS: Final = {
     "equals_target": "equals the target",
@@ -113,17 +115,19 @@ def telling(look: Look, columns: Sequence[ColumnLook]) -> list[Block]:
 def columns(look: Look) -> list[Block]:
     """Every column: its kind, what is missing, its ends."""
     ends = [end for each in look.columns for end in (each.minimum, each.maximum)]
-    bound = written if any(isinstance(end, str) for end in ends) else _as_it_is
+    has_dates = any(isinstance(end, str) for end in ends)
     rows = [
         (
             named(each.name),
             each.kind,
             Shaded(percent(each.missing, look.records), each.missing / look.records),
             each.distinct,
-            bound(each.minimum),
-            bound(each.maximum),
-            each.mean,
-            each.deviation,
+            *(
+                written(rounded(end)) if has_dates else rounded(end)
+                for end in (each.minimum, each.maximum)
+            ),
+            rounded(each.mean),
+            rounded(each.deviation),
         )
         for each in look.columns
     ]
@@ -151,7 +155,7 @@ def together(look: Look) -> list[Block]:
 def outliers(look: Look) -> list[Block]:
     """Columns with values that are far from all others."""
     rows = [
-        (named(each.name), each.outliers.records, *ends)
+        (named(each.name), each.outliers.records, *map(rounded, ends))
         for each in look.columns
         if each.outliers is not None and each.outliers.records
         for ends in [(each.minimum, each.outliers.low, each.outliers.high, each.maximum)]
@@ -215,9 +219,10 @@ def bounded(
     return found
 
 
-def _as_it_is(value: Value) -> Value:
-    """An end of a column; as text only where dates stand in the same column of the table."""
-    return value
+def rounded(value: Value) -> Value:
+    """A number of a table: of a large one no fraction, rather than few of its digits."""
+    is_large = isinstance(value, float) and LARGE <= abs(value) < LARGEST
+    return round(value) if is_large else value  # type: ignore[arg-type]  # told above
 
 
 def _names(names: Sequence[str], most: int = 8) -> str:
