@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from shoal.train._estimators._table import Choice, Real, Whole
     from shoal.train._look._facts import Finding, Look, Suspect
     from shoal.train._look._look import look
-    from shoal.train._look._pages import to_html
+    from shoal.train._look._page._sections import to_html
     from shoal.train._look._settings import LookSettings
     from shoal.train._look._suspects import suspects
     from shoal.train._prepare._description import Categorical, Date, Numeric, Preparation, Text
@@ -90,7 +90,7 @@ _LAZY = {
     "seal": "_seal._seal",
     "search": "_search._search",
     "suspects": "_look._suspects",
-    "to_html": "_look._pages",
+    "to_html": "_look._page._sections",
 }
 
 __all__ = [

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -392,8 +395,34 @@ def test_a_csv_file_that_mixes_kinds_is_looked_at_all_the_same(tmp_path: Path) -
         train.look(tmp_path / "none.csv")
 
 
+def answer_of(program: str) -> str:
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_reading_a_look_loads_none_of_the_libraries_that_made_it() -> None:
+    program = "import json, sys; from shoal.train import Look; print(json.dumps(list(sys.modules)))"
+    assert not {"pandas", "scipy", "sklearn", "matplotlib"} & set(json.loads(answer_of(program)))
+
+
+@pytest.mark.parametrize("library", ["pandas", "scipy", "sklearn"])
+def test_a_missing_library_is_named(library: str) -> None:
+    program = f"""
+import sys
+sys.modules[{library!r}] = None
+from shoal import train
+from shoal.errors import RequirementError
+try:
+    train.look
+except RequirementError as error:
+    print(error, "|", error.hint)
+"""
+    said = f"data is looked at by the package {library}, which is not installed"
+    assert answer_of(program) == f"{said} | pip install 'shoal[train]'"
+
+
 def test_a_password_in_an_address_is_in_no_name() -> None:
-    from shoal.train._look._records import _name_of
+    from shoal.train._look._read._records import _name_of
 
     assert _name_of("s3://key:secret@bucket/in/records.csv") == "records.csv"
     assert "secret" not in _name_of("s3://key:secret@bucket")

@@ -21,10 +21,10 @@ from shoal.train._look import _associations as associations
 from shoal.train._look._coded import coded
 from shoal.train._look._distributions import fences, histogram
 from shoal.train._look._drifts import distance, drifts
-from shoal.train._look._marks import marks_of
 from shoal.train._look._power import score
+from shoal.train._look._read._marks import marks_of
+from shoal.train._look._read._sample import Drawing
 from shoal.train._look._repeats import Repeating
-from shoal.train._look._sample import Drawing
 from tests.train.tables import ROWS, mixed, noise
 
 NUMBERS = st.lists(st.integers(-5, 5), min_size=12, max_size=80)
@@ -276,7 +276,7 @@ def test_a_sample_does_not_depend_on_how_records_are_cut(rows_of_a_batch: int) -
 
 
 def test_a_sample_of_records_that_are_too_wide_is_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shoal.train._look._sample.MOST_BYTES", 100_000)
+    monkeypatch.setattr("shoal.train._look._read._sample.MOST_BYTES", 100_000)
     table = pa.table({"n": np.arange(ROWS), "text": ["x" * 900] * ROWS})
     sizes = set()
     for rows in (50, 2000):

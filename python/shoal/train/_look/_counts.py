@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from shoal.train._look._coded import Coded
-    from shoal.train._look._records import Records
+    from shoal.train._look._read._records import Records
+    from shoal.train._look._read._sample import Drawn
     from shoal.train._look._repeats import Repeating
-    from shoal.train._look._sample import Drawn
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,9 @@ from shoal.train._look._counts import counted
 from shoal.train._look._drifts import drifts, is_sorted_by
 from shoal.train._look._facts import Frequent, Look, Part, Sample
 from shoal.train._look._power import power, trial_of
-from shoal.train._look._records import records_of
+from shoal.train._look._read._records import records_of
+from shoal.train._look._read._sample import Drawing
 from shoal.train._look._repeats import Repeating, chance_of
-from shoal.train._look._sample import Drawing
 from shoal.train._look._settings import LookSettings
 from shoal.train._look._suspects import numbering, suspects_of
 from shoal.train._look._targets import MOST_WHOLE_CLASSES, Target, target_of
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from shoal.train._look._coded import Coded
     from shoal.train._look._counts import Counts
     from shoal.train._look._facts import ColumnLook, Drift, Finding, MissingTogether, Repeats
-    from shoal.train._look._records import Records
-    from shoal.train._look._sample import Drawn
+    from shoal.train._look._read._records import Records
+    from shoal.train._look._read._sample import Drawn
     from shoal.train._look._totals import Total
 
 HALVES: Final = ("the first half", "the second half")

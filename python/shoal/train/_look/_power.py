@@ -20,15 +20,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from scipy.stats import rankdata
-
-from shoal.errors import RequirementError
-
-try:
-    from sklearn.model_selection import KFold, StratifiedKFold
-    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
-except ImportError as error:
-    _message = "columns are tried by the package scikit-learn, which is not installed"
-    raise RequirementError(_message, hint="pip install 'shoal[train]'") from error
+from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

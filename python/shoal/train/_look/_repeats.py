@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from shoal.train._look._facts import Repeats
-from shoal.train._look._marks import marks_of
+from shoal.train._look._read._marks import marks_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

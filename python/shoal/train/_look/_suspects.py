@@ -24,8 +24,8 @@ from shoal.train._look._coded import coded
 from shoal.train._look._facts import Suspect
 from shoal.train._look._leaks import copied, missing_tells
 from shoal.train._look._power import power, trial_of
-from shoal.train._look._records import records_of
-from shoal.train._look._sample import Drawing
+from shoal.train._look._read._records import records_of
+from shoal.train._look._read._sample import Drawing
 from shoal.train._look._settings import LookSettings
 from shoal.train._look._targets import Target, target_of
 
@@ -60,8 +60,8 @@ def suspects(
         settings: How; of more records than `sample_rows` a seeded sample is looked at.
 
     Returns:
-        The suspects: copies of the target first, what numbers records last, by strength. Of a target that nothing can be
-        compared with (one class, no value) only columns that number the records.
+        The suspects by strength: copies of the target first, what numbers the records last. Of a
+        target that nothing can be compared with (one class, no value) only the last.
 
     Raises:
         MissingColumnError: there is no such target.

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shoal.train._look._marks import marks_of
+from shoal.train._look._read._marks import marks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

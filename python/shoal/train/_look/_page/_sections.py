@@ -9,16 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from shoal.evaluate import Beside, Facts, Notes, Page, Section, Table, Text, Tile, Tiles, written
-from shoal.train._look import _pictures as pictures
-from shoal.train._look import _tables as tables
-from shoal.train._look._pictures import short
-from shoal.train._look._tables import named, percent, rounded
+from shoal.train._look._page import _pictures as pictures
+from shoal.train._look._page import _tables as tables
+from shoal.train._look._page._pictures import short
+from shoal.train._look._page._tables import named, percent, rounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from shoal.train._look._facts import ColumnLook, Look
-    from shoal.train._look._tables import Block
+    from shoal.train._look._page._tables import Block
 
 MOST_NOTES: Final = 12
 MOST_DRAWN: Final = 40

@@ -111,7 +111,7 @@ def records_of(data: Any) -> Iterator[Records]:
 @contextmanager
 def _source(data: Any, name: str) -> Iterator[Source]:
     if isinstance(data, str | os.PathLike):
-        from shoal.train._look._files import read
+        from shoal.train._look._read._files import read
 
         with read(data) as dataset:
             yield _of_dataset(dataset, name)

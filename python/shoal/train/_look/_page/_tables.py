@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from shoal.evaluate import Beside, Notes, Shaded, Table, Text, written
-from shoal.train._look._pictures import short
+from shoal.train._look._page._pictures import short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
