@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from shoal.cli import _collect, _key, _package, _pipeline, _quickstart, _score, _serve, _train
+from shoal.cli import (
+    _collect,
+    _key,
+    _look,
+    _package,
+    _pipeline,
+    _quickstart,
+    _score,
+    _serve,
+    _train,
+)
 
 app = typer.Typer(
     name="shoal",
@@ -19,6 +29,7 @@ app = typer.Typer(
 app.command("serve")(_serve.serve)
 app.command("score")(_score.score)
 app.command("collect")(_collect.collect)
+app.command("look")(_look.look)
 app.command("train")(_train.train)
 app.command("quickstart")(_quickstart.quickstart)
 app.add_typer(_package.app, name="package")

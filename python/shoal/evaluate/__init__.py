@@ -51,15 +51,20 @@ if TYPE_CHECKING:
         Text,
         Tile,
         Tiles,
+        written,
     )
     from shoal.evaluate._page._page import Page
-    from shoal.evaluate._page._plots import Plot, plot
+    from shoal.evaluate._page._plots import ACCENT, INK, MUTED, SECOND, Plot, plot
     from shoal.evaluate._ranking import average_precision, roc_auc
     from shoal.evaluate._report import ModelCard, Report, to_markdown
     from shoal.evaluate._sections import page_of, to_html
     from shoal.evaluate._task import Classification, Regression, Settings
 
 _LAZY = {
+    "ACCENT": "_page._plots",
+    "INK": "_page._plots",
+    "MUTED": "_page._plots",
+    "SECOND": "_page._plots",
     "Agreement": "_evaluation",
     "Beside": "_page._blocks",
     "Bin": "_evaluation",
@@ -106,9 +111,14 @@ _LAZY = {
     "to_html": "_sections",
     "to_json": "_evaluation",
     "to_markdown": "_report",
+    "written": "_page._blocks",
 }
 
 __all__ = [
+    "ACCENT",
+    "INK",
+    "MUTED",
+    "SECOND",
     "Agreement",
     "Beside",
     "Bin",
@@ -155,6 +165,7 @@ __all__ = [
     "to_html",
     "to_json",
     "to_markdown",
+    "written",
 ]
 
 

@@ -2,6 +2,8 @@
 
 - `collect` reads files, databases and tables into a dataset: its records, what holds for all of
   them, where they come from, and one digest.
+- `look` says what is in records before anything is trained on them: what is missing, out of the
+  ordinary or equal, how they drift, and which columns (`suspects`) tell too much of the target.
 - `search` compares estimators, `fit` lets one learn, `seal` proves what was exported.
 - `learn_privately` does so without giving records away; `Budget` and `GradientClassifier` too.
 - `learn` learns in micro-batches from more records than memory holds.
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
     from shoal.train._estimators._table import Choice, Real, Whole
     from shoal.train._learn._description import Gradient, LearnSettings, Progress
     from shoal.train._learn._learn import learn
+    from shoal.train._look._facts import Finding, Look, Suspect
+    from shoal.train._look._look import look
+    from shoal.train._look._page._sections import to_html
+    from shoal.train._look._settings import LookSettings
+    from shoal.train._look._suspects import suspects
     from shoal.train._prepare._description import Categorical, Date, Numeric, Preparation, Text
     from shoal.train._prepare._infer import preparation_of
     from shoal.train._private._account import Account, Budget
@@ -62,6 +69,7 @@ _LAZY = {
     "Data": "_run._configuration",
     "Dataset": "_collect._dataset",
     "Date": "_prepare._description",
+    "Finding": "_look._facts",
     "Fitted": "_search._search",
     "Folds": "_search._folds",
     "Gradient": "_learn._description",
@@ -71,6 +79,8 @@ _LAZY = {
     "Join": "_collect._join",
     "Leaderboard": "_search._search",
     "LearnSettings": "_learn._description",
+    "Look": "_look._facts",
+    "LookSettings": "_look._settings",
     "Numeric": "_prepare._description",
     "Preparation": "_prepare._description",
     "PrivacySpent": "_private._spent",
@@ -87,6 +97,7 @@ _LAZY = {
     "Settings": "_search._search",
     "Space": "_search._space",
     "Sql": "_collect._inputs",
+    "Suspect": "_look._facts",
     "Text": "_prepare._description",
     "Threshold": "_run._threshold",
     "Trained": "_run._run",
@@ -100,6 +111,7 @@ _LAZY = {
     "fit": "_search._search",
     "learn_privately": "_private._records._learn",
     "learn": "_learn._learn",
+    "look": "_look._look",
     "open_dataset": "_collect._dataset",
     "preparation_of": "_prepare._infer",
     "private_quantiles": "_private._statistics",
@@ -109,6 +121,8 @@ _LAZY = {
     "run": "_run._run",
     "seal": "_seal._seal",
     "search": "_search._search",
+    "suspects": "_look._suspects",
+    "to_html": "_look._page._sections",
 }
 
 __all__ = [
@@ -124,6 +138,7 @@ __all__ = [
     "Data",
     "Dataset",
     "Date",
+    "Finding",
     "Fitted",
     "Folds",
     "Gradient",
@@ -133,6 +148,8 @@ __all__ = [
     "Join",
     "Leaderboard",
     "LearnSettings",
+    "Look",
+    "LookSettings",
     "Numeric",
     "Preparation",
     "PrivacySpent",
@@ -149,6 +166,7 @@ __all__ = [
     "Settings",
     "Space",
     "Sql",
+    "Suspect",
     "Text",
     "Threshold",
     "Trained",
@@ -160,8 +178,9 @@ __all__ = [
     "choose_threshold_privately",
     "collect",
     "fit",
-    "learn_privately",
     "learn",
+    "learn_privately",
+    "look",
     "open_dataset",
     "preparation_of",
     "private_quantiles",
@@ -171,6 +190,8 @@ __all__ = [
     "run",
     "seal",
     "search",
+    "suspects",
+    "to_html",
 ]
 
 

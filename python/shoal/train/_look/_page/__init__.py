@@ -1,0 +1,1 @@
+"""A look as one page, made of the parts of `shoal.evaluate`."""
