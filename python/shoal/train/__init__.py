@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from shoal.train._private._sealing import as_sklearn
     from shoal.train._private._spent import PrivacySpent
     from shoal.train._private._statistics import Bounds, private_quantiles, private_vocabulary
-    from shoal.train._run._configuration import Configuration, Data, read_configuration
+    from shoal.train._run._configuration import Configuration, InputData, read_configuration
     from shoal.train._run._run import Trained, Watch, run
     from shoal.train._run._threshold import Threshold
     from shoal.train._seal._seal import seal
@@ -66,7 +66,7 @@ _LAZY = {
     "Choice": "_estimators._table",
     "ColumnSchema": "_collect._schema",
     "Configuration": "_run._configuration",
-    "Data": "_run._configuration",
+    "InputData": "_run._configuration",
     "Dataset": "_collect._dataset",
     "Date": "_prepare._description",
     "Finding": "_look._facts",
@@ -135,7 +135,6 @@ __all__ = [
     "Choice",
     "ColumnSchema",
     "Configuration",
-    "Data",
     "Dataset",
     "Date",
     "Finding",
@@ -145,6 +144,7 @@ __all__ = [
     "GradientClassifier",
     "GradientRegressor",
     "Input",
+    "InputData",
     "Join",
     "Leaderboard",
     "LearnSettings",

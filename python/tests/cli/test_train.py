@@ -58,7 +58,14 @@ def place(tmp_path: Path) -> Path:
 def test_a_run_is_told(place: Path) -> None:
     answer = shoal(place, "train", "train.toml", "out")
     assert answer.returncode == 0, answer.stderr
-    assert answer.stderr.split() == ["collecting", "searching", "fitting", "sealing", "measuring"]
+    assert answer.stderr.split() == [
+        "collecting",
+        "looking",
+        "searching",
+        "fitting",
+        "sealing",
+        "measuring",
+    ]
     lines = answer.stdout.splitlines()
     assert lines[0].split() == ["estimator", "accuracy", "seconds"]
     assert lines[1].split()[0] == "logistic_regression"

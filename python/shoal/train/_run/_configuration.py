@@ -74,7 +74,7 @@ _STATED = "columns, hidden_layers, threshold, evaluation_share and others"
 MOST_HELD_OUT = 0.5
 
 
-class Data(RecipeText, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class InputData(RecipeText, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where records come from: what `shoal collect` takes, or a dataset.
 
     Attributes:
@@ -110,7 +110,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     name: str
     version: str
     target: str
-    data: Data
+    data: InputData
     without: tuple[str, ...] = ()
     columns: dict[str, Feature] = {}
     polynomial: int = 1
@@ -185,7 +185,7 @@ def told_of(configuration: Configuration) -> Configuration:
     return msgspec.structs.replace(configuration, data=data)
 
 
-def recipe_in(data: Data, environment: Mapping[str, str] | None = None) -> Recipe:
+def recipe_in(data: InputData, environment: Mapping[str, str] | None = None) -> Recipe:
     """What is collected, where no dataset is named.
 
     Raises:

@@ -3,6 +3,7 @@
     OUTPUT/
     ├── run.json            what was asked for: another configuration is refused
     ├── dataset/            what was collected
+    ├── look.html, look.json what is in it
     ├── search.journal      what was tried
     ├── leaderboard.json    all candidates, the best first
     ├── report.html, report.json, model-card.md

@@ -1,6 +1,7 @@
 """`run`: data, search, threshold, proof, report and package, in one call.
 
-- What is held out is cut away first; the model is measured on it, and nothing is chosen by it.
+- What is held out is cut away first; the model is measured on it, and nothing is chosen by it. The
+  look at the data is a person's: it is at all records, and nothing follows from it by itself.
 - A run that was killed goes on: what was collected and tried is there already.
 - The answers that the report measures are those of the package.
 """
@@ -18,6 +19,10 @@ from shoal import evaluate
 from shoal.errors import InvalidRequestError
 from shoal.train._collect._collect import collect
 from shoal.train._collect._dataset import open_dataset
+from shoal.train._look._look import look
+from shoal.train._look._page._sections import to_html
+from shoal.train._look._settings import LookSettings
+from shoal.train._look._suspects import suspects
 from shoal.train._run._configuration import recipe_in, told_of
 from shoal.train._run._decide import estimators_for, with_threshold
 from shoal.train._run._judge import report_of
@@ -30,7 +35,7 @@ from shoal.train._search._search import fit, search
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from shoal.package import Package
     from shoal.train._collect._collect import Progress
@@ -129,6 +134,8 @@ def _learned(dataset: Dataset, configuration: Configuration, place: Path, watch:
     if configuration.private is not None:
         watch.step("fitting")
         return learned_privately(records, configuration, configuration.private)
+    watch.step("looking")
+    _write_look(dataset, configuration, place)
     material = material_of(records, configuration)
     watch.step("searching")
     board = _searched(material, configuration, place, watch)
@@ -145,7 +152,12 @@ def _learned(dataset: Dataset, configuration: Configuration, place: Path, watch:
         report=report,
         board=board,
         threshold=decided.threshold,
-        notes=(*decided.notes, *_notes(board), *_left_out(configuration, material)),
+        notes=(
+            *_suspected(material, configuration),
+            *decided.notes,
+            *_notes(board),
+            *_left_out(configuration, material),
+        ),
     )
 
 
@@ -162,6 +174,21 @@ def _dataset(configuration: Configuration, place: Path, watch: Watch) -> Dataset
         schema=recipe.schema,
         progress=watch.rows,
     )
+
+
+def _write_look(dataset: Dataset, configuration: Configuration, place: Path) -> None:
+    seen = look(dataset, target=configuration.target)
+    write(place / "look.json", seen.to_json())
+    write(place / "look.html", to_html(seen).encode())
+
+
+def _suspected(material: Material, configuration: Configuration) -> Iterator[str]:
+    """Columns that a model is told and may not know, among records that are learned from."""
+    columns = [*material.preparation.columns, configuration.target]
+    settings = LookSettings(seed=configuration.search.seed)
+    records = material.learned.select(columns)
+    for suspect in suspects(records, configuration.target, settings=settings):
+        yield f"{suspect.column} is suspected: {suspect.why} {suspect.advice}"
 
 
 def _searched(

@@ -9,7 +9,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from shoal.evaluate import Settings as EvaluationSettings
-from shoal.train import Choice, Configuration, Data, Settings, Space, Threshold, open_dataset, run
+from shoal.train import (
+    Choice,
+    Configuration,
+    InputData,
+    Settings,
+    Space,
+    Threshold,
+    open_dataset,
+    run,
+)
 from shoal.train._collect._recipe import InputText
 from tests.train.conftest import customers
 
@@ -43,7 +52,7 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> Configuration:
         name="churn",
         version="1.0.0",
         target="left",
-        data=Data(input=[InputText(files=str(path))]),
+        data=InputData(input=[InputText(files=str(path))]),
         search=SEARCH,
         threshold=Threshold(by="f1"),
         evaluation=EvaluationSettings(replicates=50, slices=("city",), repeats=2),

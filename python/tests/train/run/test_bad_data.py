@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from shoal.errors import DtypeError, InputError, InvalidRequestError, NullError
-from shoal.train import Configuration, Data, Folds, Numeric, Settings, run
+from shoal.train import Configuration, Folds, InputData, Numeric, Settings, run
 from shoal.train._collect._recipe import InputText
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def trained(table: pa.Table, tmp_path: Path, **parts: Any) -> Any:
     pq.write_table(table, path)
     given: dict[str, Any] = {"target": "left", "search": SETTINGS} | parts
     configuration = Configuration(
-        name="churn", version="1", data=Data(input=[InputText(files=str(path))]), **given
+        name="churn", version="1", data=InputData(input=[InputText(files=str(path))]), **given
     )
     return run(configuration, tmp_path / "output")
 

@@ -11,7 +11,7 @@ from shoal import package
 from shoal.errors import BudgetError, ConfigurationError
 from shoal.train import (
     Configuration,
-    Data,
+    InputData,
     Numeric,
     PrivateBoolean,
     PrivateCategorical,
@@ -47,7 +47,7 @@ def configured(tmp_path: Path, **parts: Any) -> Configuration:
         name="churn",
         version="1.0.0",
         target="left",
-        data=Data(input=[InputText(files=str(path))]),
+        data=InputData(input=[InputText(files=str(path))]),
         **given,
     )
 

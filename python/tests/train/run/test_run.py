@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import average_precision_score, f1_score
 
 from shoal import evaluate, package
 from shoal.errors import ConflictError, InvalidRequestError, SinkError, StorageError
-from shoal.train import Folds, Leaderboard, run
+from shoal.train import Configuration, Folds, InputData, Leaderboard, Settings, run
+from shoal.train._collect._recipe import InputText
 from shoal.train._run._answers import packaged
 from shoal.train._run._material import material_of
 from shoal.train._run._run import NOBODY
@@ -27,7 +29,7 @@ from tests.train.conftest import customers
 from tests.train.run.conftest import changed
 
 if TYPE_CHECKING:
-    from shoal.train import Configuration, Trained
+    from shoal.train import Trained
 
 ROOT = Path(__file__).parents[4]
 
@@ -80,6 +82,8 @@ def test_all_files_of_a_run_can_be_read(trained: Trained, output: Path) -> None:
     assert sorted(path.name for path in output.iterdir()) == [
         "dataset",
         "leaderboard.json",
+        "look.html",
+        "look.json",
         "model-card.md",
         "package",
         "report.html",
@@ -96,6 +100,22 @@ def test_all_files_of_a_run_can_be_read(trained: Trained, output: Path) -> None:
     card = (output / "model-card.md").read_text()
     assert "Who is called before a contract ends." in card
     assert trained.package.digest in card
+
+
+def test_a_column_that_tells_too_much_is_named(tmp_path: Path) -> None:
+    records = customers(1500, seed=6).drop_columns(["spent"])
+    closed = [1.0 if left == "yes" else 0.0 for left in records["left"].to_pylist()]
+    pq.write_table(records.append_column("closed", pa.array(closed)), tmp_path / "records.parquet")
+    configuration = Configuration(
+        name="churn",
+        version="1",
+        target="left",
+        data=InputData(input=[InputText(files=str(tmp_path / "records.parquet"))]),
+        search=Settings(estimators=("dummy", "naive_bayes"), trials=2),
+    )
+    found = run(configuration, tmp_path / "output")
+    assert [note for note in found.notes if note.startswith("closed is suspected")]
+    assert not [note for note in found.notes if note.startswith("age is suspected")]
 
 
 def test_nothing_that_is_held_out_is_learned_from(configuration: Configuration) -> None:
