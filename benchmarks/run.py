@@ -18,6 +18,7 @@ from benchmarks.ledger import main as ledger
 from benchmarks.policy import main as policy
 from benchmarks.replay import main as replay
 from benchmarks.score import main as score
+from benchmarks.search import main as search
 from benchmarks.serve import main as serve
 from benchmarks.streams import main as streams
 from benchmarks.switch import main as switch
@@ -34,6 +35,7 @@ app.command("ledger")(ledger)
 app.command("policy")(policy)
 app.command("replay")(replay)
 app.command("score")(score)
+app.command("search")(search)
 app.command("serve")(serve)
 app.command("streams")(streams)
 app.command("switch")(switch)
