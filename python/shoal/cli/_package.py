@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -36,6 +36,15 @@ Follows = Annotated[
 ]
 
 
+GoldenRowsOption = Annotated[
+    Literal["synthetic", "real", "none"],
+    typer.Option(
+        "--golden-rows",
+        help="Rows kept to verify by: made up, or real ones of the example, which all can read.",
+    ),
+]
+
+
 @app.command()
 def build(
     model: Annotated[str, typer.Argument(metavar="MODEL.onnx|module:object")],
@@ -52,6 +61,7 @@ def build(
     lock: Annotated[
         bool, typer.Option("--lock", help="Lock requirements with hashes (Python models).")
     ] = False,
+    golden_rows: GoldenRowsOption = "synthetic",
     pad: Pad = None,
     follows: Follows = None,
     as_json: Json = False,
@@ -62,6 +72,7 @@ def build(
         from shoal.values import read_follows, read_padding
 
         settings = package.Settings(
+            golden_rows=golden_rows,
             pure=not not_pure,
             lock=lock,
             padding=read_padding(pad or ()),
@@ -145,10 +156,15 @@ def _told(found: Inspection) -> dict[str, Any]:
         "inputs": [_column(each) for each in found.signature["inputs"]],
         "outputs": [_column(each) for each in found.signature["outputs"]],
         "files": [f"{name} ({size_bytes:,} bytes)" for name, size_bytes in found.files.items()],
-        "golden rows": found.golden_rows or "none",
+        "golden rows": _golden(found),
         "requirements": list(found.requirements) or "none",
         "attestations": [each["kind"] for each in found.attestations] or "none",
     }
+
+
+def _golden(found: Inspection) -> str:
+    origins = {"real": "records of the example", "synthetic": "made up"}
+    return f"{found.golden_rows} ({origins[found.golden_origin]})" if found.golden_rows else "none"
 
 
 def _column(column: dict[str, Any]) -> str:

@@ -29,6 +29,8 @@ class Inspection(msgspec.Struct, frozen=True):
     """The size of each file, in bytes."""
     signature: Any
     golden_rows: int
+    golden_origin: Literal["real", "synthetic", "none"]
+    """Whether golden rows are records of the example, or made up."""
     requirements: tuple[str, ...]
     attestations: list[dict[str, Any]]
 
@@ -61,6 +63,7 @@ def inspect(path: str | PathLike[str]) -> Inspection:
         files=package.sizes_bytes(),
         signature=msgspec.to_builtins(description.signature),
         golden_rows=_golden_rows(package),
+        golden_origin="none" if description.golden == "none" else description.golden.origin,
         requirements=description.requirements,
         attestations=[msgspec.to_builtins(_listed(each)) for each in package.attestations()],
     )

@@ -24,17 +24,18 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from shoal.package import Package
+    from shoal.package import GoldenRows, Package
     from shoal.train._search._search import Fitted
 
 
-def seal(
+def seal(  # noqa: PLR0913 - said once for each package
     fitted: Fitted,
     held_out: pa.Table,
     *,
     name: str,
     version: str,
     output: str | Path,
+    golden_rows: GoldenRows = "synthetic",
 ) -> Package:
     """Seals a model.
 
@@ -44,6 +45,8 @@ def seal(
         name: The package's name.
         version: Its version.
         output: A directory that is not there yet.
+        golden_rows: Which rows the package keeps to be verified by: `synthetic`, made up and
+            nobody's; `real`, a few of the held-out records; or `none`.
 
     Raises:
         ProofError: the export disagrees; the message names the record.
@@ -57,7 +60,7 @@ def seal(
     model = plain(without_sampler(fitted.pipeline), rows)
     round_thresholds(model.steps[-1][1])
     example = pd.concat([rows, hard_rows(rows, preparation)], ignore_index=True)
-    settings = package.Settings(missing=nulls_of(preparation))
+    settings = package.Settings(golden_rows=golden_rows, missing=nulls_of(preparation))
     return package.build(
         model, name=name, version=version, output=output, example=example, settings=settings
     )

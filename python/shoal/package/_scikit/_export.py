@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shoal.errors import RequirementError, UnsupportedModelError
-from shoal.package._estimator import Reference, parts, references, refuse_wrong_exports
 from shoal.package._onnx_file import MODEL_FILE, OnnxFile, inspect, parsed, without_zipmap
+from shoal.package._scikit._estimator import Reference, parts, references, refuse_wrong_exports
 from shoal.runtime import Binding, InputBinding, OutputBinding
 from shoal.values import Column, Dtype, Signature
 
 if TYPE_CHECKING:
-    from shoal.package._inputs import Inputs
     from shoal.package._rows import Array
+    from shoal.package._scikit._inputs import Inputs
 
 _OPSET = {"": 18, "ai.onnx.ml": 3}
 _GRAPH = "shoal"
