@@ -31,9 +31,10 @@ from shoal.package._law import (
 from shoal.package._made_up import plain_rows
 from shoal.package._onnx_file import OnnxFile, bind, parsed, read_onnx
 from shoal.package._package import Package, open
-from shoal.package._proof import check_agreement, check_rows
+from shoal.package._proof import DisagreementError, check_agreement, check_rows
 from shoal.package._python_source import SOURCE_DIRECTORY, collect
 from shoal.package._rows import rows_of
+from shoal.package._scikit._explain import explained
 from shoal.package._scikit._export import export, is_estimator
 from shoal.package._scikit._inputs import inputs_of, whole_numbers, with_floats
 from shoal.package._scikit._words import words_of
@@ -65,6 +66,7 @@ class Settings:
         golden_rows: Which rows the package keeps with their answers, to be verified by:
             `synthetic`, made up and nobody's; `real`, a few records of the example, which everybody
             who has the package can read; or `none`.
+        row_names: For an estimator: what messages call the rows of the example.
         policy: Limits of one micro-batch.
         tolerance: How far the floats of two answers to the same record may differ.
         missing: What a null becomes, by input column; float columns of an estimator become NaN.
@@ -81,6 +83,7 @@ class Settings:
     """
 
     golden_rows: GoldenRows = "synthetic"
+    row_names: Sequence[str] | None = None
     policy: Policy = field(default_factory=Policy)
     tolerance: Tolerance = field(default_factory=Tolerance)
     missing: Mapping[str, str | int | float] = field(default_factory=dict)
@@ -214,24 +217,36 @@ def _estimator_draft(model: Any, request: _Request) -> _Draft:
     try:
         return _exported_draft(model, request, inputs)
     except (UnsupportedModelError, ProofError) as error:
-        return _second_draft(model, request, inputs, error)
+        refusal = error
+    if (draft := _second_draft(model, request, inputs)) is not None:
+        return draft
+    if isinstance(refusal, DisagreementError):
+        settings = request.settings
+        refusal = explained(refusal, model, inputs, settings.tolerance, settings.row_names)
+    raise _with_floats_hint(refusal, inputs)
 
 
-def _second_draft(
-    model: object, request: _Request, inputs: Inputs, error: UnsupportedModelError | ProofError
-) -> _Draft:
+def _second_draft(model: object, request: _Request, inputs: Inputs) -> _Draft | None:
     """Once more with whole numbers as floats; where that fails too, the first error stands."""
     floats = with_floats(inputs)
-    if floats is not None:
-        try:
-            return _exported_draft(model, request, floats)
-        except (UnsupportedModelError, ProofError):
-            raise error from None
-    if names := [inputs.columns[at].name for at in whole_numbers(inputs)]:
-        cast = ", ".join(f"{name!r}: float" for name in names)
-        hint = f"Fit and seal with floats: example.astype({{{cast}}}). {error.hint or ''}".strip()
-        raise type(error)(str(error), hint=hint) from error
-    raise error
+    if floats is None:
+        return None
+    try:
+        return _exported_draft(model, request, floats)
+    except (UnsupportedModelError, ProofError):
+        return None
+
+
+def _with_floats_hint(
+    error: UnsupportedModelError | ProofError, inputs: Inputs
+) -> UnsupportedModelError | ProofError:
+    """Whole numbers that single precision does not hold may be what an export cannot express."""
+    names = [inputs.columns[at].name for at in whole_numbers(inputs)]
+    if not names or with_floats(inputs) is not None:
+        return error
+    cast = ", ".join(f"{name!r}: float" for name in names)
+    hint = f"Fit and seal with floats: example.astype({{{cast}}}). {error.hint or ''}".strip()
+    return type(error)(str(error), hint=hint)
 
 
 def _exported_draft(model: object, request: _Request, inputs: Inputs) -> _Draft:

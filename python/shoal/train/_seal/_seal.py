@@ -49,7 +49,8 @@ def seal(  # noqa: PLR0913 - said once for each package
             nobody's; `real`, a few of the held-out records; or `none`.
 
     Raises:
-        ProofError: the export disagrees; the message names the record.
+        ProofError: the export disagrees; the message names the record, the column of it that was
+            changed, the step and its operators, and where they are known the cause and the remedy.
         UnsupportedModelError: the model cannot be exported.
         InputError: the records cannot be used.
     """
@@ -59,8 +60,13 @@ def seal(  # noqa: PLR0913 - said once for each package
     rows = frame_of(held_out, preparation)
     model = plain(without_sampler(fitted.pipeline), rows)
     round_thresholds(model.steps[-1][1])
-    example = pd.concat([rows, hard_rows(rows, preparation)], ignore_index=True)
-    settings = package.Settings(golden_rows=golden_rows, missing=nulls_of(preparation))
+    hard = hard_rows(rows, preparation)
+    example = pd.concat([rows, hard.frame], ignore_index=True)
+    settings = package.Settings(
+        golden_rows=golden_rows,
+        missing=nulls_of(preparation),
+        row_names=[*(f"record {number}" for number in range(len(rows))), *hard.names],
+    )
     return package.build(
         model, name=name, version=version, output=output, example=example, settings=settings
     )
