@@ -201,9 +201,9 @@ _TABLE: tuple[tuple[Callable[[Case], bool], Cause], ...] = (
     (
         _is_step("QuantileTransformer"),
         Cause(
-            "Where quantiles repeat, scikit-learn takes the middle of their places, and the export "
-            "an end.",
-            "Use StandardScaler or RobustScaler, or fewer quantiles (n_quantiles).",
+            "Two quantiles are equal in single precision, and not in double: scikit-learn takes "
+            "the place of one of them, the export the middle of both.",
+            "Use fewer quantiles (n_quantiles), or StandardScaler.",
         ),
     ),
     (
