@@ -158,8 +158,14 @@ def _told(found: Inspection) -> dict[str, Any]:
         "files": [f"{name} ({size_bytes:,} bytes)" for name, size_bytes in found.files.items()],
         "golden rows": _golden(found),
         "requirements": list(found.requirements) or "none",
-        "attestations": [each["kind"] for each in found.attestations] or "none",
+        "attestations": [_attestation(each) for each in found.attestations] or "none",
     }
+
+
+def _attestation(stated: dict[str, Any]) -> str:
+    predicate = f" ({stated['predicate_type']})" if "predicate_type" in stated else ""
+    files = [f"{name} ({size:,} bytes)" for name, size in stated.get("files", {}).items()]
+    return f"{stated['kind']}{predicate}{', with ' + ', '.join(files) if files else ''}"
 
 
 def _golden(found: Inspection) -> str:
@@ -190,4 +196,9 @@ def _checked(found: Verification) -> dict[str, Any]:
         "none": "the package has none",
         "not run": f"{found.golden_rows} not run: that takes --allow-code",
     }[found.golden]
-    return {"digest": found.digest, "files": f"{found.files} as sealed", "golden rows": golden}
+    return {
+        "digest": found.digest,
+        "files": f"{found.files} as sealed",
+        "golden rows": golden,
+        "attestations": f"{found.attestations} as stated" if found.attestations else "none",
+    }

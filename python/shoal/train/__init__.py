@@ -2,7 +2,8 @@
 
 - `collect` reads files, databases and tables into a dataset: its records, what holds for all of
   them, where they come from, and one digest.
-- `search` compares estimators, `fit` lets one learn, `seal` proves what was exported.
+- `search` compares estimators, `fit` lets one learn, `seal` proves what was exported, `attest`
+  states beside the package how it came to be.
 - `Budget` and `GradientClassifier` learn without giving records away.
 - Importing this room loads nothing heavy.
 """
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from shoal.train._private._sealing import as_sklearn
     from shoal.train._private._spent import PrivacySpent
     from shoal.train._private._statistics import Bounds, private_quantiles, private_vocabulary
+    from shoal.train._seal._attest import attest, evidence_of
+    from shoal.train._seal._evidence import Code, Data, Environment, Evidence
+    from shoal.train._seal._here import code_revision, environment_here
     from shoal.train._seal._seal import seal
     from shoal.train._search._candidates import Candidate
     from shoal.train._search._folds import Folds
@@ -42,9 +46,13 @@ _LAZY = {
     "Candidate": "_search._candidates",
     "Categorical": "_prepare._description",
     "Choice": "_estimators._table",
+    "Code": "_seal._evidence",
     "ColumnSchema": "_collect._schema",
+    "Data": "_seal._evidence",
     "Dataset": "_collect._dataset",
     "Date": "_prepare._description",
+    "Environment": "_seal._evidence",
+    "Evidence": "_seal._evidence",
     "Fitted": "_search._search",
     "Folds": "_search._folds",
     "GradientClassifier": "_private._estimators",
@@ -66,9 +74,13 @@ _LAZY = {
     "Tried": "_search._study",
     "Whole": "_estimators._table",
     "as_sklearn": "_private._sealing",
+    "attest": "_seal._attest",
     "choose_privately": "_private._choice",
     "choose_threshold_privately": "_private._choice",
+    "code_revision": "_seal._here",
     "collect": "_collect._collect",
+    "environment_here": "_seal._here",
+    "evidence_of": "_seal._attest",
     "fit": "_search._search",
     "open_dataset": "_collect._dataset",
     "preparation_of": "_prepare._infer",
@@ -87,9 +99,13 @@ __all__ = [
     "Candidate",
     "Categorical",
     "Choice",
+    "Code",
     "ColumnSchema",
+    "Data",
     "Dataset",
     "Date",
+    "Environment",
+    "Evidence",
     "Fitted",
     "Folds",
     "GradientClassifier",
@@ -111,9 +127,13 @@ __all__ = [
     "Tried",
     "Whole",
     "as_sklearn",
+    "attest",
     "choose_privately",
     "choose_threshold_privately",
+    "code_revision",
     "collect",
+    "environment_here",
+    "evidence_of",
     "fit",
     "open_dataset",
     "preparation_of",
