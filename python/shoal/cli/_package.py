@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -36,6 +36,15 @@ Follows = Annotated[
 ]
 
 
+GoldenRowsOption = Annotated[
+    Literal["synthetic", "real", "none"],
+    typer.Option(
+        "--golden-rows",
+        help="Rows kept to verify by: made up, or real ones of the example, which all can read.",
+    ),
+]
+
+
 @app.command()
 def build(
     model: Annotated[str, typer.Argument(metavar="MODEL.onnx|module:object")],
@@ -52,6 +61,7 @@ def build(
     lock: Annotated[
         bool, typer.Option("--lock", help="Lock requirements with hashes (Python models).")
     ] = False,
+    golden_rows: GoldenRowsOption = "synthetic",
     pad: Pad = None,
     follows: Follows = None,
     as_json: Json = False,
@@ -62,6 +72,7 @@ def build(
         from shoal.values import read_follows, read_padding
 
         settings = package.Settings(
+            golden_rows=golden_rows,
             pure=not not_pure,
             lock=lock,
             padding=read_padding(pad or ()),
@@ -145,10 +156,21 @@ def _told(found: Inspection) -> dict[str, Any]:
         "inputs": [_column(each) for each in found.signature["inputs"]],
         "outputs": [_column(each) for each in found.signature["outputs"]],
         "files": [f"{name} ({size_bytes:,} bytes)" for name, size_bytes in found.files.items()],
-        "golden rows": found.golden_rows or "none",
+        "golden rows": _golden(found),
         "requirements": list(found.requirements) or "none",
-        "attestations": [each["kind"] for each in found.attestations] or "none",
+        "attestations": [_attestation(each) for each in found.attestations] or "none",
     }
+
+
+def _attestation(stated: dict[str, Any]) -> str:
+    predicate = f" ({stated['predicate_type']})" if "predicate_type" in stated else ""
+    files = [f"{name} ({size:,} bytes)" for name, size in stated.get("files", {}).items()]
+    return f"{stated['kind']}{predicate}{', with ' + ', '.join(files) if files else ''}"
+
+
+def _golden(found: Inspection) -> str:
+    origins = {"real": "records of the example", "synthetic": "made up"}
+    return f"{found.golden_rows} ({origins[found.golden_origin]})" if found.golden_rows else "none"
 
 
 def _column(column: dict[str, Any]) -> str:
@@ -174,4 +196,9 @@ def _checked(found: Verification) -> dict[str, Any]:
         "none": "the package has none",
         "not run": f"{found.golden_rows} not run: that takes --allow-code",
     }[found.golden]
-    return {"digest": found.digest, "files": f"{found.files} as sealed", "golden rows": golden}
+    return {
+        "digest": found.digest,
+        "files": f"{found.files} as sealed",
+        "golden rows": golden,
+        "attestations": f"{found.attestations} as stated" if found.attestations else "none",
+    }

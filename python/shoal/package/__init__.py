@@ -17,12 +17,14 @@ from shoal.package._read import Attestation, Identity
 if TYPE_CHECKING:
     from shoal.package._build import Settings, build
     from shoal.package._data._package import DataDescription, DataPackage, keep_data, open_data
+    from shoal.package._golden import GoldenRows
     from shoal.package._verify import Inspection, Verification, inspect, verify
 
 __all__ = [
     "Attestation",
     "DataDescription",
     "DataPackage",
+    "GoldenRows",
     "Identity",
     "Inspection",
     "Package",
@@ -40,6 +42,7 @@ __all__ = [
 _LAZY = {
     "DataDescription": "_data._package",
     "DataPackage": "_data._package",
+    "GoldenRows": "_golden",
     "Inspection": "_verify",
     "Settings": "_build",
     "Verification": "_verify",

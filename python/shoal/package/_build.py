@@ -3,7 +3,7 @@
 | given | sealed as | proved by |
 |---|---|---|
 | a fitted scikit-learn estimator or pipeline | ONNX | the original, on >= 200 held-out rows |
-| an ONNX file, by path or as bytes | ONNX | law 1; golden rows are its own answers |
+| an ONNX file, by path or as bytes | ONNX | law 1; what golden rows answer is its own |
 | a Python function or class, or its name `module:object` | its source | the same |
 
 Nothing is written before everything has been proved.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -21,7 +21,6 @@ from shoal import runtime
 from shoal.errors import InvalidRequestError, PathError, ProofError, UnsupportedModelError
 from shoal.package import _golden, _names
 from shoal.package._frames import to_batch
-from shoal.package._inputs import inputs_of, whole_numbers, with_floats
 from shoal.package._law import (
     check_batch_independence,
     check_padding,
@@ -29,12 +28,16 @@ from shoal.package._law import (
     made_up_rows,
     rows_by_length,
 )
-from shoal.package._onnx_file import OnnxFile, bind, read_onnx
+from shoal.package._made_up import plain_rows
+from shoal.package._onnx_file import OnnxFile, bind, parsed, read_onnx
 from shoal.package._package import Package, open
-from shoal.package._proof import check_agreement, check_rows
+from shoal.package._proof import DisagreementError, check_agreement, check_rows
 from shoal.package._python_source import SOURCE_DIRECTORY, collect
-from shoal.package._rows import rows_of, synthetic_rows
-from shoal.package._sklearn import export, is_estimator
+from shoal.package._rows import rows_of
+from shoal.package._scikit._explain import explained
+from shoal.package._scikit._export import export, is_estimator
+from shoal.package._scikit._inputs import inputs_of, whole_numbers, with_floats
+from shoal.package._scikit._words import words_of
 from shoal.package._write import write_layout
 from shoal.runtime import Binding, Description, FilesInMemory, Policy, Tolerance
 from shoal.values import Signature, infer_columns, split_by_shape
@@ -45,9 +48,11 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from shoal.package._inputs import Inputs
+    from shoal.package._golden import GoldenRows
+    from shoal.package._made_up import Words
     from shoal.package._rows import Rows
-    from shoal.runtime import Model
+    from shoal.package._scikit._inputs import Inputs
+    from shoal.runtime import Golden, Model
     from shoal.values import Padding
 
 _PICKLES = (".pkl", ".pickle", ".joblib")
@@ -58,6 +63,10 @@ class Settings:
     """What is rarely said when a package is built.
 
     Attributes:
+        golden_rows: Which rows the package keeps with their answers, to be verified by:
+            `synthetic`, made up and nobody's; `real`, a few records of the example, which everybody
+            who has the package can read; or `none`.
+        row_names: For an estimator: what messages call the rows of the example.
         policy: Limits of one micro-batch.
         tolerance: How far the floats of two answers to the same record may differ.
         missing: What a null becomes, by input column; float columns of an estimator become NaN.
@@ -73,6 +82,8 @@ class Settings:
             package's own environment. Needs uv, and the package index that uv is set to.
     """
 
+    golden_rows: GoldenRows = "synthetic"
+    row_names: Sequence[str] | None = None
     policy: Policy = field(default_factory=Policy)
     tolerance: Tolerance = field(default_factory=Tolerance)
     missing: Mapping[str, str | int | float] = field(default_factory=dict)
@@ -94,8 +105,11 @@ class _Draft:
     model: Model
     rows: Rows
     answers: Rows | None
+    """What the model answers to the rows of the example; None where none was given."""
     by_length: tuple[Rows, ...] = ()
     """Where records are padded: a few of each length."""
+    words: Mapping[str, Words] = field(default_factory=dict)
+    """What the model's own file holds, by the name of a column of text."""
 
 
 @dataclass(frozen=True)
@@ -149,11 +163,22 @@ def build(  # noqa: PLR0913 - said once for each package; what is rare is in Set
     check_batch_independence(draft.model, draft.rows, settings.tolerance)
     if is_padded(draft.description):
         check_padding(draft.model, draft.description, draft.by_length)
-    golden = "none" if draft.answers is None else _golden.choose(draft.rows, draft.answers)
+    golden = _golden_rows(draft, settings.golden_rows)
     description = msgspec.structs.replace(draft.description, golden=golden)
     target = Path(output).absolute()
     write_layout(target, description, draft.files, read=runtime.read_description)
     return open(target)
+
+
+def _golden_rows(draft: _Draft, kind: GoldenRows) -> Golden | Literal["none"]:
+    if kind == "none":
+        return "none"
+    if kind == "synthetic":
+        return _golden.made_up(draft.model, draft.words)
+    if draft.answers is None:
+        message = "golden rows are to be real, and there is no example to take them from"
+        raise InvalidRequestError(message, hint="Give example=..., or leave golden_rows as it is.")
+    return _golden.of_records(draft.rows, draft.answers)
 
 
 def _draft(model: Any, request: _Request) -> _Draft:
@@ -192,24 +217,36 @@ def _estimator_draft(model: Any, request: _Request) -> _Draft:
     try:
         return _exported_draft(model, request, inputs)
     except (UnsupportedModelError, ProofError) as error:
-        return _second_draft(model, request, inputs, error)
+        refusal = error
+    if (draft := _second_draft(model, request, inputs)) is not None:
+        return draft
+    if isinstance(refusal, DisagreementError):
+        settings = request.settings
+        refusal = explained(refusal, model, inputs, settings.tolerance, settings.row_names)
+    raise _with_floats_hint(refusal, inputs)
 
 
-def _second_draft(
-    model: object, request: _Request, inputs: Inputs, error: UnsupportedModelError | ProofError
-) -> _Draft:
+def _second_draft(model: object, request: _Request, inputs: Inputs) -> _Draft | None:
     """Once more with whole numbers as floats; where that fails too, the first error stands."""
     floats = with_floats(inputs)
-    if floats is not None:
-        try:
-            return _exported_draft(model, request, floats)
-        except (UnsupportedModelError, ProofError):
-            raise error from None
-    if names := [inputs.columns[at].name for at in whole_numbers(inputs)]:
-        cast = ", ".join(f"{name!r}: float" for name in names)
-        hint = f"Fit and seal with floats: example.astype({{{cast}}}). {error.hint or ''}".strip()
-        raise type(error)(str(error), hint=hint) from error
-    raise error
+    if floats is None:
+        return None
+    try:
+        return _exported_draft(model, request, floats)
+    except (UnsupportedModelError, ProofError):
+        return None
+
+
+def _with_floats_hint(
+    error: UnsupportedModelError | ProofError, inputs: Inputs
+) -> UnsupportedModelError | ProofError:
+    """Whole numbers that single precision does not hold may be what an export cannot express."""
+    names = [inputs.columns[at].name for at in whole_numbers(inputs)]
+    if not names or with_floats(inputs) is not None:
+        return error
+    cast = ", ".join(f"{name!r}: float" for name in names)
+    hint = f"Fit and seal with floats: example.astype({{{cast}}}). {error.hint or ''}".strip()
+    return type(error)(str(error), hint=hint)
 
 
 def _exported_draft(model: object, request: _Request, inputs: Inputs) -> _Draft:
@@ -219,7 +256,8 @@ def _exported_draft(model: object, request: _Request, inputs: Inputs) -> _Draft:
     tolerance = request.settings.tolerance
     answers = check_agreement(opened, inputs.batch, exported.references, tolerance)
     rows = rows_of(inputs.batch, description.signature.inputs)
-    return _Draft(description, exported.file.files(), opened, rows, answers)
+    words = words_of(parsed(exported.file.model), exported.binding)
+    return _Draft(description, exported.file.files(), opened, rows, answers, words=words)
 
 
 def _onnx_draft(file: OnnxFile, request: _Request) -> _Draft:
@@ -229,7 +267,7 @@ def _onnx_draft(file: OnnxFile, request: _Request) -> _Draft:
     description = _described(request, "onnx", signature, binding)
     opened = runtime.load(description, FilesInMemory(file.files()))
     if request.example is None:
-        rows = synthetic_rows(opened)
+        rows = plain_rows(opened)
         by_length = made_up_rows(opened) if is_padded(description) else ()
         return _Draft(description, file.files(), opened, rows, None, by_length)
     batch = runtime.packed(to_batch(request.example, signature.inputs), description)

@@ -1,39 +1,94 @@
-"""Golden rows: a few records with their answers, kept in the package and answered again to verify.
+"""Golden rows: a few rows with their answers, kept in the package and answered again to verify.
 
-Only rows that JSON can hold exactly are taken: no NaN, no infinity, no FP16, no bytes that are not
-text. Where no row is left, the package says "none".
+- Unless asked otherwise they are made up (`_made_up`), so that a package gives no record away;
+  what they answer is the model's own. `real` takes the first records of the example.
+- Only rows that JSON can hold exactly are taken: no NaN, no infinity, no FP16, no bytes that are
+  not text. Where no row is left, the package says "none".
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from shoal.errors import DtypeError
+from shoal.errors import DtypeError, InputError, ModelError, UnsupportedModelError
+from shoal.package._made_up import row_bytes, varied_rows
 from shoal.package._rows import Rows, disagreement, rows_of
 from shoal.runtime import Golden
 from shoal.values import from_arrow, from_json, to_arrow, to_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shoal.package._made_up import Words
     from shoal.package._rows import Array
     from shoal.runtime import Description, Model
+
+GoldenRows: TypeAlias = Literal["synthetic", "real", "none"]
+"""Where golden rows come from: from nobody's records, from the example, or there are none."""
 
 ROWS = 4
 _LIMIT_BYTES = 1024 * 1024
 """Golden rows are read with every opening; large records are not worth that."""
 
 
-def choose(rows: Rows, answers: Rows) -> Golden | Literal["none"]:
-    """The first few rows that JSON can hold, with their answers."""
+def of_records(rows: Rows, answers: Rows) -> Golden | Literal["none"]:
+    """The first few records that JSON can hold, with their answers."""
+    return _first(rows, answers, "real")
+
+
+def made_up(model: Model, words: Mapping[str, Words]) -> Golden | Literal["none"]:
+    """Rows that are nobody's, of those that the model answers.
+
+    Args:
+        model: The model.
+        words: What its file holds, by the name of a column of text.
+
+    Raises:
+        UnsupportedModelError: the model refuses each of them.
+    """
+    columns = model.signature.inputs
+    if sum(map(row_bytes, columns)) * ROWS > _LIMIT_BYTES:
+        return "none"
+    rows = varied_rows(columns, words)
+    rows = rows.take(_answered(model, rows))
+    answers = rows_of(model.predict(rows.to_batch()), model.signature.outputs)
+    return _first(rows, answers, "synthetic")
+
+
+def _answered(model: Model, rows: Rows) -> Array:
+    """The places of rows that the model answers; each is asked alone, and spoils no other."""
+    places, refusal = [], ""
+    for place in range(len(rows)):
+        try:
+            model.predict(rows.take(np.array([place])).to_batch())
+        except (InputError, ModelError) as error:
+            refusal = str(error)
+        else:
+            places.append(place)
+    if not places:
+        message = f"the model refuses made-up rows, so there are no golden rows: {refusal}"
+        hint = (
+            "Say golden_rows='real' if records of the example may be kept in the package and read "
+            "by everybody who has it, or golden_rows='none'."
+        )
+        raise UnsupportedModelError(message, hint=hint)
+    return np.array(places)
+
+
+def _first(
+    rows: Rows, answers: Rows, origin: Literal["real", "synthetic"]
+) -> Golden | Literal["none"]:
     places = np.flatnonzero(_is_plain(rows) & _is_plain(answers))[:ROWS]
     size_bytes = sum(values[places].nbytes for values in (*rows.values, *answers.values))
     if not len(places) or size_bytes > _LIMIT_BYTES:
         return "none"
     try:
-        return Golden(inputs=_tensors(rows.take(places)), outputs=_tensors(answers.take(places)))
+        inputs, outputs = _tensors(rows.take(places)), _tensors(answers.take(places))
     except DtypeError:
         return "none"
+    return Golden(inputs=inputs, outputs=outputs, origin=origin)
 
 
 def check(description: Description, model: Model) -> str | None:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shoal.errors import BatchDependenceError, InputError, ModelError, ProofError
-from shoal.package._rows import Rows, disagreement, rows_of, synthetic_rows
+from shoal.package._made_up import plain_rows
+from shoal.package._rows import Rows, disagreement, rows_of
 from shoal.values import split_by_shape
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def made_up_rows(model: Model) -> tuple[Rows, ...]:
     listed = {each - 1 for rule in rules for each in (rule.lengths or ())[:ROWS_OF_A_LENGTH]}
     lengths = sorted({*_MADE_UP_LENGTHS, *listed} - {0})
     few = np.arange(ROWS_OF_A_LENGTH)
-    return tuple(synthetic_rows(model, length=length).take(few) for length in lengths)
+    return tuple(plain_rows(model, length=length).take(few) for length in lengths)
 
 
 def check_padding(model: Model, description: Description, groups: Sequence[Rows]) -> None:

@@ -8,7 +8,12 @@ Two manifests describe the same blobs:
 Every document is canonical JSON and can be derived from the description and the layers; a reader
 derives them again and compares bytes, so there is no field that could lie.
 
-Source: OCI image specification 1.1; CNCF ModelPack model-spec, git d78bf32.
+An attestation refers to the image manifest. A document that is a statement of in-toto has their
+media type, and its predicate type as an annotation, as BuildKit stores them; files follow it, each
+a layer with its name.
+
+Source: OCI image specification 1.1; CNCF ModelPack model-spec, git d78bf32; in-toto attestation
+framework 1.2; https://docs.docker.com/build/metadata/attestations/attestation-storage/.
 """
 
 from __future__ import annotations
@@ -17,6 +22,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
 
 from shoal.package import _names, _tar
 from shoal.runtime import canonical_json
@@ -32,6 +39,8 @@ EMPTY = b"{}"
 FILE_PATH = "org.cncf.model.filepath"
 REFERENCE = "org.opencontainers.image.ref.name"
 ATTESTATION_KIND = "io.shoal.attestation.kind"
+TITLE = "org.opencontainers.image.title"
+STATEMENT = "https://in-toto.io/Statement/v1"
 
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _INDEX = "application/vnd.oci.image.index.v1+json"
@@ -41,6 +50,8 @@ _MODELPACK = "application/vnd.cncf.model.manifest.v1+json"
 _MODELPACK_CONFIG = "application/vnd.cncf.model.config.v1+json"
 _EMPTY_CONFIG = "application/vnd.oci.empty.v1+json"
 _FILE_METADATA = "org.cncf.model.file.metadata+json"
+_IN_TOTO = "application/vnd.in-toto+json"
+_PREDICATE_TYPE = "in-toto.io/predicate-type"
 
 
 class Subject(Protocol):
@@ -70,6 +81,23 @@ class Layer:
     path: str
     size_bytes: int
     digest: str
+
+
+@dataclass(frozen=True)
+class AttachedFile:
+    """A file that an attestation brings along, such as a report.
+
+    Attributes:
+        name: Its name.
+        media_type: What is in it.
+        digest: The digest of its bytes.
+        size_bytes: How many they are.
+    """
+
+    name: str
+    media_type: str
+    digest: str
+    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -127,20 +155,59 @@ def index(description: Subject, documents: Documents, attestations: Sequence[byt
     return canonical_json({"schemaVersion": 2, "mediaType": _INDEX, "manifests": manifests})
 
 
-def attestation_manifest(kind: str, document: bytes, subject: bytes) -> bytes:
+def attestation_manifest(
+    kind: str, document: bytes, subject: bytes, files: Sequence[AttachedFile] = ()
+) -> bytes:
     """The manifest of an attestation: an artifact that refers to the image manifest `subject`."""
-    media_type = f"application/vnd.shoal.{kind}.v1+json"
+    predicate = predicate_type(document)
+    media_type = _IN_TOTO if predicate else f"application/vnd.shoal.{kind}.v1+json"
+    layer = _described(media_type, document)
+    if predicate:
+        layer["annotations"] = {_PREDICATE_TYPE: predicate}
     return canonical_json(
         {
             "schemaVersion": 2,
             "mediaType": _MANIFEST,
             "artifactType": media_type,
             "config": _described(_EMPTY_CONFIG, EMPTY),
-            "layers": [_described(media_type, document)],
+            "layers": [layer, *(_attached(each) for each in files)],
             "subject": _described(_MANIFEST, subject),
             "annotations": {ATTESTATION_KIND: kind},
         }
     )
+
+
+class _Named(msgspec.Struct):
+    digest: dict[str, str]
+
+
+class _Statement(msgspec.Struct):
+    """A statement of in-toto, as far as a package knows it."""
+
+    type: str = msgspec.field(name="_type")
+    subject: list[_Named]
+    predicate_type: str = msgspec.field(name="predicateType")
+
+
+def predicate_type(document: bytes) -> str | None:
+    """What a statement of in-toto is about; None for a document that is none."""
+    statement = _statement(document)
+    return None if statement is None else statement.predicate_type
+
+
+def is_about(document: bytes, digest: str) -> bool:
+    """Whether a document says nothing of other packages: a statement lists this one's digest."""
+    statement = _statement(document)
+    wanted = digest.removeprefix("sha256:")
+    return statement is None or wanted in {each.digest.get("sha256") for each in statement.subject}
+
+
+def _statement(document: bytes) -> _Statement | None:
+    try:
+        statement = msgspec.json.decode(document, type=_Statement)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return statement if statement.type == STATEMENT else None
 
 
 def path_in_image(description: Subject, path: str) -> str:
@@ -149,13 +216,20 @@ def path_in_image(description: Subject, path: str) -> str:
     return f"{top}/{path}"
 
 
+def _attached(file: AttachedFile) -> Json:
+    return {
+        "mediaType": file.media_type,
+        "digest": file.digest,
+        "size": file.size_bytes,
+        "annotations": {TITLE: file.name},
+    }
+
+
 def _described(media_type: str, data: bytes) -> Json:
     return {"mediaType": media_type, "digest": digest_of(data), "size": len(data)}
 
 
 def _attestation_entry(manifest: bytes) -> Json:
-    import msgspec
-
     entry = _described(_MANIFEST, manifest)
     entry["artifactType"] = msgspec.json.decode(manifest)["artifactType"]
     return entry

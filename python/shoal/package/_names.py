@@ -40,6 +40,11 @@ def is_file(path: str) -> bool:
     return all(_FILE.fullmatch(part) for part in path.split("/"))
 
 
+def is_attached(name: str) -> bool:
+    """Whether a file that an attestation brings along may be called so: a plain name, no path."""
+    return _FILE.fullmatch(name) is not None
+
+
 def is_kind(kind: str) -> bool:
     """Whether a kind of attestation may be called so."""
     return _KIND.fullmatch(kind) is not None

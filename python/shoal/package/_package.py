@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 
 from shoal import runtime
 from shoal.errors import CorruptPackageError, InvalidRequestError, StorageError
-from shoal.package import _manifest, _names
+from shoal.package import _attestations, _manifest
 from shoal.package._read import (
     Attestation,
     Identity,
     Layout,
     copy_file,
+    read_attached,
     read_file,
     read_identity,
     read_layout,
@@ -28,6 +29,7 @@ from shoal.package._read import (
 from shoal.package._write import add_attestation
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from contextlib import AbstractContextManager
     from os import PathLike
 
@@ -136,36 +138,56 @@ class Package:
             self.description, files, allow_code=allow_code, environment=environment
         )
 
-    def attest(self, kind: str, document: object) -> Package:
+    def attest(
+        self, kind: str, document: object, *, files: Mapping[str, bytes | Path] | None = None
+    ) -> Package:
         """Adds a statement about the package, such as its metrics; the digest stays the same.
 
         Args:
             kind: what it is, in small letters, such as `metrics` or `provenance`.
-            document: anything that JSON can hold.
+            document: anything that JSON can hold; a statement of in-toto has to be about this
+                package.
+            files: what it brings along, by name, such as a report: at most 16 files, of 16 MiB.
 
         Returns:
             The package as it is then, listing the attestation; the same statement is held once.
 
         Raises:
-            InvalidRequestError: the kind or the document cannot be stored.
+            InvalidRequestError: the kind, the document or a file cannot be stored.
+            PathError: a file cannot be read.
             StorageError: the package cannot be written.
         """
-        if not _names.is_kind(kind):
-            message = f"{kind!r} cannot be a kind of attestation"
-            raise InvalidRequestError(message, hint="Use small letters, digits and -.")
         current = open(self.path)
-        data = _attested(document)
+        made = _attestations.made(kind, document, files or {}, current.digest)
         documents = current._layout.documents  # noqa: SLF001 - the same class
-        manifest = _manifest.attestation_manifest(kind, data, documents.image_manifest)
+        manifest = made.manifest(documents.image_manifest)
         known = [text for _, text in current._layout.attestations]  # noqa: SLF001
         if manifest not in known:
             index = _manifest.index(self.description, documents, [*known, manifest])
-            add_attestation(self.path, (_manifest.EMPTY, data, manifest), index)
+            add_attestation(self.path, (manifest, *made.blobs()), index)
         return open(self.path)
 
     def attestations(self) -> tuple[Attestation, ...]:
         """The statements about the package, ordered by digest, as they were when it was opened."""
         return tuple(attestation for attestation, _ in self._layout.attestations)
+
+    def attached(self, name: str) -> bytes:
+        """The content of a file that an attestation brings along.
+
+        Raises:
+            InvalidRequestError: no attestation brings a file of that name, or several bring others.
+            CorruptPackageError: it changed since the package was opened.
+        """
+        found = {
+            file.digest: file
+            for attestation in self.attestations()
+            for file in attestation.files
+            if file.name == name
+        }
+        if len(found) != 1:
+            message = f"{len(found)} attestations of {self.name} bring a file {name!r}, expected 1"
+            raise InvalidRequestError(message)
+        return read_attached(self.path, *found.values())
 
     def _layer(self, name: str) -> _manifest.Layer:
         for layer in self._layout.layers:
@@ -216,11 +238,3 @@ def open(path: str | PathLike[str]) -> Package:
     """
     place = Path(path)
     return Package(place, read_layout(place))
-
-
-def _attested(document: object) -> bytes:
-    try:
-        return runtime.canonical_json(document)
-    except (TypeError, ValueError) as error:
-        message = f"the document cannot be stored as JSON: {error}"
-        raise InvalidRequestError(message) from error

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,18 +26,48 @@ if TYPE_CHECKING:
     from shoal.runtime import Model, Tolerance
 
 ROWS_NEEDED = 200
-_HINT = "Change the step that ONNX cannot express, or seal the model as a Python package."
+HINT = "Change the step that ONNX cannot express, or seal the model as a Python package."
 
-_ROUNDING = (
-    "Numbers are FP32 in the package, with about 7 digits: subtract a large offset (as from epoch "
-    "seconds) before fitting. Scaling before trees is not needed, and rounds at their thresholds."
-)
-_FOLDING = (
-    "The export of a text vectorizer lowers ASCII only: where lowercase=True, give texts in lower "
-    "case yourself, before fitting and before asking. Else change the step that differs."
-)
-_FEW = 0.25
-_OFFSET = 1e4
+
+@dataclass(frozen=True)
+class Difference:
+    """An output column in which the exported model answers otherwise than the original.
+
+    Attributes:
+        column: Its name.
+        rows: How many rows differ.
+        of: How many there are.
+        row: The first that differs.
+        found: What the export answers to it; the shape, where that is what differs.
+        expected: What the original does.
+    """
+
+    column: str
+    rows: int
+    of: int
+    row: int
+    found: str
+    expected: str
+
+    def told(self, row_name: str) -> str:
+        """In words.
+
+        Args:
+            row_name: What the row is called.
+        """
+        return (
+            f"the exported model disagrees with the original on {self.rows} of {self.of} rows, in "
+            f"column {self.column!r}: {row_name} gives {self.found} instead of {self.expected}"
+        )
+
+
+class DisagreementError(ProofError):
+    """The gate refuses; `difference` says where. What users see says why as well."""
+
+    def __init__(self, difference: Difference) -> None:
+        """Takes what differs."""
+        super().__init__(difference.told(f"row {difference.row}"), hint=HINT)
+        self.difference = difference
 
 
 def check_rows(count: int, *, weak_proof: bool) -> None:
@@ -67,44 +98,20 @@ def check_agreement(
         The answers of the exported model.
 
     Raises:
-        ProofError: naming the column, how many rows differ, and the first of them.
+        DisagreementError: it answers otherwise.
+        ProofError: it cannot answer.
     """
     try:
         answers = rows_of(model.predict(batch), model.signature.outputs)
     except (InputError, ModelError) as error:
         message = f"the exported model cannot answer the held-out rows: {error}"
-        raise ProofError(message, hint=_HINT) from error
+        raise ProofError(message, hint=HINT) from error
     for column, found, expected in zip(answers.columns, answers.values, references, strict=True):
         wanted = _like(expected, found)
         apart = disagreement(found, wanted, tolerance)
         if apart.max() > 1:
-            hint = _hint(apart, rows_of(batch, model.signature.inputs))
-            raise ProofError(_difference(column.name, apart, found, wanted), hint=hint)
+            raise DisagreementError(_difference(column.name, apart > 1, found, wanted))
     return answers
-
-
-def _hint(apart: Array, rows: Rows) -> str:
-    if any(_is_folded_otherwise(values) for values in rows.values if values.dtype == object):
-        return _FOLDING
-    return _ROUNDING if _is_rounding(apart, rows) else _HINT
-
-
-def _is_folded_otherwise(texts: Array) -> bool:
-    found = (each.decode(errors="replace") for each in texts.ravel())
-    return any(char.isupper() and not char.isascii() for text in found for char in text)
-
-
-def _is_rounding(apart: Array, rows: Rows) -> bool:
-    """Whether FP32 may be the cause: few rows differ, or numbers lie far from zero and close."""
-    floats = [each for each in rows.values if each.dtype.kind == "f"]
-    return bool(floats) and ((apart > 1).mean() < _FEW or any(map(_has_offset, floats)))
-
-
-def _has_offset(values: Array) -> bool:
-    numbers = values.reshape(len(values), -1).astype(np.float64)
-    finite = np.where(np.isfinite(numbers), numbers, 0.0)
-    spread, size = finite.std(axis=0), np.abs(finite.mean(axis=0))
-    return bool(((spread > 0) & (size > _OFFSET * spread)).any())
 
 
 def _like(expected: Array, found: Array) -> Array:
@@ -116,10 +123,10 @@ def _like(expected: Array, found: Array) -> Array:
     return expected.astype(np.float64) if found.dtype.kind == "f" else expected
 
 
-def _difference(name: str, apart: Array, found: Array, expected: Array) -> str:
-    first = int(np.argmax(apart > 1))
-    text = f"the exported model disagrees with the original on {int((apart > 1).sum())} of "
-    text += f"{len(apart)} rows, in column {name!r}"
+def _difference(name: str, is_apart: Array, found: Array, expected: Array) -> Difference:
+    first = int(np.argmax(is_apart))
     if found.shape != expected.shape:
-        return f"{text}: shape {list(found.shape)} instead of {list(expected.shape)}"
-    return f"{text}: row {first} gives {found[first]!s:.80} instead of {expected[first]!s:.80}"
+        one, other = f"the shape {list(found.shape)}", f"{list(expected.shape)}"
+    else:
+        one, other = f"{found[first]!s:.80}", f"{expected[first]!s:.80}"
+    return Difference(name, int(is_apart.sum()), len(is_apart), first, one, other)

@@ -31,13 +31,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from shoal.package._manifest import Documents, Layer, Subject
+    from shoal.package._manifest import AttachedFile, Documents, Layer, Subject
 
 T = TypeVar("T")
 
 DOCUMENT_LIMIT_BYTES = 4 * 1024 * 1024
 """OCI registries take manifests of up to 4 MiB."""
 ATTESTATION_LIMIT_BYTES = 16 * 1024 * 1024
+ATTACHED_LIMIT = 16
+"""So many files an attestation may bring along, each up to the limit above."""
 FILES_LIMIT = 10_000
 
 _CHUNK_BYTES = 1024 * 1024
@@ -47,11 +49,21 @@ _BLOB = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Attestation:
-    """A statement about a package that is not its content: metrics, provenance, a report."""
+    """A statement about a package that is not its content: metrics, provenance, a report.
+
+    Attributes:
+        kind: What it is.
+        digest: The digest of its manifest.
+        document: What it says.
+        files: What it brings along; `Package.attached` reads them.
+        predicate_type: What a statement of in-toto is about; None for other documents.
+    """
 
     kind: str
     digest: str
     document: Any
+    files: tuple[AttachedFile, ...] = ()
+    predicate_type: str | None = None
 
 
 D = TypeVar("D", bound="Subject")
@@ -164,6 +176,15 @@ def read_file(root: Path, description: Subject, layer: Layer) -> bytes:
     if _manifest.digest_of(data) != layer.digest:
         _refuse(f"the blob of {layer.path} changed after the package was opened")
     return data[start : start + layer.size_bytes]
+
+
+def read_attached(root: Path, file: AttachedFile) -> bytes:
+    """The content of a file that an attestation brings along, verified again while it is read."""
+    with _blob(root, file.digest) as blob:
+        data = blob.read(ATTESTATION_LIMIT_BYTES + 1)
+    if _manifest.digest_of(data) != file.digest:
+        _refuse(f"the blob of {file.name} changed after the package was opened")
+    return data
 
 
 def open_file(root: Path, description: Subject, layer: Layer) -> BinaryIO:
@@ -322,15 +343,26 @@ def _attestation(root: Path, entry: _Descriptor, subject: bytes) -> tuple[Attest
     text = _document(root, entry, DOCUMENT_LIMIT_BYTES)
     manifest = _decoded(text, _Manifest, "an attestation")
     kind = manifest.annotations.get(_manifest.ATTESTATION_KIND, "")
-    if len(manifest.layers) != 1 or not _names.is_kind(kind):
+    if not 0 < len(manifest.layers) <= 1 + ATTACHED_LIMIT or not _names.is_kind(kind):
         _refuse(f"the manifest {entry.digest} is not an attestation")
     document = _document(root, manifest.layers[0], ATTESTATION_LIMIT_BYTES)
-    if _manifest.attestation_manifest(kind, document, subject) != text:
+    files = tuple(_attached(root, each) for each in manifest.layers[1:])
+    is_other = _manifest.attestation_manifest(kind, document, subject, files) != text
+    if is_other or not _manifest.is_about(document, _manifest.digest_of(subject)):
         _refuse(f"the attestation {entry.digest} is not one of this package")
     if _document(root, manifest.config, len(_manifest.EMPTY)) != _manifest.EMPTY:
         _refuse(f"the attestation {entry.digest} has a configuration")
     value = _decoded(document, object, "an attestation's document")
-    return Attestation(kind, entry.digest, value), text
+    predicate = _manifest.predicate_type(document)
+    return Attestation(kind, entry.digest, value, files, predicate), text
+
+
+def _attached(root: Path, layer: _Descriptor) -> AttachedFile:
+    name = layer.annotations.get(_manifest.TITLE, "")
+    if not _names.is_attached(name):
+        _refuse(f"an attestation brings along a file that it cannot: {name!r}")
+    _document(root, layer, ATTESTATION_LIMIT_BYTES)
+    return _manifest.AttachedFile(name, layer.mediaType, layer.digest, layer.size)
 
 
 def _check_derived(root: Path, layout: Layout[D], image_text: bytes) -> None:
@@ -348,17 +380,46 @@ def _check_nothing_else(root: Path, layout: Layout[D], blobs: set[str]) -> None:
     expected |= {layer.digest for layer in layout.layers}
     for attestation, text in layout.attestations:
         manifest = _decoded(text, _Manifest, "an attestation")
-        expected |= {attestation.digest, manifest.config.digest, manifest.layers[0].digest}
-    for other in sorted(blobs - expected):
-        _check_unfinished(root, other)
+        expected |= {attestation.digest, manifest.config.digest}
+        expected |= {layer.digest for layer in manifest.layers}
+    _check_unfinished(root, layout.documents.digest, blobs - expected)
 
 
-def _check_unfinished(root: Path, digest: str) -> None:
-    """An unlisted blob may only be what a killed `attest` leaves: a small JSON document."""
-    data = _small(_blob_path(root, digest), DOCUMENT_LIMIT_BYTES)
-    if _manifest.digest_of(data) != digest:
-        _refuse(f"the blob {digest} has the digest {_manifest.digest_of(data)}")
-    _decoded(data, object, f"the blob {digest}, which the package does not list,")
+def _check_unfinished(root: Path, subject: str, blobs: set[str]) -> None:
+    """Unlisted blobs may only be what a killed `attest` leaves: an attestation, or a part of one.
+
+    Its manifest is written first: what is no JSON must be a file that such a manifest names.
+    """
+    others, named = [], set[str]()
+    for digest in sorted(blobs):
+        data = _small(_blob_path(root, digest), ATTESTATION_LIMIT_BYTES)
+        if _manifest.digest_of(data) != digest:
+            _refuse(f"the blob {digest} has the digest {_manifest.digest_of(data)}")
+        if _is_json(data):
+            named |= _named_files(data, subject)
+        else:
+            others.append(digest)
+    for digest in others:
+        if digest not in named:
+            _refuse(f"the package holds a blob that it does not list: {digest}")
+
+
+def _named_files(data: bytes, subject: str) -> set[str]:
+    """The digests of files that a manifest of an attestation of this package names."""
+    try:
+        manifest = msgspec.json.decode(data, type=_Manifest)
+    except msgspec.MsgspecError:
+        return set()
+    is_own = manifest.subject is not None and manifest.subject.digest == subject
+    return {layer.digest for layer in manifest.layers} if is_own else set()
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        msgspec.json.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
 
 
 def _document(root: Path, descriptor: _Descriptor, limit_bytes: int) -> bytes:

@@ -2,10 +2,6 @@
 
 `Rows` holds one array per column, records first; `missing` marks null records. Text columns are
 arrays of objects (bytes).
-
-For a model of which no example is given rows are made up, so that law 1 is checked all the same:
-random numbers of one seed, small whole numbers, short texts; variable dimensions get one length. A
-model that refuses them needs a real example: the law is never passed by not asking.
 """
 
 from __future__ import annotations
@@ -15,20 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from shoal.errors import InputError, ModelError, UnsupportedModelError
 from shoal.values import Dtype, from_arrow, schema_of, to_arrow
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from shoal.runtime import Model, Tolerance
+    from shoal.runtime import Tolerance
     from shoal.values import Column
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
-
-_MADE_UP_ROWS = 16
-_MADE_UP_LENGTH = 8
-_SEED = 21
 
 
 @dataclass(frozen=True)
@@ -125,42 +116,3 @@ def _mask(rows: int, missing: Any) -> Array:
         return np.zeros(rows, dtype=bool)
     mask: Array = np.frombuffer(missing, dtype=np.uint8) != 0
     return mask
-
-
-def synthetic_rows(model: Model, *, length: int = _MADE_UP_LENGTH) -> Rows:
-    """Rows that fit the model's inputs and that the model answers.
-
-    Args:
-        model: The model.
-        length: What variable dimensions are.
-
-    Raises:
-        UnsupportedModelError: the model refuses them.
-    """
-    random = np.random.default_rng(_SEED)
-    columns = model.signature.inputs
-    values = tuple(_values(column, length, random) for column in columns)
-    missing = tuple(np.zeros(_MADE_UP_ROWS, dtype=bool) for _ in columns)
-    rows = Rows(columns, values, missing)
-    try:
-        model.predict(rows.to_batch())
-    except (InputError, ModelError) as error:
-        message = f"the model refuses made-up rows: {error}"
-        hint = "Give example=...: a few real rows prove that answers do not depend on the batch."
-        raise UnsupportedModelError(message, hint=hint) from error
-    return rows
-
-
-def _values(column: Column, length: int, random: np.random.Generator) -> Array:
-    shape = (_MADE_UP_ROWS, *(length if size == -1 else size for size in column.shape))
-    if column.dtype is Dtype.BYTES:
-        texts = np.empty(shape, dtype=object)
-        texts.ravel()[:] = [f"text {i}".encode() for i in range(texts.size)]
-        return texts
-    kind = schema_of([column]).field(0).type
-    while hasattr(kind, "value_type"):
-        kind = kind.value_type
-    dtype = np.dtype(kind.to_pandas_dtype())
-    if dtype.kind == "f":
-        return random.standard_normal(shape).astype(dtype)
-    return random.integers(0, 2, shape).astype(dtype)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from shoal.package._package import Package
+    from shoal.package._read import Attestation
 
 
 class Inspection(msgspec.Struct, frozen=True):
@@ -29,6 +30,8 @@ class Inspection(msgspec.Struct, frozen=True):
     """The size of each file, in bytes."""
     signature: Any
     golden_rows: int
+    golden_origin: Literal["real", "synthetic", "none"]
+    """Whether golden rows are records of the example, or made up."""
     requirements: tuple[str, ...]
     attestations: list[dict[str, Any]]
 
@@ -40,6 +43,7 @@ class Verification(msgspec.Struct, frozen=True):
     files: int
     golden: Literal["matched", "none", "not run"]
     golden_rows: int
+    attestations: int
 
 
 def inspect(path: str | PathLike[str]) -> Inspection:
@@ -61,8 +65,9 @@ def inspect(path: str | PathLike[str]) -> Inspection:
         files=package.sizes_bytes(),
         signature=msgspec.to_builtins(description.signature),
         golden_rows=_golden_rows(package),
+        golden_origin="none" if description.golden == "none" else description.golden.origin,
         requirements=description.requirements,
-        attestations=[msgspec.to_builtins(_listed(each)) for each in package.attestations()],
+        attestations=[_listed(each) for each in package.attestations()],
     )
 
 
@@ -91,7 +96,8 @@ def verify(path: str | PathLike[str], *, allow_code: bool = False) -> Verificati
             )
             hint = "The runtime here computes differently from the one that sealed the package."
             raise CorruptPackageError(message, hint=hint)
-    return Verification(package.digest, len(package.files()), state, rows)
+    stated = len(package.attestations())
+    return Verification(package.digest, len(package.files()), state, rows, stated)
 
 
 def _golden_rows(package: Package) -> int:
@@ -102,9 +108,15 @@ def _golden_rows(package: Package) -> int:
     return rows
 
 
-def _listed(attestation: Any) -> dict[str, Any]:
-    return {
+def _listed(attestation: Attestation) -> dict[str, Any]:
+    """As it is shown: the size of each file by its name, the predicate type where there is one."""
+    listed = {
         "kind": attestation.kind,
         "digest": attestation.digest,
         "document": attestation.document,
     }
+    if attestation.predicate_type is not None:
+        listed["predicate_type"] = attestation.predicate_type
+    if attestation.files:
+        listed["files"] = {file.name: file.size_bytes for file in attestation.files}
+    return listed

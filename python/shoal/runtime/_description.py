@@ -80,11 +80,15 @@ class Tolerance(_Part, frozen=True):
     relative: float = 1e-5
 
 
-class Golden(_Part, frozen=True):
-    """A few records and their answers, as tensors of Open Inference Protocol JSON."""
+class Golden(_Part, frozen=True, omit_defaults=True):
+    """A few rows and their answers, as tensors of Open Inference Protocol JSON.
+
+    `origin` says whether they are records of the example, or made up and nobody's.
+    """
 
     inputs: list[Any]
     outputs: list[Any]
+    origin: Literal["real", "synthetic"] = "real"
 
 
 class Description(_Part, frozen=True, omit_defaults=True):

@@ -7,6 +7,8 @@
 - `search` compares estimators, `fit` lets one learn, `seal` proves what was exported.
 - `learn_privately` does so without giving records away; `Budget` and `GradientClassifier` too.
 - `learn` learns in micro-batches from more records than memory holds.
+- `search` compares estimators, `fit` lets one learn, `seal` proves what was exported, `attest`
+  states beside the package how it came to be.
 - `Budget` and `GradientClassifier` learn without giving records away.
 - Importing this room loads nothing heavy.
 """
@@ -49,6 +51,9 @@ if TYPE_CHECKING:
     from shoal.train._run._configuration import Configuration, InputData, read_configuration
     from shoal.train._run._run import Trained, Watch, run
     from shoal.train._run._threshold import Threshold
+    from shoal.train._seal._attest import attest, evidence_of
+    from shoal.train._seal._evidence import Code, Data, Environment, Evidence
+    from shoal.train._seal._here import code_revision, environment_here
     from shoal.train._seal._seal import seal
     from shoal.train._search._candidates import Candidate
     from shoal.train._search._folds import Folds
@@ -64,12 +69,18 @@ _LAZY = {
     "Candidate": "_search._candidates",
     "Categorical": "_prepare._description",
     "Choice": "_estimators._table",
+    "Code": "_seal._evidence",
     "ColumnSchema": "_collect._schema",
     "Configuration": "_run._configuration",
     "InputData": "_run._configuration",
     "Dataset": "_collect._dataset",
     "Date": "_prepare._description",
     "Finding": "_look._facts",
+    "Data": "_seal._evidence",
+    "Dataset": "_collect._dataset",
+    "Date": "_prepare._description",
+    "Environment": "_seal._evidence",
+    "Evidence": "_seal._evidence",
     "Fitted": "_search._search",
     "Folds": "_search._folds",
     "Gradient": "_learn._description",
@@ -105,9 +116,13 @@ _LAZY = {
     "Watch": "_run._run",
     "Whole": "_estimators._table",
     "as_sklearn": "_private._sealing",
+    "attest": "_seal._attest",
     "choose_privately": "_private._choice",
     "choose_threshold_privately": "_private._choice",
+    "code_revision": "_seal._here",
     "collect": "_collect._collect",
+    "environment_here": "_seal._here",
+    "evidence_of": "_seal._attest",
     "fit": "_search._search",
     "learn_privately": "_private._records._learn",
     "learn": "_learn._learn",
@@ -133,11 +148,17 @@ __all__ = [
     "Candidate",
     "Categorical",
     "Choice",
+    "Code",
     "ColumnSchema",
     "Configuration",
     "Dataset",
     "Date",
     "Finding",
+    "Data",
+    "Dataset",
+    "Date",
+    "Environment",
+    "Evidence",
     "Fitted",
     "Folds",
     "Gradient",
@@ -174,9 +195,13 @@ __all__ = [
     "Watch",
     "Whole",
     "as_sklearn",
+    "attest",
     "choose_privately",
     "choose_threshold_privately",
+    "code_revision",
     "collect",
+    "environment_here",
+    "evidence_of",
     "fit",
     "learn",
     "learn_privately",

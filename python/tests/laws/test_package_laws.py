@@ -55,7 +55,8 @@ def attested(tmp_path: Path) -> Package:
     built = package.build(
         identity(), name="same", version="1", output=tmp_path / "same", example=rows
     )
-    return built.attest("metrics", {"accuracy": 1.0}).attest("provenance", {"host": "a"})
+    report = {"report.html": b"<p>good</p>"}
+    return built.attest("metrics", {"accuracy": 1.0}).attest("report", {"host": "a"}, files=report)
 
 
 def _refuses(root: Path, place: Path, bit: int) -> bool:

@@ -44,15 +44,10 @@ def test_a_file_is_sealed_by_path_and_by_bytes(tmp_path: Path, model_bytes: byte
     assert by_path.read("model.onnx") == model_bytes
 
 
-def test_without_an_example_there_are_no_golden_rows(tmp_path: Path, model_bytes: bytes) -> None:
-    assert seal(model_bytes, tmp_path).description.golden == "none"
-    assert package.verify(tmp_path / "sealed").golden == "none"
-
-
 def test_golden_rows_are_the_first_that_json_can_hold(tmp_path: Path, model_bytes: bytes) -> None:
     rows = np.arange(24, dtype=np.float32).reshape(6, 4)
     rows[0, 1] = np.nan
-    built = seal(model_bytes, tmp_path, example=rows)
+    built = seal(model_bytes, tmp_path, example=rows, settings=package.Settings(golden_rows="real"))
     golden = built.description.golden
     assert golden != "none"
     assert golden.inputs[0]["shape"] == [4, 4]
@@ -111,7 +106,7 @@ def test_an_example_packs_the_features_that_the_settings_name(
         model_bytes,
         tmp_path,
         example=example,
-        settings=package.Settings(features={"X": names}),
+        settings=package.Settings(features={"X": names}, golden_rows="real"),
     )
     golden = built.description.golden
     assert golden != "none"

@@ -131,7 +131,7 @@ def test_opening_code_needs_to_be_allowed(project: Path, tmp_path: Path) -> None
     assert package.verify(tmp_path / "sealed").golden == "not run"
     assert package.verify(tmp_path / "sealed", allow_code=True).golden == "matched"
     shown = package.inspect(tmp_path / "sealed")
-    assert (shown.runs_code, shown.golden_rows) == (True, 3)
+    assert (shown.runs_code, shown.golden_rows, shown.golden_origin) == (True, 4, "synthetic")
 
 
 def test_a_directory_can_be_taken_whole(project: Path, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_text_beyond_ascii_is_answered_as_by_the_original(vectorizer: Any, tmp_p
 def test_an_export_that_knows_only_ascii_is_refused_on_ascii_rows(
     texts: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shoal.package._sklearn._LETTERS", "[a-zA-Z0-9_]")
+    monkeypatch.setattr("shoal.package._scikit._export._LETTERS", "[a-zA-Z0-9_]")
     with pytest.raises(ProofError, match="disagrees"):
         sealed(texts, TEXTS[HELD_OUT], tmp_path)
 

@@ -268,11 +268,11 @@ def sealing(weights: int) -> Deed:
 
 
 def attesting(weights: int) -> Deed:
-    """Attaching metrics to a package; the package itself is whole all the while."""
+    """Attaching metrics and a file to a package; the package itself is whole all the while."""
     build = sealing(weights).do
 
     def attest(place: Path) -> package.Package:
-        return package.open(place).attest("metrics", ATTESTED)
+        return package.open(place).attest("metrics", ATTESTED, files={"report.html": b"<p>"})
 
     def prepare(place: Path) -> None:
         assert end_of(fork(lambda: build(place))) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,9 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
+import skl2onnx
 
+from shoal.errors import ProofError
 from shoal.train._estimators._table import CLASSIFIERS, REGRESSORS
 from shoal.train._prepare._description import Categorical, Date, Feature, Numeric, Text
 from shoal.train._prepare._frames import frame_of
@@ -147,3 +150,63 @@ def test_what_is_done_for_rare_classes_is_not_in_the_package(
     fresh = customers(500, seed=7)
     labels = np.array(package.model().predict(raw(fresh, preparation)).column(0).to_pylist())
     assert (labels == model.predict(frame_of(fresh, preparation))).all()
+
+
+def test_a_refusal_names_the_record_and_the_column_that_was_changed(
+    learned: pa.Table,
+    held_out: pa.Table,
+    preparation: Preparation,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An export that fills what is missing otherwise; no record lacks this column by itself."""
+    honest = skl2onnx.to_onnx
+
+    def dishonest(*arguments: Any, **named: Any) -> Any:
+        model = honest(*arguments, **named)
+        for node in model.graph.node:
+            for attribute in node.attribute:
+                if attribute.name == "imputed_value_floats" and attribute.floats[-1] == 0.0:
+                    attribute.floats[-1] = 100.0
+        return model
+
+    monkeypatch.setattr(skl2onnx, "to_onnx", dishonest)
+    model = fit(
+        learned, "left", Candidate(estimator="logistic_regression"), preparation=preparation
+    )
+    with pytest.raises(ProofError) as refused:
+        seal(model, held_out, name="left", version="1", output=tmp_path / "package")
+    assert re.search(r"\(record \d with 'is_member' missing\) gives", str(refused.value))
+    assert re.search(r"step columns\.numeric_\d\.fill \(SimpleImputer\)", str(refused.value))
+    assert "exported as Imputer" in str(refused.value)
+
+
+@pytest.mark.parametrize("golden_rows", ["synthetic", "real"])
+def test_held_out_records_are_in_the_package_only_where_that_is_said(
+    golden_rows: Any,
+    learned: pa.Table,
+    held_out: pa.Table,
+    preparation: Preparation,
+    tmp_path: Path,
+) -> None:
+    model = fit(
+        learned, "left", Candidate(estimator="logistic_regression"), preparation=preparation
+    )
+    package = seal(
+        model,
+        held_out,
+        name="left",
+        version="1",
+        output=tmp_path / "package",
+        golden_rows=golden_rows,
+    )
+    golden = package.description.golden
+    assert golden != "none"
+    found = {tensor["name"]: tensor["data"] for tensor in golden.inputs}
+    since = set(held_out.column("since").cast(pa.int64()).to_pylist())
+    income = held_out.column("income").cast(pa.float32(), safe=False).to_numpy()
+    holds = {
+        bool(since & set(found["since"])),
+        bool(np.isin(np.array(found["income"], np.float32), income).any()),
+    }
+    assert holds == {golden_rows == "real"}

@@ -4,8 +4,8 @@
   curve, no counts.
 - A pipeline is made plain step by step. What is neither private nor without a fit is refused,
   because its fit read the records without noise.
-- Give made-up rows as the example of `package.build` (`Bounds(...).rows(200)`): the golden rows of
-  a package are taken from it.
+- The example of `package.build` may be made up (`Bounds(...).rows(200)`); of real records nothing
+  is kept as long as golden rows are made up, which they are unless `golden_rows="real"` is said.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ than the model can be traced to that column.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,19 @@ FAR = 10.0
 FAR_DATES = (-2_208_988_800, 4_102_444_800)  # 1900-01-01 and 2100-01-01
 
 
-def hard_rows(frame: pd.DataFrame, preparation: Preparation) -> pd.DataFrame:
+class NamedRows(NamedTuple):
+    """Rows, and what each of them is called in a message.
+
+    Attributes:
+        frame: The rows.
+        names: (rows,) such as `record 3 with 'city' missing`.
+    """
+
+    frame: pd.DataFrame
+    names: list[str]
+
+
+def hard_rows(frame: pd.DataFrame, preparation: Preparation) -> NamedRows:
     """Rows to add to those that a model is compared on.
 
     Args:
@@ -36,31 +48,38 @@ def hard_rows(frame: pd.DataFrame, preparation: Preparation) -> pd.DataFrame:
         preparation: What the columns are.
     """
     taken = nulls_of(preparation)
-    changed = []
+    places = np.arange(ROWS) % len(frame)
+    changed, names = [], []
     for name, feature in preparation.columns.items():
-        for values in _changes(feature, frame[name], is_nullable=name in taken):
-            rows = frame.iloc[np.arange(ROWS) % len(frame)].copy()
-            rows[name] = values
+        for what, value in _changes(feature, frame[name], is_nullable=name in taken):
+            rows = frame.iloc[places].copy()
+            rows[name] = value
             changed.append(rows)
+            names += [f"record {place} with {name!r} {what}" for place in places]
     if taken:
         changed.append(_all_missing(frame, preparation))
-    return pd.concat(changed, ignore_index=True)
+        names.append("record 0 with all missing that may be")
+    return NamedRows(pd.concat(changed, ignore_index=True), names)
 
 
-def _changes(feature: Feature, values: Any, *, is_nullable: bool) -> Iterator[Any]:
+def _changes(feature: Feature, values: Any, *, is_nullable: bool) -> Iterator[tuple[str, Any]]:
     if isinstance(feature, Numeric):
         if is_nullable:
-            yield np.nan
+            yield "missing", np.nan
         known = values.dropna()
         low, high = (known.min(), known.max()) if len(known) else (0.0, 0.0)
         far = FAR * (high - low)
-        yield from (low, high, float(np.float32(low - far)), float(np.float32(high + far)), 0.0)
+        yield "at its lowest", low
+        yield "at its highest", high
+        yield "far below", float(np.float32(low - far))
+        yield "far above", float(np.float32(high + far))
+        yield "zero", 0.0
     elif isinstance(feature, Categorical | Text):
         if is_nullable:
-            yield NO_TEXT
-        yield UNKNOWN
+            yield "missing", NO_TEXT
+        yield "unknown", UNKNOWN
     elif isinstance(feature, Date):
-        yield from FAR_DATES
+        yield from zip(("in 1900", "in 2100"), FAR_DATES, strict=True)
 
 
 def _all_missing(frame: pd.DataFrame, preparation: Preparation) -> pd.DataFrame:

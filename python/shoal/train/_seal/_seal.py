@@ -24,17 +24,18 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from shoal.package import Package
+    from shoal.package import GoldenRows, Package
     from shoal.train._search._search import Fitted
 
 
-def seal(
+def seal(  # noqa: PLR0913 - said once for each package
     fitted: Fitted,
     held_out: pa.Table,
     *,
     name: str,
     version: str,
     output: str | Path,
+    golden_rows: GoldenRows = "synthetic",
 ) -> Package:
     """Seals a model.
 
@@ -44,9 +45,12 @@ def seal(
         name: The package's name.
         version: Its version.
         output: A directory that is not there yet.
+        golden_rows: Which rows the package keeps to be verified by: `synthetic`, made up and
+            nobody's; `real`, a few of the held-out records; or `none`.
 
     Raises:
-        ProofError: the export disagrees; the message names the record.
+        ProofError: the export disagrees; the message names the record, the column of it that was
+            changed, the step and its operators, and where they are known the cause and the remedy.
         UnsupportedModelError: the model cannot be exported.
         InputError: the records cannot be used.
     """
@@ -57,8 +61,13 @@ def seal(
     rows = frame_of(held_out, preparation)
     model = plain(without_sampler(fitted.pipeline), rows)
     round_thresholds(_decided.undecided(model.steps[-1][1]))
-    example = pd.concat([rows, hard_rows(rows, preparation)], ignore_index=True)
-    settings = package.Settings(missing=nulls_of(preparation))
+    hard = hard_rows(rows, preparation)
+    example = pd.concat([rows, hard.frame], ignore_index=True)
+    settings = package.Settings(
+        golden_rows=golden_rows,
+        missing=nulls_of(preparation),
+        row_names=[*(f"record {number}" for number in range(len(rows))), *hard.names],
+    )
     return package.build(
         model, name=name, version=version, output=output, example=example, settings=settings
     )

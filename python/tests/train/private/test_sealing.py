@@ -83,14 +83,15 @@ def test_a_package_of_a_private_regressor_answers_as_the_model(
     assert np.abs(found - model.predict(rows)).max() < 0.01
 
 
-def test_no_record_is_found_in_the_bytes_of_a_private_package(tmp_path: Path) -> None:
+@pytest.mark.parametrize("example", [BOUNDS.rows(300), ROWS], ids=["made-up", "real"])
+def test_no_record_is_found_in_the_bytes_of_a_private_package(example: Any, tmp_path: Path) -> None:
     model = private_model((16,), CLASSES)
     built = package.build(
-        as_sklearn(model), name="p", version="1", output=tmp_path / "p", example=BOUNDS.rows(300)
+        as_sklearn(model), name="p", version="1", output=tmp_path / "p", example=example
     )
     built.attest("privacy", {"epsilon": model[-1].privacy_.epsilon})
     data = bytes_below(tmp_path / "p")
-    assert records_in(data, ROWS[:50]) == []
+    assert records_in(data, ROWS) == []
 
 
 @pytest.mark.parametrize("form", ["<f4", "<f8"])
@@ -106,10 +107,15 @@ def test_records_are_found_in_bytes_and_in_text(form: str) -> None:
 def test_an_ordinary_package_does_hold_records(tmp_path: Path) -> None:
     neighbours = KNeighborsClassifier(1).fit(ROWS[:300].astype(np.float32), CLASSES[:300])
     example = ROWS[300:].astype(np.float32)
-    package.build(neighbours, name="p", version="1", output=tmp_path / "p", example=example)
-    data = bytes_below(tmp_path / "p")
-    assert records_in(data, ROWS[:50]) == list(range(50))
-    assert records_in(data, ROWS[300:304]) == [0, 1, 2, 3]  # its golden rows
+    for number, kind in enumerate(("real", "synthetic")):
+        place = tmp_path / kind
+        settings = package.Settings(golden_rows=kind)  # type: ignore[arg-type] # one of the kinds
+        package.build(
+            neighbours, name="p", version="1", output=place, example=example, settings=settings
+        )
+        data = bytes_below(place)
+        assert records_in(data, ROWS[:50]) == list(range(50))  # it is made of what it learned from
+        assert records_in(data, ROWS[300:304]) == ([], [0, 1, 2, 3])[number == 0]  # golden rows
 
 
 def test_a_step_that_read_the_records_without_noise_is_refused() -> None:

@@ -19,8 +19,9 @@ import numpy as np
 import pyarrow as pa
 
 from shoal.errors import InvalidRequestError, UnsupportedModelError
-from shoal.package._estimator import selects_by_name, takes_text
-from shoal.package._example import (
+from shoal.package._frames import matrix_of, to_batch
+from shoal.package._scikit._estimator import selects_by_name, takes_text
+from shoal.package._scikit._example import (
     chosen,
     frame_of,
     is_exact,
@@ -28,8 +29,7 @@ from shoal.package._example import (
     refuse_inexact,
     refuse_other_width,
 )
-from shoal.package._frames import matrix_of, to_batch
-from shoal.package._texts import texts_of, variants_of
+from shoal.package._scikit._texts import texts_of, variants_of
 from shoal.runtime import InputBinding
 from shoal.values import Column, Dtype
 

@@ -1,6 +1,7 @@
 """Exports fitted scikit-learn estimators and pipelines to ONNX, and proves the export.
 
-- The graph has a fixed name, so the same model gives the same bytes.
+- The graph has a fixed name and what is inside it names in order, so the same model gives the same
+  bytes.
 - Probabilities are one tensor with the names of its classes, never a list of dictionaries.
 - Text is folded in the C locale: every container has it, others are often missing.
 - The opset is one that current servers read (ONNX 18, ONNX-ML 3).
@@ -16,14 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shoal.errors import RequirementError, UnsupportedModelError
-from shoal.package._estimator import Reference, parts, references, refuse_wrong_exports
 from shoal.package._onnx_file import MODEL_FILE, OnnxFile, inspect, parsed, without_zipmap
+from shoal.package._scikit._estimator import Reference, parts, references, refuse_wrong_exports
+from shoal.package._scikit._naming import name_in_order
 from shoal.runtime import Binding, InputBinding, OutputBinding
 from shoal.values import Column, Dtype, Signature
 
 if TYPE_CHECKING:
-    from shoal.package._inputs import Inputs
     from shoal.package._rows import Array
+    from shoal.package._scikit._inputs import Inputs
 
 _OPSET = {"": 18, "ai.onnx.ml": 3}
 _GRAPH = "shoal"
@@ -214,6 +216,7 @@ def _finished(plain: OnnxFile, answers: tuple[Reference, ...], *, is_negated: bo
     if is_negated:
         _negate(model, outputs[-1])
     _order_opsets(model)
+    name_in_order(model)
     return OnnxFile(model.SerializeToString(deterministic=True), classes=plain.classes)
 
 

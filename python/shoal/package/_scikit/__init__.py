@@ -1,0 +1,1 @@
+"""Fitted scikit-learn estimators: their parts, their rows, and their export."""
