@@ -34,6 +34,10 @@ Follows = Annotated[
     list[str] | None,
     typer.Option(metavar="OUTPUT=INPUT", help="An output that has the length of a padded input."),
 ]
+Moment = Annotated[
+    list[str] | None,
+    typer.Option(metavar="COLUMN", help="An input of INT64 that holds moments, also as dates."),
+]
 
 
 @app.command()
@@ -54,6 +58,7 @@ def build(
     ] = False,
     pad: Pad = None,
     follows: Follows = None,
+    moment: Moment = None,
     as_json: Json = False,
 ) -> None:
     """Seal an ONNX file, or a Python function or class, as a package."""
@@ -66,6 +71,7 @@ def build(
             lock=lock,
             padding=read_padding(pad or ()),
             follows=read_follows(follows or ()),
+            moments=moment or (),
         )
         rows = None if example is None else _rows(example)
         sealed = package.build(
@@ -153,8 +159,10 @@ def _told(found: Inspection) -> dict[str, Any]:
 
 def _column(column: dict[str, Any]) -> str:
     null = ", may be null" if column.get("nullable") else ""
+    moment = ", a moment" if column.get("moment") else ""
     padding = _padding(column.get("padding"), column.get("follows"))
-    return f"{column['name']} {column['dtype']} {list(column.get('shape', []))}{null}{padding}"
+    told = f"{column['name']} {column['dtype']} {list(column.get('shape', []))}"
+    return f"{told}{moment}{null}{padding}"
 
 
 def _padding(rule: dict[str, Any] | None, follows: str | None) -> str:

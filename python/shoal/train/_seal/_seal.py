@@ -15,7 +15,7 @@ from shoal.train._estimators import _boosting, _decided
 from shoal.train._estimators._plain import plain
 from shoal.train._estimators._thresholds import round_thresholds
 from shoal.train._prepare import _transformers
-from shoal.train._prepare._frames import frame_of, nulls_of
+from shoal.train._prepare._frames import frame_of, moments_of, nulls_of
 from shoal.train._seal._hard_rows import hard_rows
 from shoal.train._search._candidates import without_sampler
 
@@ -58,7 +58,7 @@ def seal(
     model = plain(without_sampler(fitted.pipeline), rows)
     round_thresholds(_decided.undecided(model.steps[-1][1]))
     example = pd.concat([rows, hard_rows(rows, preparation)], ignore_index=True)
-    settings = package.Settings(missing=nulls_of(preparation))
+    settings = package.Settings(missing=nulls_of(preparation), moments=moments_of(preparation))
     return package.build(
         model, name=name, version=version, output=output, example=example, settings=settings
     )
