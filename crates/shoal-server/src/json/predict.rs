@@ -3,7 +3,7 @@
 //! For a model with one input column, a record is the list of its k values (one, for a scalar), and many
 //! records are a list of lists. For any model, a record may be an object from column name to value, and many
 //! a list of objects; the names of the k features that pack into one `[k]` column may take its place. Every
-//! column must be there; a missing value is null. Several columns go by name, never by position.
+//! column must be there; a missing value is null. Several columns go by name, never by position. Moments may be text.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -83,6 +83,7 @@ impl<'f> Records<'f> {
     pub(super) fn new(form: &'f Form, first: &'f Column, is_instances: bool) -> Self {
         let mut positional = Sink::new(first, form.values_per_row);
         positional.takes_base64 = is_instances;
+        positional.takes_text = true;
         Self { form, positional, named: Vec::new(), rows: 0, is_seen: false, is_instances }
     }
 
@@ -273,6 +274,7 @@ impl<'de> Visitor<'de> for Features<'_, '_> {
             let sink = |column| {
                 let mut sink = Sink::new(column, 1);
                 sink.takes_base64 = records.is_instances;
+                sink.takes_text = true;
                 sink
             };
             records.named = columns.iter().map(sink).collect();
@@ -402,6 +404,37 @@ mod tests {
             assert_eq!(code(TWO, body), Code::MissingColumn);
         }
         assert_eq!(table(ONE, r#"{"features":{"a":1}}"#).unwrap_err().hint.unwrap(), "send null for a missing value");
+    }
+
+    const MOMENTS: &str = r#"{"name":"m","version":"1","runtime":"onnx","signature":{"inputs":[{"name":"at","dtype":"INT64","nullable":true,"moment":true},
+        {"name":"n","dtype":"INT64"}],"outputs":[]},"binding":{"inputs":[{"column":"at","tensor":"at","rank":2,"missing":-1}]}}"#;
+
+    fn seconds(table: &Table) -> Vec<i64> {
+        let Payload::Fixed(buffer) = &table.columns[0].payload else { panic!("fixed") };
+        bytemuck::cast_slice(buffer.bytes()).to_vec()
+    }
+
+    #[test]
+    fn a_moment_is_seconds_or_text_and_both_mean_the_same() {
+        let body = r#"{"features":[{"at":1622456430,"n":0},{"at":"2021-05-31T10:20:30Z","n":0},{"at":"2021-05-31 12:20:30.9+02","n":0},
+            {"at":null,"n":0},{"at":"2021-05-31","n":0}]}"#;
+        let found = seconds(&table(MOMENTS, body).unwrap());
+        assert_eq!(found, [1_622_456_430, 1_622_456_430, 1_622_456_430, -1, 1_622_419_200]);
+        let alone = MOMENTS.replace(",\n        {\"name\":\"n\",\"dtype\":\"INT64\"}", "");
+        assert_eq!(seconds(&table(&alone, r#"{"features":[["1969-12-31T23:59:59.5Z"],[null]]}"#).unwrap()), [-1, -1]);
+    }
+
+    #[test]
+    fn text_that_is_no_moment_is_refused_by_column_and_record() {
+        for wrong in ["2021-02-29", "2021-05-31T24:00", "1622456430", "", "yesterday"] {
+            let body = format!(r#"{{"features":[{{"at":"2021-05-31","n":0}},{{"at":"{wrong}","n":0}}]}}"#);
+            let fault = table(MOMENTS, &body).unwrap_err();
+            assert_eq!(fault.code, Code::WrongDtype);
+            assert_eq!(fault.message, format!("column \"at\" holds moments; value 1 is the text {wrong:?}"));
+            assert!(fault.hint.unwrap().contains("ISO 8601"));
+        }
+        assert_eq!(code(MOMENTS, r#"{"features":{"at":1.5,"n":0}}"#), Code::WrongDtype);
+        assert_eq!(code(MOMENTS, r#"{"features":{"at":0,"n":"2021-05-31"}}"#), Code::WrongDtype);
     }
 
     #[test]
