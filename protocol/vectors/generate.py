@@ -1,8 +1,8 @@
-"""Writes the golden vectors: `vectors.json`, the bodies it names, and `moments.json`.
+"""Writes the golden vectors: `vectors.json` and the bodies it names.
 
 Run it from anywhere: `python protocol/vectors/generate.py`. A test fails when the files on disk are
-not what this program writes. It uses `json`, `struct` and `datetime` only, so that a codec that is
-wrong cannot agree with itself; how the files are read stands in `protocol/protocol.md`.
+not what this program writes. It uses `json` and `struct` only, so that a codec that is wrong cannot
+agree with itself; how the files are read stands in `protocol/protocol.md`.
 """
 # ruff: noqa: INP001 - a program, not a package
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import struct
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,75 +35,6 @@ VALUES: dict[str, tuple[str, list[Any]]] = {
     "FP32": ("f", [0.1, -0.0, 3.4028234663852886e38, 1e-45]),
     "FP64": ("d", [0.1, 0.3333333333333333, -1.7976931348623157e308, 5e-324]),
 }
-# Text that is a moment: as it is written, what calendar and clock say, and minutes east of UTC.
-MOMENTS: list[tuple[str, tuple[int, ...], int]] = [
-    ("2021-05-31", (2021, 5, 31), 0),
-    ("1970-01-01", (1970, 1, 1), 0),
-    ("0001-01-01", (1, 1, 1), 0),
-    ("9999-12-31", (9999, 12, 31), 0),
-    ("2020-02-29", (2020, 2, 29), 0),
-    ("2000-02-29", (2000, 2, 29), 0),
-    ("0004-02-29", (4, 2, 29), 0),
-    ("2021-02-28", (2021, 2, 28), 0),
-    ("2021-04-30T10", (2021, 4, 30, 10), 0),
-    ("2021-05-31T10:20", (2021, 5, 31, 10, 20), 0),
-    ("2021-05-31T10:20:30", (2021, 5, 31, 10, 20, 30), 0),
-    ("2021-05-31 10:20:30", (2021, 5, 31, 10, 20, 30), 0),
-    ("2021-05-31T10:20:30Z", (2021, 5, 31, 10, 20, 30), 0),
-    ("2021-05-31 10:20:30Z", (2021, 5, 31, 10, 20, 30), 0),
-    ("2021-05-31T10Z", (2021, 5, 31, 10), 0),
-    ("2021-05-31T10:20+02:00", (2021, 5, 31, 10, 20), 120),
-    ("2021-05-31T10+02", (2021, 5, 31, 10), 120),
-    ("2021-05-31T10:20:30+02:00", (2021, 5, 31, 10, 20, 30), 120),
-    ("2021-05-31T10:20:30+02", (2021, 5, 31, 10, 20, 30), 120),
-    ("2021-05-31T10:20:30+0530", (2021, 5, 31, 10, 20, 30), 330),
-    ("2021-05-31T10:20:30-09:30", (2021, 5, 31, 10, 20, 30), -570),
-    ("2021-05-31T10:20:30-00:00", (2021, 5, 31, 10, 20, 30), 0),
-    ("2021-05-31T10:20:30+23:59", (2021, 5, 31, 10, 20, 30), 1439),
-    ("0001-01-01T00:00:00+23:59", (1, 1, 1), 1439),
-    ("9999-12-31T23:59:59-23:59", (9999, 12, 31, 23, 59, 59), -1439),
-    ("2021-05-31T10:20:30.9", (2021, 5, 31, 10, 20, 30), 0),
-    ("2021-05-31T10:20:30.000Z", (2021, 5, 31, 10, 20, 30), 0),
-    ("2021-05-31 10:20:30.123456+00:00", (2021, 5, 31, 10, 20, 30), 0),
-    ("2021-05-31T10:20:30.999999999-01", (2021, 5, 31, 10, 20, 30), -60),
-    ("1969-12-31T23:59:59.5Z", (1969, 12, 31, 23, 59, 59), 0),
-    ("1883-11-18T12:03:58", (1883, 11, 18, 12, 3, 58), 0),
-]
-# Text that is none.
-NO_MOMENTS = [
-    *("", " ", "yesterday", "NaN", "1622456430", "-1", "20210531", "2021-05", "2021", "2021-W22-1"),
-    *("2021-151", "21-05-31", "02021-05-31", "-2021-05-31", "+2021-05-31", "0000-01-01"),
-    *("2021-5-31", "2021-05-1", "2021-00-31", "2021-13-01", "2021-05-00", "2021-05-32"),
-    *("2021-02-29", "1900-02-29", "2100-02-29", "2020-02-30", "2021-04-31", "2021-06-31"),
-    *("2021-09-31", "2021-11-31", "2021/05/31", "31.05.2021", "2021-05-31Z", "2021-05-31+02:00"),
-    *("2021-05-31T", "2021-05-31 ", " 2021-05-31", "2021-05-31\n", "2021-05-31T10:20:30Z\n"),
-    *("2021-05-31t10:20:30Z", "2021-05-31T10:20:30z", "2021-05-31_10:20:30", "2021-05-31  10:20"),
-    *(
-        "2021-05-31T1",
-        "2021-05-31T10:2",
-        "2021-05-31T10:20:3",
-        "2021-05-31T10:",
-        "2021-05-31T102030",
-    ),
-    *("2021-05-31T24", "2021-05-31T24:00:00", "2021-05-31T10:60", "2021-05-31T23:59:60"),
-    *("2021-05-31T10.5", "2021-05-31T10:20.5", "2021-05-31T10:20:30.", "2021-05-31T10:20:30,5"),
-    *("2021-05-31T10:20:30.1234567890", "2021-05-31T10:20+02.5", "2021-05-31T10:20:30.5.5"),
-    *("2021-05-31T10:20:30 Z", "2021-05-31T10:20:30ZZ", "2021-05-31T10:20:30UTC"),
-    *(
-        "2021-05-31T10:20:30+",
-        "2021-05-31T10:20:30+2",
-        "2021-05-31T10:20:30+02:",
-        "2021-05-31T10+2:00",
-    ),
-    *("2021-05-31T10:20:30+02:0", "2021-05-31T10:20:30+020", "2021-05-31T10:20:30+24:00"),
-    *("2021-05-31T10:20:30+02:60", "2021-05-31T10:20:30+02:00:00", "2021-05-31T10:20:30+02:00Z"),
-    *(
-        "2021-05-31T10:20:30[Europe/Berlin]",
-        "\uff12\uff10\uff12\uff11-05-31",
-        "2021\u201305\u201331",
-        "2021-05-31T10:20:30\u221202:00",
-    ),
-]
 TEXTS = ["plain", "", "käse 🐟", 'quote " back\\slash \n\t']
 
 
@@ -478,16 +408,6 @@ def build() -> Vectors:
     return vectors
 
 
-def moments_text() -> str:
-    """Gives the text of `moments.json`: each text, and its seconds, or null if it is no moment."""
-    cases: list[dict[str, Any]] = []
-    for written, parts, offset_minutes in MOMENTS:
-        whole = (datetime(*parts) - datetime(1970, 1, 1)) // timedelta(seconds=1)  # noqa: DTZ001
-        cases.append({"text": written, "seconds": whole - 60 * offset_minutes})
-    cases += [{"text": written, "seconds": None} for written in NO_MOMENTS]
-    return "[\n" + ",\n".join(json.dumps(case, ensure_ascii=False) for case in cases) + "\n]\n"
-
-
 def index_text(vectors: Vectors) -> str:
     """Gives the text of `vectors.json`: one vector on each line."""
     lines = [json.dumps(entry, ensure_ascii=False, sort_keys=True) for entry in vectors.index]
@@ -503,7 +423,6 @@ def main() -> None:
     for file, body in vectors.bodies.items():
         (FOLDER / file).write_bytes(body)
     (FOLDER / "vectors.json").write_text(index_text(vectors), encoding="utf-8")
-    (FOLDER / "moments.json").write_text(moments_text(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ pub(super) fn read(text: &str) -> Option<i64> {
     if text.0.is_empty() {
         return Some(midnight);
     }
-    if !(text.skip(b'T') || text.skip(b' ')) {
+    if !(text.take(b'T') || text.take(b' ')) {
         return None;
     }
     let time = text.time()?;
@@ -30,7 +30,7 @@ struct Text<'t>(&'t [u8]);
 
 impl Text<'_> {
     /// Goes behind a byte, if it is the next one.
-    fn skip(&mut self, wanted: u8) -> bool {
+    fn take(&mut self, wanted: u8) -> bool {
         let found = self.0.first() == Some(&wanted);
         self.0 = &self.0[usize::from(found)..];
         found
@@ -47,19 +47,19 @@ impl Text<'_> {
     /// Days since 1970-01-01.
     fn date(&mut self) -> Option<i64> {
         let year = self.number(4, 1, 9999)?;
-        let month = self.skip(b'-').then(|| self.number(2, 1, 12))??;
-        let day = self.skip(b'-').then(|| self.number(2, 1, length(year, month)))??;
+        let month = self.take(b'-').then(|| self.number(2, 1, 12))??;
+        let day = self.take(b'-').then(|| self.number(2, 1, length(year, month)))??;
         Some(days(year, month, day))
     }
 
     /// Seconds since midnight.
     fn time(&mut self) -> Option<i64> {
         let mut seconds = self.number(2, 0, 23)? * 3600;
-        if self.skip(b':') {
+        if self.take(b':') {
             seconds += self.number(2, 0, 59)? * 60;
-            if self.skip(b':') {
+            if self.take(b':') {
                 seconds += self.number(2, 0, 59)?;
-                if self.skip(b'.') {
+                if self.take(b'.') {
                     self.fraction()?;
                 }
             }
@@ -76,15 +76,15 @@ impl Text<'_> {
 
     /// Seconds east of UTC; 0 where nothing is said.
     fn zone(&mut self) -> Option<i64> {
-        if self.0.is_empty() || self.skip(b'Z') {
+        if self.0.is_empty() || self.take(b'Z') {
             return Some(0);
         }
-        let is_west = self.skip(b'-');
-        if !is_west && !self.skip(b'+') {
+        let is_west = self.take(b'-');
+        if !is_west && !self.take(b'+') {
             return None;
         }
         let mut offset = self.number(2, 0, 23)? * 3600;
-        if self.skip(b':') || !self.0.is_empty() {
+        if self.take(b':') || !self.0.is_empty() {
             offset += self.number(2, 0, 59)? * 60;
         }
         Some(if is_west { -offset } else { offset })
@@ -115,7 +115,12 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+    use crate::description::Description;
+    use crate::fault::{Code, Outcome};
     use crate::fuzz::rules::run;
+    use crate::intake::admit;
+    use crate::json::predict::{Form, decode};
+    use crate::values::{Payload, Table};
 
     #[derive(Deserialize)]
     struct Case {
@@ -167,5 +172,41 @@ mod tests {
                 assert!((-62_135_596_800 - DAY..253_402_300_800 + DAY).contains(&seconds), "{text}");
             }
         });
+    }
+
+    const MOMENTS: &str = r#"{"name":"m","version":"1","runtime":"onnx","signature":{"inputs":[{"name":"at","dtype":"INT64","nullable":true,"moment":true},
+        {"name":"n","dtype":"INT64"}],"outputs":[]},"binding":{"inputs":[{"column":"at","tensor":"at","rank":2,"missing":-1}]}}"#;
+
+    fn table(description: &str, body: &str) -> Outcome<Table> {
+        let description = Description::from_json(description)?;
+        admit(&description, decode(body.as_bytes(), &Form::new(&description))?, body.len())
+    }
+
+    fn seconds(table: &Table) -> Vec<i64> {
+        let Payload::Fixed(buffer) = &table.columns[0].payload else { panic!("fixed") };
+        bytemuck::cast_slice(buffer.bytes()).to_vec()
+    }
+
+    #[test]
+    fn a_moment_is_seconds_or_text_and_both_mean_the_same() {
+        let body = r#"{"features":[{"at":1622456430,"n":0},{"at":"2021-05-31T10:20:30Z","n":0},{"at":"2021-05-31 12:20:30.9+02","n":0},
+            {"at":null,"n":0},{"at":"2021-05-31","n":0}]}"#;
+        let found = seconds(&table(MOMENTS, body).unwrap());
+        assert_eq!(found, [1_622_456_430, 1_622_456_430, 1_622_456_430, -1, 1_622_419_200]);
+        let alone = MOMENTS.replace(",\n        {\"name\":\"n\",\"dtype\":\"INT64\"}", "");
+        assert_eq!(seconds(&table(&alone, r#"{"features":[["1969-12-31T23:59:59.5Z"],[null]]}"#).unwrap()), [-1, -1]);
+    }
+
+    #[test]
+    fn text_that_is_no_moment_is_refused_by_column_and_record() {
+        for wrong in ["2021-02-29", "2021-05-31T24:00", "1622456430", "", "yesterday"] {
+            let body = format!(r#"{{"features":[{{"at":"2021-05-31","n":0}},{{"at":"{wrong}","n":0}}]}}"#);
+            let fault = table(MOMENTS, &body).unwrap_err();
+            assert_eq!(fault.code, Code::WrongDtype);
+            assert_eq!(fault.message, format!("column \"at\" holds moments; value 1 is the text {wrong:?}"));
+            assert!(fault.hint.unwrap().contains("ISO 8601"));
+        }
+        assert_eq!(table(MOMENTS, r#"{"features":{"at":1.5,"n":0}}"#).unwrap_err().code, Code::WrongDtype);
+        assert_eq!(table(MOMENTS, r#"{"features":{"at":0,"n":"2021-05-31"}}"#).unwrap_err().code, Code::WrongDtype);
     }
 }

@@ -406,37 +406,6 @@ mod tests {
         assert_eq!(table(ONE, r#"{"features":{"a":1}}"#).unwrap_err().hint.unwrap(), "send null for a missing value");
     }
 
-    const MOMENTS: &str = r#"{"name":"m","version":"1","runtime":"onnx","signature":{"inputs":[{"name":"at","dtype":"INT64","nullable":true,"moment":true},
-        {"name":"n","dtype":"INT64"}],"outputs":[]},"binding":{"inputs":[{"column":"at","tensor":"at","rank":2,"missing":-1}]}}"#;
-
-    fn seconds(table: &Table) -> Vec<i64> {
-        let Payload::Fixed(buffer) = &table.columns[0].payload else { panic!("fixed") };
-        bytemuck::cast_slice(buffer.bytes()).to_vec()
-    }
-
-    #[test]
-    fn a_moment_is_seconds_or_text_and_both_mean_the_same() {
-        let body = r#"{"features":[{"at":1622456430,"n":0},{"at":"2021-05-31T10:20:30Z","n":0},{"at":"2021-05-31 12:20:30.9+02","n":0},
-            {"at":null,"n":0},{"at":"2021-05-31","n":0}]}"#;
-        let found = seconds(&table(MOMENTS, body).unwrap());
-        assert_eq!(found, [1_622_456_430, 1_622_456_430, 1_622_456_430, -1, 1_622_419_200]);
-        let alone = MOMENTS.replace(",\n        {\"name\":\"n\",\"dtype\":\"INT64\"}", "");
-        assert_eq!(seconds(&table(&alone, r#"{"features":[["1969-12-31T23:59:59.5Z"],[null]]}"#).unwrap()), [-1, -1]);
-    }
-
-    #[test]
-    fn text_that_is_no_moment_is_refused_by_column_and_record() {
-        for wrong in ["2021-02-29", "2021-05-31T24:00", "1622456430", "", "yesterday"] {
-            let body = format!(r#"{{"features":[{{"at":"2021-05-31","n":0}},{{"at":"{wrong}","n":0}}]}}"#);
-            let fault = table(MOMENTS, &body).unwrap_err();
-            assert_eq!(fault.code, Code::WrongDtype);
-            assert_eq!(fault.message, format!("column \"at\" holds moments; value 1 is the text {wrong:?}"));
-            assert!(fault.hint.unwrap().contains("ISO 8601"));
-        }
-        assert_eq!(code(MOMENTS, r#"{"features":{"at":1.5,"n":0}}"#), Code::WrongDtype);
-        assert_eq!(code(MOMENTS, r#"{"features":{"at":0,"n":"2021-05-31"}}"#), Code::WrongDtype);
-    }
-
     #[test]
     fn no_record_gets_lost_among_others_of_another_kind() {
         for body in [
