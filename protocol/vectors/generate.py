@@ -219,6 +219,17 @@ def add_nulls(vectors: Vectors) -> None:
         )
 
 
+def add_moments(vectors: Vectors) -> None:
+    """Adds a column of moments: a tensor has their seconds, and never text."""
+    moment = column("x", "INT64", [], moment=True)
+    entry = {"kind": "infer_request", "signature": signature(moment)}
+    found = {"columns": [expected("x", "INT64", [2], [-1, 1622456430])]}
+    seconds = text({"inputs": [tensor("x", "INT64", [2], [-1, 1622456430])]})
+    vectors.add("moments_in_seconds", seconds, **entry, expect=found)
+    date = ["2021-05-31T10:20:30Z"]
+    add_refused(vectors, "text_for_a_moment", "wrong_dtype", moment, "INT64", [1], date)
+
+
 def add_malformed(vectors: Vectors) -> None:
     """Adds requests whose JSON or structure is refused."""
     row = signature(column("x", "FP32", [2]))
@@ -387,6 +398,7 @@ def build() -> Vectors:
     add_accepted(vectors)
     add_several_columns(vectors)
     add_nulls(vectors)
+    add_moments(vectors)
     add_malformed(vectors)
     add_wrong_values(vectors)
     add_wrong_shapes(vectors)

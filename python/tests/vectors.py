@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
-def generator(folder: Path) -> ModuleType:
-    """The program `generate.py` of a folder of vectors, as a module."""
-    spec = importlib.util.spec_from_file_location("generate", folder / "generate.py")
+def generator(folder: Path, name: str = "generate") -> ModuleType:
+    """A program of a folder of vectors, as a module."""
+    spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

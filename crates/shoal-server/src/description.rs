@@ -53,6 +53,17 @@ pub struct Signature {
     pub outputs: Vec<Column>,
 }
 
+impl Signature {
+    fn check_moments(&self) -> Outcome<()> {
+        let is_sound = |column: &Column| column.dtype == Dtype::Int64 && column.shape.is_empty();
+        let wrong = self.inputs.iter().find(|column| column.moment && !is_sound(column));
+        wrong.or(self.outputs.iter().find(|column| column.moment)).map_or(Ok(()), |column| {
+            let message = format!("column {:?} holds moments; only inputs of INT64 scalars can", column.name);
+            Err(Fault::new(Code::CorruptPackage, message))
+        })
+    }
+}
+
 /// One column of a signature.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Column {
@@ -72,6 +83,9 @@ pub struct Column {
     /// The input whose padded length the variable dimension of an output has.
     #[serde(default)]
     pub follows: Option<String>,
+    /// Whether the values of an input are moments: whole seconds since 1970-01-01 UTC, which may also come as dates.
+    #[serde(default)]
+    pub moment: bool,
 }
 
 /// How columns meet the tensors of a file.
@@ -175,7 +189,8 @@ impl Description {
     /// Reads a `shoal.json`.
     ///
     /// # Errors
-    /// `CorruptPackage` when the text is not a description, limits are zero, or padding cannot be done as it says.
+    /// `CorruptPackage` when the text is not a description, limits are zero, a column cannot hold moments, or padding cannot
+    /// be done as it says.
     pub fn from_json(text: &str) -> Outcome<Self> {
         let mut description: Self = serde_json::from_str(text)
             .map_err(|error| Fault::new(Code::CorruptPackage, format!("shoal.json is not a description of a package: {error}")))?;
@@ -185,6 +200,7 @@ impl Description {
                 "shoal.json allows no rows or no bytes in a micro-batch; both limits must be at least 1",
             ));
         }
+        description.signature.check_moments()?;
         description.padding = Padding::of(&description)?.map(Arc::new);
         Ok(description)
     }
@@ -205,5 +221,29 @@ impl Description {
     #[must_use]
     pub fn input_binding(&self, column: &str) -> Option<&InputBinding> {
         self.binding.inputs.iter().find(|binding| binding.column == column)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_inputs_of_int64_scalars_and_nothing_else() {
+        let read = |inputs: &str, outputs: &str| {
+            let signature = format!(r#"{{"inputs":[{inputs}],"outputs":[{outputs}]}}"#);
+            Description::from_json(&format!(r#"{{"name":"m","version":"1","runtime":"onnx","signature":{signature}}}"#))
+        };
+        let moment = r#"{"name":"at","dtype":"INT64","shape":[],"moment":true}"#;
+        assert!(read(moment, "").unwrap().signature.inputs[0].moment);
+        assert!(!read(r#"{"name":"at","dtype":"INT64"}"#, "").unwrap().signature.inputs[0].moment);
+        for (inputs, outputs) in [
+            (moment.replace("64", "32"), ""),
+            (moment.replace("[]", "[2]"), ""),
+            (moment.replace("INT64", "FP64"), ""),
+            (String::new(), moment),
+        ] {
+            assert_eq!(read(&inputs, outputs).unwrap_err().code, Code::CorruptPackage, "{inputs} {outputs}");
+        }
     }
 }

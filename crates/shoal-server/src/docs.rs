@@ -136,9 +136,8 @@ impl Model<'_> {
         write!(out, "<h4>{title}</h4>\n<div class=\"wide\"><table><tr><th>Column</th><th>Type</th><th>One record</th><th></th></tr>\n")?;
         for column in columns {
             let (dtype, shape) = (column.dtype.name(), shape(column));
-            let null = if column.nullable { "may be null" } else { "" };
-            let named = Shown(&column.name);
-            writeln!(out, "<tr><td><code>{named}</code></td><td>{dtype}</td><td>{shape}</td><td class=\"soft\">{null}</td></tr>")?;
+            let (named, notes) = (Shown(&column.name), notes(column));
+            writeln!(out, "<tr><td><code>{named}</code></td><td>{dtype}</td><td>{shape}</td><td class=\"soft\">{notes}</td></tr>")?;
         }
         out.write_str("</table></div>\n")?;
         let features = columns.first().and_then(|column| self.description.input_binding(&column.name)?.features.as_ref());
@@ -175,6 +174,16 @@ impl Model<'_> {
         let key = if self.way.needs_keys { " -H \"X-API-Key: $KEY\"" } else { "" };
         let command = format!("curl -s{key} {} -d {}", word(&format!("{}{path}", self.way.address)), word(body));
         writeln!(out, "<p class=\"caption\">{title}</p>\n<pre><code>{}</code></pre>", Shown(&command))
+    }
+}
+
+/// What else there is to say of a column.
+const fn notes(column: &Column) -> &'static str {
+    match (column.moment, column.nullable) {
+        (false, false) => "",
+        (false, true) => "may be null",
+        (true, false) => "a moment: ISO 8601, or seconds since 1970 UTC",
+        (true, true) => "a moment: ISO 8601, or seconds since 1970 UTC; may be null",
     }
 }
 

@@ -294,8 +294,20 @@ fn record_of(column: &Column) -> Value {
         Ok(count) => json!({"type": "array", "minItems": count, "maxItems": count, "items": inner}),
         Err(_) => json!({"type": "array", "items": inner}),
     };
-    let values = column.shape.iter().rev().fold(scalar(column.dtype), list);
+    let one = if column.moment { moment() } else { scalar(column.dtype) };
+    let values = column.shape.iter().rev().fold(one, list);
     if column.nullable { json!({"anyOf": [values, {"type": "null"}]}) } else { values }
+}
+
+/// A moment, where text is taken for it; the pattern is the form alone, and says nothing of days that do not exist.
+fn moment() -> Value {
+    json!({
+        "type": ["integer", "string"],
+        "format": "date-time",
+        "pattern": r"^\d{4}-\d{2}-\d{2}([T ]\d{2}(:\d{2}(:\d{2}(\.\d{1,9})?)?)?(Z|[+-]\d{2}(:?\d{2})?)?)?$",
+        "description": "whole seconds since 1970-01-01 UTC, or ISO 8601: a date or a date-time, in UTC where no zone is said",
+        "examples": [sample::MOMENT, 0],
+    })
 }
 
 fn scalar(dtype: Dtype) -> Value {

@@ -1,4 +1,4 @@
-//! Requests that show how a model is asked: one record of zeros and of the word "text".
+//! Requests that show how a model is asked: one record of zeros, of the word "text" and of the first moment of 1970.
 //!
 //! They are made up. The records that a package holds as its golden rows are somebody's data, and are not shown.
 
@@ -21,6 +21,9 @@ pub(crate) fn is_shown(description: &Description) -> bool {
     inputs.iter().map(values).sum::<usize>() <= VALUES_LIMIT && inputs.iter().all(|column| column.dtype != Dtype::Fp16)
 }
 
+/// A moment as the bodies that take text have it.
+pub(crate) const MOMENT: &str = "1970-01-01T00:00:00Z";
+
 const fn value(dtype: Dtype) -> &'static str {
     match dtype {
         Dtype::Bool => "false",
@@ -36,7 +39,8 @@ fn quoted(text: &str) -> String {
 
 /// One record of a column, nested as its shape says.
 pub(crate) fn record(column: &Column) -> String {
-    column.shape.iter().rev().fold(value(column.dtype).to_owned(), |inner, dim| {
+    let one = if column.moment { quoted(MOMENT) } else { value(column.dtype).to_owned() };
+    column.shape.iter().rev().fold(one, |inner, dim| {
         let count = usize::try_from(*dim).unwrap_or(1);
         format!("[{}]", vec![inner; count].join(","))
     })
@@ -101,12 +105,13 @@ mod tests {
     use crate::json::predict::Form;
     use crate::json::{infer as infer_body, predict as predict_body, v1 as v1_body};
 
-    const PACKAGES: [&str; 3] = [
+    const PACKAGES: [&str; 4] = [
         r#"{"name":"m","version":"1","runtime":"onnx","signature":{"inputs":[{"name":"X","dtype":"FP32","shape":[2,3]}],"outputs":[]}}"#,
         r#"{"name":"m","version":"1","runtime":"onnx","signature":{"inputs":[{"name":"X","dtype":"INT64","shape":[2]}],"outputs":[]},
             "binding":{"inputs":[{"column":"X","tensor":"X","rank":2,"features":["a","it's \"b\""]}]}}"#,
         r#"{"name":"m","version":"1","runtime":"onnx","signature":{"inputs":[{"name":"age","dtype":"INT8"},{"name":"city","dtype":"BYTES"},
             {"name":"good","dtype":"BOOL"},{"name":"any","dtype":"FP64","shape":[-1]}],"outputs":[]}}"#,
+        r#"{"name":"m","version":"1","runtime":"onnx","signature":{"inputs":[{"name":"at","dtype":"INT64","moment":true}],"outputs":[]}}"#,
     ];
 
     #[test]

@@ -34,6 +34,10 @@ Follows = Annotated[
     list[str] | None,
     typer.Option(metavar="OUTPUT=INPUT", help="An output that has the length of a padded input."),
 ]
+Moment = Annotated[
+    list[str] | None,
+    typer.Option(metavar="COLUMN", help="An input of INT64 that holds moments, also as dates."),
+]
 
 
 GoldenRowsOption = Annotated[
@@ -64,6 +68,7 @@ def build(
     golden_rows: GoldenRowsOption = "synthetic",
     pad: Pad = None,
     follows: Follows = None,
+    moment: Moment = None,
     as_json: Json = False,
 ) -> None:
     """Seal an ONNX file, or a Python function or class, as a package."""
@@ -77,6 +82,7 @@ def build(
             lock=lock,
             padding=read_padding(pad or ()),
             follows=read_follows(follows or ()),
+            moments=moment or (),
         )
         rows = None if example is None else _rows(example)
         sealed = package.build(
@@ -175,8 +181,10 @@ def _golden(found: Inspection) -> str:
 
 def _column(column: dict[str, Any]) -> str:
     null = ", may be null" if column.get("nullable") else ""
+    moment = ", a moment" if column.get("moment") else ""
     padding = _padding(column.get("padding"), column.get("follows"))
-    return f"{column['name']} {column['dtype']} {list(column.get('shape', []))}{null}{padding}"
+    told = f"{column['name']} {column['dtype']} {list(column.get('shape', []))}"
+    return f"{told}{moment}{null}{padding}"
 
 
 def _padding(rule: dict[str, Any] | None, follows: str | None) -> str:

@@ -40,10 +40,10 @@ from shoal.package._scikit._inputs import inputs_of, whole_numbers, with_floats
 from shoal.package._scikit._words import words_of
 from shoal.package._write import write_layout
 from shoal.runtime import Binding, Description, FilesInMemory, Policy, Tolerance
-from shoal.values import Signature, infer_columns, split_by_shape
+from shoal.values import Signature, infer_columns, split_by_shape, with_moments, with_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from os import PathLike
 
     import pyarrow as pa
@@ -74,6 +74,8 @@ class Settings:
         padding: For inputs of one variable dimension: how records are padded, so that those of
             different lengths share a micro-batch; refused where an answer depends on it.
         follows: For outputs of one variable dimension: the padded input whose length they have.
+        moments: Inputs of INT64 scalars that hold moments, in seconds since 1970-01-01 UTC. The
+            example, and whoever asks the model, may then give timestamps, dates and ISO 8601 text.
         requirements: For Python: distributions, as NAME or NAME==VERSION; None finds them.
         source: For Python: a directory to take whole, instead of the modules imported.
         pure: For Python: whether a record may be run again when a micro-batch fails. Say False for
@@ -90,6 +92,7 @@ class Settings:
     features: Mapping[str, Sequence[str]] = field(default_factory=dict)
     padding: Mapping[str, Padding] = field(default_factory=dict)
     follows: Mapping[str, str] = field(default_factory=dict)
+    moments: Collection[str] = ()
     requirements: Sequence[str] | None = None
     source: str | PathLike[str] | None = None
     pure: bool = True
@@ -212,7 +215,8 @@ def _estimator_draft(model: Any, request: _Request) -> _Draft:
     if request.settings.padding or request.settings.follows:
         message = "the columns of an estimator have no variable dimension that could be padded"
         raise InvalidRequestError(message)
-    inputs = inputs_of(model, request.example, request.settings.missing)
+    settings = request.settings
+    inputs = inputs_of(model, request.example, settings.missing, settings.moments)
     check_rows(inputs.given, weak_proof=request.weak_proof)
     try:
         return _exported_draft(model, request, inputs)
@@ -285,9 +289,10 @@ def _python_draft(model: object, request: _Request) -> _Draft:
     if settings.lock:
         source = source.locked()
     binding = Binding(file=SOURCE_DIRECTORY, object=source.object)
-    batch = to_batch(request.example)
-    inputs = infer_columns(batch)
-    signature = Signature(inputs=inputs, outputs=inputs)
+    batch = with_seconds(to_batch(request.example), settings.moments)
+    columns = infer_columns(batch)
+    inputs = with_moments(columns, settings.moments)
+    signature = Signature(inputs=inputs, outputs=columns)
     description = _described(request, "python", signature, binding, source.requirements)
     files = FilesInMemory(source.all_files())
     outputs = runtime.infer_outputs(description, files, batch)
@@ -357,6 +362,7 @@ def _with_settings(
         )
         for each in binding.inputs
     )
+    columns = with_moments(columns, settings.moments)
     signature = msgspec.structs.replace(signature, inputs=columns)
     return signature, msgspec.structs.replace(binding, inputs=bound)
 

@@ -83,15 +83,26 @@ class Plan:
         self._schema = pa.schema({})
 
     def types(self) -> dict[str, pa.DataType]:
-        """The types that text is read as, by every name that an input may take."""
+        """The types that text is read as, by every name that an input other than a moment takes."""
         found: dict[str, pa.DataType] = {}
         for column in self._description.signature.inputs:
+            if column.moment:
+                continue
             several = self._said.get(column.name) or self._features(column.name)
             one = _text_type(column.dtype, column.shape)
             if column.name not in self._said or len(several) == 1:
                 found[several[0] if column.name in self._said else column.name] = one
             found |= {name: _text_type(column.dtype, ()) for name in several if len(several) > 1}
         return found
+
+    def moments(self) -> list[str]:
+        """The columns that hold moments, which text files write in more than one way."""
+        return [
+            name
+            for column in self._description.signature.inputs
+            if column.moment
+            for name in self._said.get(column.name, (column.name,))
+        ]
 
     def fit(self, source: pa.Schema) -> list[str]:
         """Settles the columns; gives those that are to be read, in order.

@@ -19,7 +19,7 @@ from shoal.source._pieces import Piece, Placed, Refuse, Refused
 from shoal.values import no_records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from shoal.source._listing import Stored
 
@@ -31,9 +31,16 @@ MARK = b"\xef\xbb\xbf"
 class Csv:
     """Reads CSV files."""
 
-    def __init__(self, types: Mapping[str, pa.DataType], delimiter: str = ",") -> None:
-        """Takes the types of the columns for which they are known."""
-        self._types = dict(types)
+    def __init__(
+        self,
+        types: Mapping[str, pa.DataType],
+        delimiter: str = ",",
+        *,
+        moments: Collection[str] = (),
+    ) -> None:
+        """Takes the types of the columns for which they are known, and those of moments."""
+        self._types = {**types, **dict.fromkeys(moments, _text.MOMENT)}
+        self._moments = moments
         self._delimiter = delimiter
         self._header = lru_cache(HEADERS)(self._read_header)
 
@@ -46,12 +53,12 @@ class Csv:
         if not block.strip():
             return pa.schema({name: self._types.get(name, pa.string()) for name in names})
         try:
-            return self._decode(block, names, self._types, names).schema
+            return self._records(block, names, self._types, names).schema
         except pa.ArrowException as error:
             readable = self._readable(block, names)
             if not readable.strip():
                 raise SourceError(f"{file.path} cannot be read as CSV: {error}") from error
-            return self._decode(readable, names, self._types, names).schema
+            return self._records(readable, names, self._types, names).schema
 
     def pieces(self, file: Stored, start: int) -> Iterator[Piece]:
         """The pieces of a file; the first starts behind the header."""
@@ -71,7 +78,7 @@ class Csv:
         if _text.is_compressed(piece.file):
             piece = Piece(piece.file, start, piece.end, piece.size_bytes)
         return _text.read(
-            piece, LINES, lambda block: self._decode(block, names, types, columns.names), refuse
+            piece, LINES, lambda block: self._records(block, names, types, columns.names), refuse
         )
 
     def alone(self, refused: Refused) -> pa.Schema | None:
@@ -90,7 +97,7 @@ class Csv:
         parts = _text.decoded(
             block,
             LINES,
-            lambda lines: self._decode(lines, names, self._types, names),
+            lambda lines: self._records(lines, names, self._types, names),
             lambda start, record, _: refused.append((start, start + len(record))),
         )
         for _ in parts:
@@ -115,6 +122,17 @@ class Csv:
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise DuplicateColumnError(f"{path} has two columns {twice[0]!r}")
         return names, end
+
+    def _records(
+        self,
+        block: bytes,
+        names: list[str],
+        types: Mapping[str, pa.DataType],
+        wanted: list[str],
+    ) -> pa.RecordBatch:
+        as_text = {**types, **dict.fromkeys(self._moments, pa.string())}
+        batch = self._decode(block, names, as_text, wanted)
+        return _text.with_moments(batch, self._moments, digits=True)
 
     def _decode(
         self,

@@ -20,7 +20,7 @@ from shoal.source._parquet import Parquet
 from shoal.source._pieces import Format, Piece, Placed, Refuse, Refused, refuse_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from shoal.source._contract import Limit, Offset, Split
@@ -43,6 +43,7 @@ class Files:
         *,
         types: Mapping[str, pa.DataType] | None = None,
         schema: pa.Schema | None = None,
+        moments: Collection[str] = (),
     ) -> None:
         """Looks at the first file.
 
@@ -50,12 +51,14 @@ class Files:
             found: The files.
             types: The types of columns of text files, where the first block should not decide.
             schema: The columns, where they are known without looking.
+            moments: Columns of text files that hold moments: ISO 8601 text or whole seconds since
+                1970-01-01 UTC, parts of a second cut off. They come out as timestamps.
 
         Raises:
             SourceError: the first file cannot be read.
         """
         self.listing = found
-        self._format = _format(found.format, types or {})
+        self._format = _format(found.format, types or {}, moments)
         self._schema = self._format.schema(found.files[0]) if schema is None else schema
         self._planned: tuple[Offset, list[Piece], Offset] | None = None
 
@@ -160,9 +163,9 @@ def _place(offset: Offset) -> tuple[int, int]:
     return offset["file"], offset["at"]
 
 
-def _format(name: str, types: Mapping[str, pa.DataType]) -> Format:
+def _format(name: str, types: Mapping[str, pa.DataType], moments: Collection[str]) -> Format:
     if name == "parquet":
         return Parquet()
     if name == "json_lines":
-        return JsonLines(types)
-    return Csv(types, "\t" if name == "tsv" else ",")
+        return JsonLines(types, moments=moments)
+    return Csv(types, "\t" if name == "tsv" else ",", moments=moments)

@@ -18,7 +18,7 @@ from shoal.source import _text
 from shoal.values import no_records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from shoal.source._listing import Stored
     from shoal.source._pieces import Piece, Placed, Refuse, Refused
@@ -31,9 +31,10 @@ FIRST = re.compile(rb"^[ \t\r]*([^ \t\r\n])", re.MULTILINE)
 class JsonLines:
     """Reads JSON lines."""
 
-    def __init__(self, types: Mapping[str, pa.DataType]) -> None:
-        """Takes the types of the columns for which they are known."""
-        self._types = dict(types)
+    def __init__(self, types: Mapping[str, pa.DataType], *, moments: Collection[str] = ()) -> None:
+        """Takes the types of the columns for which they are known, and those of moments."""
+        self._types = {**types, **dict.fromkeys(moments, _text.MOMENT)}
+        self._moments = moments
 
     def schema(self, file: Stored) -> pa.Schema:
         """The columns of a file, by its first block."""
@@ -56,9 +57,7 @@ class JsonLines:
 
     def read(self, piece: Piece, columns: pa.Schema, refuse: Refuse) -> Iterator[Placed]:
         """The records of a piece."""
-        return _text.read(
-            piece, LINES, lambda block: decode(block, columns, others="ignore"), refuse
-        )
+        return _text.read(piece, LINES, lambda block: self._records(block, columns), refuse)
 
     def alone(self, refused: Refused) -> pa.Schema | None:
         """The columns of a refused record, typed by its values alone; None if it is no record."""
@@ -68,6 +67,44 @@ class JsonLines:
             return decode(refused.record.encode(), pa.schema({}), others="infer").schema
         except pa.ArrowException:
             return None
+
+    def _records(self, block: bytes, columns: pa.Schema) -> pa.RecordBatch:
+        """Whole lines as records of these columns; moments are whole seconds or text.
+
+        Arrow reads a member as one or the other. The first line is most likely to say which; where
+        lines differ, whoever calls cuts them apart.
+        """
+        moments = [name for name in columns.names if name in self._moments]
+        if not moments:
+            return decode(block, columns, others="ignore")
+        refused: pa.ArrowException | None = None
+        for kinds in _kinds(block, moments):
+            fields = [pa.field(each.name, kinds.get(each.name, each.type)) for each in columns]
+            try:
+                batch = decode(block, pa.schema(fields), others="ignore")
+                return _text.with_moments(batch, moments, digits=False)
+            except pa.ArrowException as error:
+                refused = refused or error
+        raise refused or pa.ArrowInvalid("there are no lines")
+
+
+def _kinds(block: bytes, moments: Sequence[str]) -> list[dict[str, pa.DataType]]:
+    """What columns of moments may be read as: as the first line says, as text, as whole seconds."""
+    line = block[: LINES.first_end(block, 0)]
+    try:
+        found = decode(line, pa.schema({}), others="infer").schema
+    except pa.ArrowException:
+        found = pa.schema({})
+    as_text = dict.fromkeys(moments, pa.string())
+    numbers = [
+        name
+        for name in moments
+        if name in found.names
+        and pa.types.is_primitive(kind := found.field(name).type)
+        and not pa.types.is_temporal(kind)
+    ]
+    by_line = {**as_text, **dict.fromkeys(numbers, pa.int64())}
+    return [by_line, as_text, dict.fromkeys(moments, pa.int64())]
 
 
 def _inferred(block: bytes, path: str) -> pa.Schema:

@@ -5,6 +5,8 @@
 - A compressed file is one piece: it cannot be entered in the middle.
 - A piece is decoded block by block. A block that cannot be decoded is halved until the records
   that are to blame are alone; those are refused, and the others decoded.
+- Columns of moments are read by the rules of `shoal.values`, not by those of Arrow, which takes a
+  zone everywhere or nowhere; they come out as `MOMENT`.
 - A record has at most `MAX_RECORD_BYTES`.
 """
 
@@ -16,13 +18,17 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from shoal.errors import DtypeError, SourceError
 from shoal.source import _places
 from shoal.source._listing import COMPRESSED
 from shoal.source._pieces import Piece, Place, Placed, Refuse, Refused
+from shoal.values import read_moments
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from shoal.source._listing import Stored
 
 PIECE_BYTES = 32 << 20
@@ -30,10 +36,12 @@ BLOCK_BYTES = 4 << 20
 MAX_RECORD_BYTES = 64 << 20
 # So much of a refused record is kept.
 SHOWN_BYTES = 4096
+SHOWN_CHARACTERS = 40
 
 BREAK = b"\n"
 # What stands in a kept record for bytes that are not UTF-8.
 REPLACED = "\N{REPLACEMENT CHARACTER}"
+MOMENT = pa.timestamp("s", "UTC")
 
 Decode = Callable[[bytes], pa.RecordBatch]
 
@@ -173,6 +181,35 @@ def decoded(
                 refuse(start, block[start:end], str(error))
                 continue
         waiting += [(middle, end), (start, middle)]
+
+
+def with_moments(batch: pa.RecordBatch, names: Collection[str], *, digits: bool) -> pa.RecordBatch:
+    """The records with these columns, whole seconds or text, as moments.
+
+    Args:
+        batch: The records.
+        names: The columns of moments; those that are not there are passed over.
+        digits: Whether text may be whole seconds.
+
+    Raises:
+        pa.ArrowInvalid: a text is no moment.
+    """
+    for at, name in enumerate(batch.schema.names):
+        if name in names:
+            moments = _moments(batch.column(at), name, digits=digits)
+            batch = batch.set_column(at, name, moments)
+    return batch
+
+
+def _moments(values: pa.Array, name: str, *, digits: bool) -> pa.Array:
+    if not pa.types.is_string(values.type):
+        return values.cast(MOMENT)
+    seconds = read_moments(values, digits=digits)
+    if seconds.null_count > values.null_count:
+        wrong = values.filter(pc.and_(values.is_valid(), seconds.is_null()))[0].as_py()
+        message = f"column {name!r} is {wrong[:SHOWN_CHARACTERS]!r}, expected a moment such as"
+        raise pa.ArrowInvalid(f"{message} 2021-05-31T10:20:30Z, or whole seconds since 1970")
+    return seconds.cast(MOMENT)
 
 
 def _middle(block: bytes, lines: Lines, start: int, end: int) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from shoal.values._padding import Padding
 from shoal.values._padding_words import read_follows, read_padding
-from shoal.values._signature import Column, Dtype, Signature
+from shoal.values._signature import Column, Dtype, Signature, with_moments
 
 if TYPE_CHECKING:
     from shoal.values._arrow_reader import from_arrow
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         encode_request,
         encode_response,
     )
+    from shoal.values._moments import in_seconds, read_moments, with_seconds
     from shoal.values._raw import from_binary, to_binary
     from shoal.values._wire import WireColumn, match_columns
 
@@ -49,17 +50,21 @@ __all__ = [
     "from_arrow",
     "from_binary",
     "from_json",
+    "in_seconds",
     "infer_columns",
     "join_groups",
     "match_columns",
     "no_records",
     "read_follows",
+    "read_moments",
     "read_padding",
     "schema_of",
     "split_by_shape",
     "to_arrow",
     "to_binary",
     "to_json",
+    "with_moments",
+    "with_seconds",
 ]
 
 _HOMES = {
@@ -76,15 +81,18 @@ _HOMES = {
     "from_arrow": "_arrow_reader",
     "from_binary": "_raw",
     "from_json": "_json",
+    "in_seconds": "_moments",
     "infer_columns": "_arrow_writer",
     "join_groups": "_groups",
     "match_columns": "_wire",
     "no_records": "_arrow_writer",
+    "read_moments": "_moments",
     "schema_of": "_arrow_writer",
     "split_by_shape": "_groups",
     "to_arrow": "_arrow_writer",
     "to_binary": "_raw",
     "to_json": "_json",
+    "with_seconds": "_moments",
 }
 
 

@@ -8,6 +8,7 @@ Rules:
 - A missing record is allowed where the column is nullable; inside a record nothing may be missing.
 - One wire column has one shape. A table whose records differ in shape is cut into groups of one
   shape first (`split_by_shape`), and the answers are put back in order (`join_groups`).
+- A column of moments also takes timestamps, dates and ISO 8601 text (`shoal.values._moments`).
 - In a column whose shape varies, a missing record has length 0. So a record's shape depends on
   that record only, and never on its neighbours.
 - Buffers are passed on without a copy where the type is the declared one and nothing is missing.
@@ -22,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shoal.errors import DtypeError, NullError, ShapeError, ShoalError
+from shoal.values._moments import in_seconds
 from shoal.values._signature import Column, Dtype
 from shoal.values._wire import (
     Elements,
@@ -68,7 +70,8 @@ def from_arrow(batch: pa.RecordBatch | pa.Table, columns: Sequence[Column]) -> l
 
     Raises:
         DuplicateColumnError, MissingColumnError, UnexpectedColumnError: The names differ.
-        DtypeError: A type cannot be read as the declared one, or a value does not fit it.
+        DtypeError: A type cannot be read as the declared one, or a value does not fit it, such as
+            a text that is no moment.
         ShapeError: Shapes differ from the declared one, or, where it varies, from each other.
         NullError: A value is missing where it may not be.
     """
@@ -131,6 +134,8 @@ def mask_of(array: pa.Array) -> Mask:
 
 
 def _read_column(array: pa.Array, column: Column) -> WireColumn:
+    if column.moment:
+        array = in_seconds(array, column.name)
     mask = mask_of(array)
     if not column.nullable:
         refuse_missing(column.name, mask)

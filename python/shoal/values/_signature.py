@@ -7,6 +7,8 @@ Rules:
   to record; `()` is a scalar.
 - An input of one variable dimension may say how it is padded; an output of one variable dimension
   may follow such an input: it has the length that the input was padded to, and is cut back.
+- An input of INT64 scalars may be one of moments: whole seconds since 1970-01-01 UTC, for which
+  dates, timestamps and ISO 8601 text are taken as well.
 - Names are unique among the inputs, and among the outputs; an input and an output may share one.
 - The JSON form is canonical: keys sorted, no spaces, UTF-8, a key left out where it has its default
   (`shape` is always written). Equal signatures have equal bytes.
@@ -33,7 +35,7 @@ from shoal.errors import (
 from shoal.values._padding import Padding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 # Arrow counts the items of a fixed-size list in 32 signed bits.
 # Source: Arrow Columnar Format 1.5, "Fixed-Size List Layout"; Schema.fbs, FixedSizeList.listSize.
@@ -89,11 +91,14 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
             otherwise `string`.
         padding: For an input: how records are padded, so that different lengths share a batch.
         follows: For an output: the padded input whose length it has.
+        moment: For an input of INT64 scalars: each is a moment, in whole seconds since 1970-01-01
+            UTC. Arrow timestamps, dates and ISO 8601 text are then read as such.
 
     Raises:
         InvalidRequestError: The name is empty, `classes` does not fit the shape or repeats a name,
-            `binary` is set for another dtype than BYTES, or padding does not fit the dtype or
-            stands at a column without exactly one variable dimension.
+            `binary` is set for another dtype than BYTES, `moment` for anything but INT64 scalars,
+            or padding does not fit the dtype or stands at a column without exactly one variable
+            dimension.
         DtypeError: The dtype does not exist.
         ShapeError: A dimension is 0 or below -1, or a record has more than 2**31 - 1 elements.
     """
@@ -107,6 +112,7 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     binary: bool = False
     padding: Padding | None = None
     follows: str | None = None
+    moment: bool = False
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -119,6 +125,11 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         if self.binary and self.dtype is not Dtype.BYTES:
             raise InvalidRequestError(
                 f"column {self.name!r} is {self.dtype} and binary, expected binary only for BYTES"
+            )
+        if self.moment and (self.dtype is not Dtype.INT64 or self.shape):
+            raise InvalidRequestError(
+                f"column {self.name!r} is {self.dtype} of shape {list(self.shape)} and holds "
+                "moments, expected INT64 scalars"
             )
         _check_padding(self)
 
@@ -136,8 +147,8 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         outputs: At least one column; names are unique. The first one is what `/predict` answers.
 
     Raises:
-        InvalidRequestError: There is no input or no output; an output is padded, an input follows,
-            or an output follows what is no padded input.
+        InvalidRequestError: There is no input or no output; an output is padded or holds moments,
+            an input follows, or an output follows what is no padded input.
         DuplicateColumnError: Two inputs, or two outputs, have one name.
     """
 
@@ -152,6 +163,10 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise InvalidRequestError(f"the signature has no {side}, expected at least one")
             check_unique((column.name for column in columns), f"the {side} of the signature")
         _check_following(self)
+        if moments := [column.name for column in self.outputs if column.moment]:
+            raise InvalidRequestError(
+                f"output {moments[0]!r} holds moments, expected that of inputs only"
+            )
 
     def with_padding(
         self, padding: Mapping[str, Padding], *, follows: Mapping[str, str]
@@ -165,8 +180,8 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Raises:
             InvalidRequestError: A name is no column, or a rule does not fit its column.
         """
-        _check_known(padding, self.inputs, "input")
-        _check_known(follows, self.outputs, "output")
+        _check_known(padding, self.inputs, side="input", said_by="padding")
+        _check_known(follows, self.outputs, side="output", said_by="padding")
         return Signature(
             inputs=tuple(
                 msgspec.structs.replace(column, padding=padding.get(column.name))
@@ -219,6 +234,19 @@ def read_json(text: bytes | str, kind: type[_Struct], what: str) -> _Struct:
         raise MalformedJsonError(f"{what} is not JSON: {error}") from None
     except RecursionError:
         raise MalformedJsonError(f"{what} is nested too deeply to be read") from None
+
+
+def with_moments(columns: Iterable[Column], moments: Collection[str]) -> tuple[Column, ...]:
+    """Gives inputs of which these, and no others, hold moments.
+
+    Raises:
+        InvalidRequestError: A name is no column, or a column is not INT64 scalars.
+    """
+    inputs = tuple(columns)
+    _check_known(moments, inputs, side="input", said_by="moments")
+    return tuple(
+        msgspec.structs.replace(column, moment=column.name in moments) for column in inputs
+    )
 
 
 def check_unique(names: Iterable[str], where: str) -> None:
@@ -316,10 +344,12 @@ def _check_following(signature: Signature) -> None:
             )
 
 
-def _check_known(named: Iterable[str], columns: Iterable[Column], side: str) -> None:
+def _check_known(
+    named: Iterable[str], columns: Iterable[Column], *, side: str, said_by: str
+) -> None:
     known = [column.name for column in columns]
     if unknown := sorted(set(named) - set(known)):
         raise InvalidRequestError(
-            f"padding names {unknown[0]!r}, which is no {side} of the model",
+            f"{said_by} names {unknown[0]!r}, which is no {side} of the model",
             hint=f"The {side}s are {', '.join(known)}.",
         )

@@ -14,6 +14,7 @@ import shoal.cli
 from shoal import package
 from tests.end_to_end.driver import DEADLINE_S, SHOAL
 from tests.end_to_end.models import STORIES
+from tests.package import moments
 from tests.package.padded import sealed
 
 if TYPE_CHECKING:
@@ -153,6 +154,17 @@ def test_inspect_tells_how_records_are_padded(tmp_path: Path) -> None:
     shown = run("package", "inspect", tmp_path / "masked").stdout
     assert "ids FP32 [-1], padded with 0 at the end to multiples of 8\n" in shown
     assert "states FP32 [-1], follows ids\n" in shown
+
+
+def test_moments_are_said_by_an_option_and_told_by_inspect(tmp_path: Path) -> None:
+    (tmp_path / "telling.onnx").write_bytes(moments.telling())
+    named = ("--name", "telling", "--version", "1", "--output", tmp_path / "sealed")
+    build = ("package", "build", tmp_path / "telling.onnx", *named)
+    lines = refused(*build, "--moment", "on", code=2)
+    assert "moments names 'on', which is no input" in lines[0]
+    done = run(*build, "--moment", "at")
+    assert done.returncode == 0, done.stderr
+    assert "at INT64 [], a moment\n" in run("package", "inspect", tmp_path / "sealed").stdout
 
 
 def test_inspect_tells_people_and_programs_the_same(digits: Sealed) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -12,20 +13,27 @@ import pyarrow as pa
 import pytest
 import skl2onnx
 
-from shoal.errors import ProofError
+from shoal.errors import DtypeError, InvalidRequestError, ProofError
 from shoal.train._estimators._table import CLASSIFIERS, REGRESSORS
-from shoal.train._prepare._description import Categorical, Date, Feature, Numeric, Text
+from shoal.train._prepare._description import (
+    Categorical,
+    Date,
+    Feature,
+    Numeric,
+    Preparation,
+    Text,
+)
 from shoal.train._prepare._frames import frame_of
 from shoal.train._seal._seal import seal
 from shoal.train._search._candidates import Candidate
 from shoal.train._search._search import fit
+from shoal.values import Column, Dtype, from_arrow
 from tests.train.conftest import customers
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from shoal.package import Package
-    from shoal.train._prepare._description import Preparation
 
 FRESH_ROWS = 2000
 KEPT: dict[str, Feature] = {"age": Numeric(missing="keep"), "income": Numeric(missing="keep")}
@@ -45,8 +53,6 @@ def raw(records: pa.Table, preparation: Preparation) -> pa.RecordBatch:
         if isinstance(feature, Numeric):
             is_flag = pa.types.is_boolean(values.type)
             values = (values.cast(pa.uint8()) if is_flag else values).cast(pa.float32())
-        elif isinstance(feature, Date):
-            values = values.cast(pa.int64())
         found[name] = values
     return pa.RecordBatch.from_pydict(found)
 
@@ -210,3 +216,49 @@ def test_held_out_records_are_in_the_package_only_where_that_is_said(
         bool(np.isin(np.array(found["income"], np.float32), income).any()),
     }
     assert holds == {golden_rows == "real"}
+
+
+DATES = ["1969-12-31T23:59:59.5Z", "1883-11-18 12:03:58", "2024-02-29T12:00:00.999+05:30"]
+SECONDS = [-1, -2_717_668_562, 1_709_188_200]
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.string(), pa.timestamp("ms"), pa.timestamp("us", "Asia/Tokyo"), pa.timestamp("ns")]
+)
+def test_dates_are_learned_from_as_a_package_is_asked_with_them(kind: pa.DataType) -> None:
+    texts = pa.array(DATES)
+    utc = [datetime.fromisoformat(text).replace(tzinfo=None) for text in DATES[:2]]
+    utc.append(datetime(2024, 2, 29, 6, 30, 0, 999_000))  # noqa: DTZ001 - without a zone: UTC
+    values = texts if kind == pa.string() else pa.array(utc, pa.timestamp("us")).cast(kind)
+    when = Preparation(columns={"at": Date()})
+    learned = frame_of(pa.table({"at": values}), when)["at"].tolist()
+    column = Column("at", Dtype.INT64, moment=True)
+    _, _, _, asked, _ = from_arrow(pa.record_batch({"at": values}), [column])[0]
+    assert isinstance(asked, memoryview)
+    assert learned == np.frombuffer(asked, np.int64).tolist() == SECONDS
+
+
+def test_a_stated_date_is_read_as_any_other() -> None:
+    holes = pa.table({"at": pa.nulls(1, pa.date32())})
+    when = Preparation(columns={"at": Date(missing=DATES[0])})
+    assert frame_of(holes, when)["at"].tolist() == SECONDS[:1]
+    for wrong in ("1970-02-30", "then"):
+        with pytest.raises(InvalidRequestError, match="expected a date such as 1970-01-01"):
+            frame_of(holes, Preparation(columns={"at": Date(missing=wrong)}))
+    for values in (pa.array([0.0]), pa.array([True])):
+        with pytest.raises(DtypeError, match="expected dates"):
+            frame_of(pa.table({"at": values}), when)
+
+
+def test_the_package_of_a_model_with_dates_takes_moments(
+    learned: pa.Table, held_out: pa.Table, preparation: Preparation, tmp_path: Path
+) -> None:
+    candidate = Candidate(estimator=next(iter(CLASSIFIERS)))
+    _, package = sealed(candidate, preparation, "left", (learned, held_out), tmp_path)
+    assert [each.name for each in package.signature.inputs if each.moment] == ["since"]
+    times = raw(customers(50, seed=3), preparation)
+    place = times.schema.get_field_index("since")
+    texts = [each.isoformat() for each in times["since"].to_pylist()]
+    answers = package.model().predict(times)
+    for values in (times["since"].cast(pa.int64()), pa.array(texts)):
+        assert package.model().predict(times.set_column(place, "since", values)) == answers

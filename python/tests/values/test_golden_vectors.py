@@ -46,6 +46,8 @@ def test_files_are_what_the_generator_writes() -> None:
     on_disk = {f"bodies/{file.name}": file.read_bytes() for file in (FOLDER / "bodies").iterdir()}
     assert vectors.bodies == on_disk, "run protocol/vectors/generate.py"
     assert program.index_text(vectors) == (FOLDER / "vectors.json").read_text(encoding="utf-8")
+    moments = generator(FOLDER, "generate_moments").text()
+    assert moments == (FOLDER / "moments.json").read_text(encoding="utf-8")
 
 
 def test_names_are_unique() -> None:

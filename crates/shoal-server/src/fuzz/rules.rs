@@ -26,6 +26,9 @@ pub(super) const DESCRIPTION: &str = r#"{"name":"m","version":"1","runtime":"onn
 pub(super) const PACKED: &str = r#"{"name":"m","version":"1","runtime":"onnx","signature":{"inputs":[{"name":"X","dtype":"FP32","shape":[2]}],"outputs":[]},
     "binding":{"inputs":[{"column":"X","tensor":"X","rank":2,"missing":"NaN","features":["x","t"]}]}}"#;
 
+pub(super) const MOMENTS: &str = r#"{"name":"m","version":"1","runtime":"onnx","signature":{"inputs":[{"name":"at","dtype":"INT64","moment":true}],"outputs":[]},
+    "binding":{"inputs":[{"column":"at","tensor":"at","rank":2,"missing":0}]}}"#;
+
 fn cases() -> u32 {
     let scale: u32 = std::env::var("SHOAL_PROVE_SCALE").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     2_000 * scale
@@ -61,6 +64,9 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         r#"{"inputs":{"x":[[1,2],[3,null]],"t":["a",{"b64":"AA=="}],"n":[[1],[2]]},"signature_name":"serving_default"}"#,
         r#"{"instances":[[1,2],null]}"#,
         r#"{"inputs":[[1,2],null]}"#,
+        r#"{"features":[["2021-05-31T10:20:30.5+02:00"],[1622419200],[null]]}"#,
+        r#"{"instances":[{"at":"2021-05-31 10:20Z"},{"at":-1},{"at":null}]}"#,
+        r#"{"inputs":{"at":["2021-05-31","0001-01-01T00:00:00-23:59"]}}"#,
         r#"{"inputs":[{"name":"x","shape":[2,2],"datatype":"FP32","data":[null,[1,2]]},{"data":["a","b"],"name":"t","shape":[2,1],"datatype":"BYTES"},{"name":"n","shape":[2,3],"datatype":"INT64","data":[1,2,3,4,5,6]}]}"#,
     ] {
         seeds.push(text.as_bytes().to_vec());
@@ -86,7 +92,7 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
 
 fn decode_all(body: &[u8], header_length: Option<usize>) {
     let body_bytes = body.len();
-    for text in [DESCRIPTION, PACKED] {
+    for text in [DESCRIPTION, PACKED, MOMENTS] {
         let description = Description::from_json(text).unwrap();
         if let Ok(columns) = predict::decode(body, &Form::new(&description)) {
             drop(admit(&description, columns, body_bytes));

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 
-use super::{Trouble, raise};
+use super::{Trouble, moments, raise};
 use crate::description::Column;
 use crate::fault::{Code, Fault};
 use crate::values::{Dtype, Payload};
@@ -16,6 +16,14 @@ use crate::values::{Dtype, Payload};
 const NULLS_LIMIT: usize = 8 << 20;
 /// Lists within lists, at most: more than any tensor has.
 const DEEPEST: usize = 16;
+
+/// What a moment is as a number.
+const SECONDS: &str = "whole seconds since 1970-01-01 UTC";
+
+/// A text as a message shows it.
+fn shown(text: &str) -> String {
+    format!("the text {:?}", text.chars().take(64).collect::<String>())
+}
 
 /// Collects the values of one column.
 pub(super) struct Sink<'c> {
@@ -32,12 +40,24 @@ pub(super) struct Sink<'c> {
     count: usize,
     /// Whether bytes may come as `{"b64": text}`.
     pub(super) takes_base64: bool,
+    /// Whether moments may come as text; a tensor of the Open Inference Protocol has values of its datatype only.
+    pub(super) takes_text: bool,
 }
 
 impl<'c> Sink<'c> {
     pub(super) fn new(column: &'c Column, values: usize) -> Self {
         let payload = Payload::with_capacity(column.dtype, values);
-        Self { column, payload, missing: Vec::new(), dims: Vec::new(), leaf_depth: None, leading_nulls: 0, count: 0, takes_base64: false }
+        Self {
+            column,
+            payload,
+            missing: Vec::new(),
+            dims: Vec::new(),
+            leaf_depth: None,
+            leading_nulls: 0,
+            count: 0,
+            takes_base64: false,
+            takes_text: false,
+        }
     }
 
     /// How many values were read.
@@ -202,11 +222,26 @@ impl<'c> Sink<'c> {
     }
 
     fn text(&mut self, text: &str, depth: usize) -> Result<(), Fault> {
+        if self.column.moment {
+            return self.moment(text, depth);
+        }
         if self.column.dtype != Dtype::Bytes {
-            let shown: String = text.chars().take(64).collect();
-            return Err(self.wrong(format!("the text {shown:?}")));
+            return Err(self.wrong(shown(text)));
         }
         self.octets(text.as_bytes().to_vec(), depth)
+    }
+
+    /// Adds a moment that came as text.
+    fn moment(&mut self, text: &str, depth: usize) -> Result<(), Fault> {
+        if !self.takes_text {
+            return Err(self.wrong(shown(text)).hint(format!("send {SECONDS}; /predict and version 1 take dates as text")));
+        }
+        let seconds = moments::read(text).ok_or_else(|| {
+            let message = format!("column {:?} holds moments; value {} is {}", self.column.name, self.count, shown(text));
+            let form = "an ISO 8601 date or date-time such as \"2021-05-31\" or \"2021-05-31T10:20:30+02:00\"";
+            Fault::new(Code::WrongDtype, message).hint(format!("send {form}, or {SECONDS}"))
+        })?;
+        self.integer(seconds, depth)
     }
 
     /// Adds bytes that came as base64 (RFC 4648, with padding).

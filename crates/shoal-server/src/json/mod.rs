@@ -1,7 +1,7 @@
 //! JSON in and out, typed and in one pass: no tree of values is ever built.
 //!
 //! `elements` reads numbers, texts and nulls straight into the bytes of a column; `infer` reads the request of
-//! the Open Inference Protocol, `predict` the short form of `POST /predict` (`plain` its usual body), `v1` version 1 of `KServe`; `answer` writes both answers.
+//! the Open Inference Protocol, `predict` the short form of `POST /predict` (`plain` its usual body), `v1` version 1 of `KServe`; `moments` reads dates; `answer` writes both answers.
 //! Depth is bounded by the parser, size by the body limit. JSON has no NaN and no infinities: they are neither
 //! read nor written; `null` is a missing value. FP16 has no JSON form.
 
@@ -27,6 +27,7 @@ macro_rules! seed {
 pub(crate) mod answer;
 mod elements;
 pub(crate) mod infer;
+mod moments;
 mod plain;
 pub(crate) mod predict;
 pub(crate) mod v1;

@@ -3,7 +3,7 @@
 //! For a model with one input column, a record is the list of its k values (one, for a scalar), and many
 //! records are a list of lists. For any model, a record may be an object from column name to value, and many
 //! a list of objects; the names of the k features that pack into one `[k]` column may take its place. Every
-//! column must be there; a missing value is null. Several columns go by name, never by position.
+//! column must be there; a missing value is null. Several columns go by name, never by position. Moments may be text.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -83,6 +83,7 @@ impl<'f> Records<'f> {
     pub(super) fn new(form: &'f Form, first: &'f Column, is_instances: bool) -> Self {
         let mut positional = Sink::new(first, form.values_per_row);
         positional.takes_base64 = is_instances;
+        positional.takes_text = true;
         Self { form, positional, named: Vec::new(), rows: 0, is_seen: false, is_instances }
     }
 
@@ -273,6 +274,7 @@ impl<'de> Visitor<'de> for Features<'_, '_> {
             let sink = |column| {
                 let mut sink = Sink::new(column, 1);
                 sink.takes_base64 = records.is_instances;
+                sink.takes_text = true;
                 sink
             };
             records.named = columns.iter().map(sink).collect();

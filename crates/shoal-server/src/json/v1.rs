@@ -4,6 +4,7 @@
 //! from column name to value. `{"inputs": ...}` is columns: an object from column name to a list of its records, or
 //! that list where there is one column. A request has one of the two, and its answer, `predictions` or `outputs`, has
 //! the same form. Bytes may be `{"b64": text}`; in an answer they are, where the name of the column ends in `_bytes`.
+//! Moments may be text.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -161,6 +162,7 @@ impl<'f> Inputs<'_, 'f> {
         }
         let mut sink = Sink::new(column, 1);
         sink.takes_base64 = true;
+        sink.takes_text = true;
         Ok(Elements { sink: self.columns[index].insert(sink), trouble: self.trouble, depth: 0 })
     }
 }
@@ -340,6 +342,22 @@ mod tests {
             assert!(table(OCTETS, body).is_err(), "{body}");
         }
         assert_eq!(table(SCALAR, r#"{"inputs":[{"b64":"AP8B"}]}"#).unwrap_err().code, Code::WrongDtype);
+    }
+
+    #[test]
+    fn moments_come_as_seconds_or_as_text() {
+        let description = SCALAR.replace(r#""nullable":true"#, r#""moment":true"#);
+        for body in [
+            r#"{"instances":[1622456430,"2021-05-31T10:20:30Z"]}"#,
+            r#"{"instances":[{"n":"2021-05-31T10:20:30"},{"n":1622456430}]}"#,
+            r#"{"inputs":{"n":["2021-05-31T12:20:30+02:00",1622456430]}}"#,
+            r#"{"inputs":["2021-05-31 10:20:30.25","2021-05-31T05:20:30-0500"]}"#,
+        ] {
+            let (_, table) = table(&description, body).unwrap();
+            let Payload::Fixed(buffer) = &table.columns[0].payload else { panic!("fixed") };
+            assert_eq!(bytemuck::cast_slice::<u8, i64>(buffer.bytes()), [1_622_456_430; 2], "{body}");
+        }
+        assert_eq!(table(&description, r#"{"inputs":["2021-05-32"]}"#).unwrap_err().code, Code::WrongDtype);
     }
 
     #[test]

@@ -3,11 +3,12 @@
 - A model fitted on named columns gets exactly these, in its order, whatever order they come in.
 - Numbers that pandas keeps with gaps of its own become floats with NaN, as scikit-learn sees them.
 - Text is text: a date or a list is never turned into text unasked.
+- Moments are whole seconds; a missing one is what the package says that it becomes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,9 +19,11 @@ from shoal.errors import (
     DuplicateColumnError,
     InvalidRequestError,
     MissingColumnError,
+    NullError,
     UnexpectedColumnError,
 )
 from shoal.package._frames import is_frame, to_batch
+from shoal.values import in_seconds
 
 if TYPE_CHECKING:
     from shoal.package._rows import Array
@@ -94,6 +97,41 @@ def plain(frame: Any) -> Any:
     for name in frame.columns:
         changed[name] = _plain_column(str(name), frame[name])
     return changed
+
+
+def with_seconds(
+    frame: Any, moments: Collection[str], missing: Mapping[str, str | int | float]
+) -> Any:
+    """The same frame with its moments as whole seconds since 1970-01-01 UTC.
+
+    Raises:
+        DtypeError: a text is no moment, or the values of a column are of several kinds.
+        NullError: a moment is missing, and nothing says what it becomes.
+    """
+    changed = frame.copy()
+    for name in frame.columns:
+        if name in moments:
+            seconds = in_seconds(_arrow(str(name), frame[name]), str(name))
+            changed[name] = _without_nulls(seconds, str(name), missing.get(name))
+    return changed
+
+
+def _arrow(name: str, series: Any) -> pa.Array:
+    try:
+        return pa.Array.from_pandas(series)
+    except pa.ArrowException as error:
+        raise DtypeError(f"the column {name!r} holds no moments: {error}") from error
+
+
+def _without_nulls(seconds: pa.Array, name: str, value: str | float | None) -> Array:
+    if seconds.null_count and not isinstance(value, int):
+        row = int(np.flatnonzero(seconds.is_null())[0])
+        message = f"column {name!r} row {row} has no moment, and nothing says what it becomes"
+        hint = f"Say so in whole seconds: Settings(missing={{{name!r}: 0}})."
+        raise NullError(message, hint=hint)
+    filled = seconds.fill_null(value) if seconds.null_count else seconds
+    found: Array = filled.to_numpy(zero_copy_only=False)
+    return found
 
 
 def refuse_inexact(name: str, values: Array) -> None:

@@ -28,13 +28,14 @@ from shoal.package._scikit._example import (
     plain,
     refuse_inexact,
     refuse_other_width,
+    with_seconds,
 )
 from shoal.package._scikit._texts import texts_of, variants_of
 from shoal.runtime import InputBinding
-from shoal.values import Column, Dtype
+from shoal.values import Column, Dtype, with_moments
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from shoal.package._rows import Array
 
@@ -55,18 +56,24 @@ class Inputs:
     given: int
 
 
-def inputs_of(model: Any, example: Any, missing: Missing) -> Inputs:
+def inputs_of(model: Any, example: Any, missing: Missing, moments: Collection[str] = ()) -> Inputs:
     """Reads example rows for a fitted model.
 
     Args:
         model: A fitted estimator.
         example: A matrix, a frame, a table, a dictionary of columns or a list of texts.
         missing: What a null becomes, by the name of its column; floats become NaN without it.
+        moments: Columns that hold moments; the original is asked with their seconds.
 
     Raises:
         InputError: the rows are not those of the model; the message names the column or the row.
         UnsupportedModelError: a text is missing and nothing says what it becomes.
     """
+    inputs = _read(model, example, missing, moments)
+    return replace(inputs, columns=with_moments(inputs.columns, moments))
+
+
+def _read(model: Any, example: Any, missing: Missing, moments: Collection[str]) -> Inputs:
     if takes_text(model):
         return _text(texts_of(example))
     if isinstance(example, pa.RecordBatch | pa.Table):
@@ -76,7 +83,7 @@ def inputs_of(model: Any, example: Any, missing: Missing) -> Inputs:
     frame = frame_of(example)
     if frame is None:
         return _matrix(model, np.asarray(example))
-    frame = plain(chosen(model, frame))
+    frame = plain(with_seconds(chosen(model, frame), moments, missing))
     kinds = {kind.kind for kind in frame.dtypes}
     if kinds <= set("fiub") and not selects_by_name(model):
         return _numbers(model, frame)
@@ -102,8 +109,12 @@ def with_floats(inputs: Inputs) -> Inputs | None:
 
 
 def whole_numbers(inputs: Inputs) -> list[int]:
-    """The places of the columns that are declared as whole numbers."""
-    return [at for at, column in enumerate(inputs.columns) if column.dtype is Dtype.INT64]
+    """The places of the columns that are declared as whole numbers, and hold no moments."""
+    return [
+        at
+        for at, column in enumerate(inputs.columns)
+        if column.dtype is Dtype.INT64 and not column.moment
+    ]
 
 
 def _numbers(model: Any, frame: Any) -> Inputs:

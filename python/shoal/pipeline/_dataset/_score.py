@@ -158,7 +158,9 @@ class _Run:
         found = sources.listing(where, form=settings.form)
         # Who reads also answers: while one waits for a store, another has to be there.
         self._readers = self._workers * (2 if found.is_remote else 1)
-        self._source: Files = sources.Files(found, types=self._plan.types())
+        self._source: Files = sources.Files(
+            found, types=self._plan.types(), moments=self._plan.moments()
+        )
         self._source.choose(self._plan.fit(self._source.schema))
         self._model = package.model(allow_code=settings.allow_code, workers=self._workers)
         self._model.predict(self._plan.asked(no_records(self._source.schema)))

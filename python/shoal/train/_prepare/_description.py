@@ -9,7 +9,7 @@
 |---|---|---|
 | numeric, and true or false | FP32 | null |
 | categorical, text | BYTES | null |
-| date | INT64, seconds since 1970-01-01 UTC | a stated date, or refused |
+| date | INT64 of moments: seconds since 1970-01-01 UTC, or dates | a stated date, or refused |
 """
 
 from __future__ import annotations

@@ -3,12 +3,11 @@
 - Numbers, and true and false, are floats that FP32 holds, since that is what a package takes; a
   missing one is NaN, infinite ones are refused.
 - Categories and texts are texts; a missing one is empty.
-- Dates are whole seconds since 1970-01-01 UTC.
+- Dates are whole seconds since 1970-01-01 UTC, as a package takes moments (`shoal.values`).
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,13 +18,12 @@ import pyarrow.compute as pc
 from shoal.errors import DtypeError, InvalidRequestError, MissingColumnError, NullError
 from shoal.train._prepare._description import Categorical, Date, Numeric, Preparation, Text
 from shoal.train._prepare._steps import NO_TEXT
+from shoal.values import in_seconds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from shoal.train._prepare._description import Feature
-
-SECONDS = pa.timestamp("s", "UTC")
 
 
 def frame_of(records: pa.Table, preparation: Preparation) -> pd.DataFrame:
@@ -70,6 +68,11 @@ def nulls_of(preparation: Preparation) -> dict[str, str | int | float]:
         elif feature.missing != "refuse":
             found[name] = _seconds_of(name, feature.missing)
     return found
+
+
+def moments_of(preparation: Preparation) -> list[str]:
+    """The columns that hold moments."""
+    return [name for name, feature in preparation.columns.items() if isinstance(feature, Date)]
 
 
 def _column(name: str, values: pa.Array, feature: Feature) -> Any:
@@ -125,7 +128,10 @@ def seconds_of(
         DtypeError: they are no dates.
         NullError: one is missing, and nothing says what it becomes.
     """
-    seconds = _cast(name, values, SECONDS, "dates").cast(pa.int64())
+    seconds = in_seconds(values, name)
+    if not (pa.types.is_integer(seconds.type) or pa.types.is_null(seconds.type)):
+        raise DtypeError(f"column {name!r} is {values.type}, expected dates")
+    seconds = _cast(name, seconds, pa.int64(), "dates")
     if feature.missing not in {"refuse", "drop"}:
         seconds = seconds.fill_null(_seconds_of(name, feature.missing))
     elif seconds.null_count and feature.missing == "refuse":
@@ -140,8 +146,7 @@ def seconds_of(
 
 def _cast(name: str, values: pa.Array, kind: pa.DataType, expected: str) -> pa.Array:
     try:
-        is_cut = pa.types.is_timestamp(kind)  # parts of a second are not kept
-        return values.cast(kind, safe=not is_cut)
+        return values.cast(kind)
     except (pa.ArrowException, ValueError) as error:
         message = f"column {name!r} is {values.type}, expected {expected}: {error}"
         raise DtypeError(message) from error
@@ -149,8 +154,8 @@ def _cast(name: str, values: pa.Array, kind: pa.DataType, expected: str) -> pa.A
 
 def _seconds_of(name: str, text: str) -> int:
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        seconds: int = in_seconds(pa.array([text]), name)[0].as_py()
+    except DtypeError as error:
         message = f"column {name!r}: missing is {text!r}, expected a date such as 1970-01-01"
         raise InvalidRequestError(message) from error
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    return seconds

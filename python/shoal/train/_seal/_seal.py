@@ -15,7 +15,7 @@ from shoal.train._estimators import _boosting, _decided
 from shoal.train._estimators._plain import plain
 from shoal.train._estimators._thresholds import round_thresholds
 from shoal.train._prepare import _transformers
-from shoal.train._prepare._frames import frame_of, nulls_of
+from shoal.train._prepare._frames import frame_of, moments_of, nulls_of
 from shoal.train._seal._hard_rows import hard_rows
 from shoal.train._search._candidates import without_sampler
 
@@ -66,6 +66,7 @@ def seal(  # noqa: PLR0913 - said once for each package
     settings = package.Settings(
         golden_rows=golden_rows,
         missing=nulls_of(preparation),
+        moments=moments_of(preparation),
         row_names=[*(f"record {number}" for number in range(len(rows))), *hard.names],
     )
     return package.build(
