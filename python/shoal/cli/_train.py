@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shoal.cli._failure import reported
+from shoal.cli._failure import Exit, reported
 
 if TYPE_CHECKING:
     from shoal.evaluate import Metric, Report
@@ -38,6 +38,37 @@ def train(
         with _watch() as watch:
             trained = room.run(asked, output, watch=watch)
         _tell(trained, output, as_json=as_json)
+
+
+def reproduce(
+    package: Annotated[
+        Path, typer.Argument(metavar="PACKAGE", help="A package that `shoal train` has made.")
+    ],
+    dataset: Annotated[
+        Path, typer.Argument(metavar="DATASET", help="The dataset that it was trained on.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the new package stays: nowhere.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Train a package again from its evidence, and compare; ends with 1 if it is another one."""
+    with reported(as_json=as_json):
+        from shoal import train as room
+
+        found = room.reproduce(package, dataset, output=output)
+        if as_json:
+            import msgspec
+
+            told = msgspec.to_builtins(found) | {"is_same": found.is_same}
+            typer.echo(msgspec.json.encode(told).decode())
+        else:
+            verdict = "the same package" if found.is_same else "another package"
+            lines = [verdict, f"expected  {found.expected}", f"trained   {found.digest}"]
+            lines += [f"differs: {each}" for each in found.differences]
+            typer.echo("\n".join(lines))
+    if not found.is_same:
+        raise typer.Exit(Exit.FAILED)
 
 
 def _tell(trained: Trained, output: Path, *, as_json: bool) -> None:

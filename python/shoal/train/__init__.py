@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from shoal.train._private._spent import PrivacySpent
     from shoal.train._private._statistics import Bounds, private_quantiles, private_vocabulary
     from shoal.train._run._configuration import Configuration, InputData, read_configuration
+    from shoal.train._run._plan import Plan
+    from shoal.train._run._reproduce import Reproduction, reproduce
     from shoal.train._run._run import Trained, Watch, run
     from shoal.train._run._threshold import Threshold
     from shoal.train._seal._attest import attest, evidence_of
@@ -91,6 +93,7 @@ _LAZY = {
     "Look": "_look._facts",
     "LookSettings": "_look._settings",
     "Numeric": "_prepare._description",
+    "Plan": "_run._plan",
     "Preparation": "_prepare._description",
     "PrivacySpent": "_private._spent",
     "PrivateBoolean": "_private._records._settings",
@@ -102,6 +105,7 @@ _LAZY = {
     "Progress": "_learn._description",
     "Real": "_estimators._table",
     "Recipe": "_collect._recipe",
+    "Reproduction": "_run._reproduce",
     "Schema": "_collect._schema",
     "Settings": "_search._search",
     "Space": "_search._space",
@@ -131,6 +135,7 @@ _LAZY = {
     "private_vocabulary": "_private._statistics",
     "read_configuration": "_run._configuration",
     "read_recipe": "_collect._recipe",
+    "reproduce": "_run._reproduce",
     "run": "_run._run",
     "seal": "_seal._seal",
     "search": "_search._search",
@@ -168,6 +173,7 @@ __all__ = [
     "Look",
     "LookSettings",
     "Numeric",
+    "Plan",
     "Preparation",
     "PrivacySpent",
     "PrivateBoolean",
@@ -179,6 +185,7 @@ __all__ = [
     "Progress",
     "Real",
     "Recipe",
+    "Reproduction",
     "Schema",
     "Settings",
     "Space",
@@ -208,6 +215,7 @@ __all__ = [
     "private_vocabulary",
     "read_configuration",
     "read_recipe",
+    "reproduce",
     "run",
     "seal",
     "search",

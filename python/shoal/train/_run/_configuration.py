@@ -103,6 +103,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         evaluation: How the model is measured.
         card: What the model card says.
         golden_rows: Whether the golden rows of the package are made up, or real records.
+        lock: A file that locks all distributions, such as `uv.lock`: its digest is in the evidence.
         private: What may be spent on a private training, which states all it needs by itself; None
             for an ordinary one.
     """
@@ -121,6 +122,7 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     evaluation: EvaluationSettings = EvaluationSettings()
     card: dict[CardPart, str] = {}
     golden_rows: Literal["synthetic", "real"] = "synthetic"
+    lock: str | None = None
     private: PrivateSettings | None = None
 
     def __post_init__(self) -> None:

@@ -24,6 +24,7 @@ class Outcome(NamedTuple):
         report: Measures its package.
         board: What was compared, if it was.
         threshold: From which probability of the positive class on it is the answer.
+        positive: That class.
         notes: What a reader should know.
         spent: What privacy it cost, if it was learned privately.
     """
@@ -33,5 +34,6 @@ class Outcome(NamedTuple):
     report: Callable[[Package], Report]
     board: Leaderboard | None = None
     threshold: float | None = None
+    positive: str | None = None
     notes: tuple[str, ...] = ()
     spent: PrivacySpent | None = None

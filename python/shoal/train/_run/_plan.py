@@ -22,6 +22,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         configuration: What was asked for, without addresses of databases.
         candidate: What was chosen; None of a private training.
         preparation: What stands before its estimator.
+        order: The columns of it, in the order of the features: JSON may sort names.
         threshold: From which probability of the positive class on it is the answer.
         positive: That class.
     """
@@ -29,6 +30,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     configuration: Configuration
     candidate: Candidate | None = None
     preparation: Preparation | None = None
+    order: tuple[str, ...] = ()
     threshold: float | None = None
     positive: str | None = None
 
@@ -40,7 +42,18 @@ def plan_in(evidence: Evidence) -> Plan:
         InvalidRequestError: it holds none that this version can follow.
     """
     try:
-        return msgspec.convert(evidence.plan, Plan)
+        return _ordered(msgspec.convert(evidence.plan, Plan))
     except (msgspec.ValidationError, InvalidRequestError) as error:
         message = f"the evidence holds no plan of `shoal train`: {error}"
         raise InvalidRequestError(message, hint="Use the version that trained it.") from error
+
+
+def _ordered(plan: Plan) -> Plan:
+    if plan.preparation is None:
+        return plan
+    columns = plan.preparation.columns
+    if sorted(columns) != sorted(plan.order):
+        raise InvalidRequestError("the order of the columns does not name all of them")
+    ordered = {name: columns[name] for name in plan.order}
+    preparation = msgspec.structs.replace(plan.preparation, columns=ordered)
+    return msgspec.structs.replace(plan, preparation=preparation)

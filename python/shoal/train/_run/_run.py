@@ -25,11 +25,13 @@ from shoal.train._look._settings import LookSettings
 from shoal.train._look._suspects import suspects
 from shoal.train._run._configuration import recipe_in, told_of
 from shoal.train._run._decide import estimators_for, with_threshold
+from shoal.train._run._evidence import evidence_for
 from shoal.train._run._judge import report_of
 from shoal.train._run._material import material_of
 from shoal.train._run._outcome import Outcome
 from shoal.train._run._place import DATASET, JOURNAL, finish, held, write
 from shoal.train._run._private_run import learned_privately
+from shoal.train._seal._attest import attest
 from shoal.train._seal._seal import seal
 from shoal.train._search._search import fit, search
 
@@ -119,10 +121,16 @@ def run(
             name=configuration.name,
             version=configuration.version,
             output=staged,
+            golden_rows=configuration.golden_rows,
         )
         watch.step("measuring")
         report = outcome.report(package)
-        _write(place, report, outcome.board)
+        files = _files(report, outcome.board)
+        for name, data in files.items():
+            write(place / name, data)
+        page = files["report.html"]
+        evidence = evidence_for(configuration, dataset, outcome, report, page)
+        attest(package, evidence, files=files)
         finish(place, staged)
     return Trained(
         _opened(place), report, outcome.board, outcome.threshold, outcome.notes, outcome.spent
@@ -152,6 +160,7 @@ def _learned(dataset: Dataset, configuration: Configuration, place: Path, watch:
         report=report,
         board=board,
         threshold=decided.threshold,
+        positive=decided.positive,
         notes=(
             *_suspected(material, configuration),
             *decided.notes,
@@ -238,12 +247,16 @@ def _facts(
     return found
 
 
-def _write(place: Path, report: evaluate.Report, board: Leaderboard | None) -> None:
+def _files(report: evaluate.Report, board: Leaderboard | None) -> dict[str, bytes]:
+    """What a person reads, by its name; it lies beside the package, and comes along with it."""
+    found = {
+        "report.html": evaluate.to_html(report).encode(),
+        "report.json": evaluate.to_json(report),
+        "model-card.md": evaluate.to_markdown(report).encode(),
+    }
     if board is not None:
-        write(place / "leaderboard.json", msgspec.json.encode(board))
-    write(place / "report.json", evaluate.to_json(report))
-    write(place / "model-card.md", evaluate.to_markdown(report).encode())
-    write(place / "report.html", evaluate.to_html(report).encode())
+        found["leaderboard.json"] = msgspec.json.encode(board)
+    return found
 
 
 def _notes(board: Leaderboard) -> tuple[str, ...]:

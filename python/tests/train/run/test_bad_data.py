@@ -9,7 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from shoal.errors import DtypeError, InputError, InvalidRequestError, NullError
+from shoal.errors import (
+    DtypeError,
+    InputError,
+    InvalidRequestError,
+    MissingColumnError,
+    NullError,
+)
 from shoal.train import Configuration, Folds, InputData, Numeric, Settings, run
 from shoal.train._collect._recipe import InputText
 
@@ -39,7 +45,7 @@ def trained(table: pa.Table, tmp_path: Path, **parts: Any) -> Any:
 @pytest.mark.parametrize(
     ("columns", "parts", "error", "message"),
     [
-        ({}, {"target": "leaves"}, InvalidRequestError, "no column 'leaves' to predict"),
+        ({}, {"target": "leaves"}, MissingColumnError, "no column 'leaves' to predict"),
         ({"left": ["yes"] * ROWS}, {}, InvalidRequestError, "one class only, 'yes'"),
         ({"left": [None, *["yes", "no"] * (ROWS // 2 - 1), "yes"]}, {}, NullError, "in row 0"),
         (
