@@ -17,7 +17,7 @@ _fetch:
 # Check everything: format, lint, types, import rules, Rust tests, Python tests
 test: check
     cargo test --locked --workspace --quiet
-    pytest --quiet
+    pytest --quiet --numprocesses auto --maxprocesses 4 --dist worksteal
 
 # Check without running tests: format, lint, types, import rules, clippy
 check: _fetch
