@@ -38,7 +38,7 @@ def example() -> pa.RecordBatch:
 
 def sealed(place: Path) -> Package:
     """The model as a package."""
-    settings = package.Settings(moments=["at"], missing={"at": MISSING})
+    settings = package.Settings(moments=["at"], missing={"at": MISSING}, golden_rows="real")
     return package.build(
         telling(), name="telling", version="1", output=place, example=example(), settings=settings
     )
