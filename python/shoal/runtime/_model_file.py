@@ -2,6 +2,8 @@
 
 - The file is walked as plain protobuf; nothing is copied, and neither `onnx` nor `protobuf` is
   needed, because a server asks before it hands a model to ONNX Runtime.
+- The numbers of a tree ensemble are fields of their own, millions of them: they are stepped over by
+  a regular expression, in one call.
 - A model may name data in other files. ONNX Runtime would open any path; here a path must be plain
   and inside the package.
 - Only the standard operator domains are allowed: a custom domain needs a library that runs code.
@@ -12,6 +14,7 @@ https://protobuf.dev/programming-guides/encoding/.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NoReturn
 
 from shoal.errors import CorruptPackageError, UnsupportedModelError
@@ -23,6 +26,14 @@ STANDARD_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 """What ONNX Runtime's own library implements; training operators are of no use here."""
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_NUMBERS = re.compile(
+    rb"(?:"
+    rb"[\x08\x10\x18\x20\x28\x30\x38\x40\x48\x50\x58\x60\x68\x70\x78][\x80-\xff]{0,9}[\x00-\x7f]|"
+    rb"[\x0d\x15\x1d\x25\x2d\x35\x3d\x45\x4d\x55\x5d\x65\x6d\x75\x7d].{4}"
+    rb")++",
+    re.DOTALL,
+)
+"""Fields 1 to 15 in a row that are a number of up to ten bytes, or of 32 bits."""
 _DEPTH_LIMIT = 64
 """Graphs nest in If and Loop; protobuf's own readers stop at 100 messages."""
 
@@ -101,6 +112,9 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
     """The length-delimited fields of a message: number and bytes; all others are stepped over."""
     at = 0
     while at < len(message):
+        if numbers := _NUMBERS.match(message, at):
+            at = numbers.end()
+            continue
         tag, at = _varint(message, at)
         number, wire = tag >> 3, tag & 7
         if wire == _VARINT:

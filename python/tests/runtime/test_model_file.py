@@ -52,6 +52,29 @@ def test_data_named_in_an_attribute_is_found() -> None:
     assert external_files(model_of(node)) == {"inner/t.bin"}
 
 
+@given(
+    st.lists(st.integers(-(2**63), 2**63 - 1), max_size=50),
+    st.lists(st.floats(width=32), max_size=50),
+    st.lists(st.text(max_size=20), max_size=20),
+)
+def test_numbers_and_names_around_a_tensor_hide_no_file(
+    whole: list[int], real: list[float], names: list[str]
+) -> None:
+    tensor = TensorProto(data_type=TensorProto.FLOAT, dims=[4], name="t")
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "inner/t.bin"
+    attribute = onnx.AttributeProto(name="all", type=onnx.AttributeProto.TENSOR, t=tensor)
+    attribute.ints.extend(whole)
+    attribute.floats.extend(real)
+    attribute.strings.extend(name.encode() for name in names)
+    node = helper.make_node("Constant", [], ["Y"], domain="far")
+    node.attribute.append(attribute)
+    model = model_of(node)
+    assert external_files(model) == {"inner/t.bin"}
+    with pytest.raises(UnsupportedModelError, match="'far'"):
+        check_domains(model)
+
+
 def test_graphs_nested_without_end_are_refused() -> None:
     graph = helper.make_graph([helper.make_node("Neg", ["X"], ["Y"])], "g", [], [])
     for _ in range(25):
