@@ -11,7 +11,7 @@ from shoal.train._estimators._table import TABLES, entry, made
 from shoal.train._run._material import by_name
 from shoal.train._run._threshold import best_threshold, shares_of_folds
 from shoal.train._search._candidates import pipeline_of, without_sampler
-from shoal.train._search._folds import folds_of
+from shoal.train._search._folds import cut_columns, folds_of
 from shoal.train._search._scores import positive_of
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ def with_threshold(
     if positive is None:
         return Decided(fitted, notes=("no threshold was chosen: there are more than two classes",))
     search = configuration.search
-    whole = material.learned.to_pandas() if search.folds.group or search.folds.time else frame
-    folds = folds_of(search.folds, whole, target, material.task)
+    by = cut_columns(material.learned, search.folds)
+    folds = folds_of(search.folds, by if len(by.columns) else frame, target, material.task)
     model = pipeline_of(candidate, fitted.preparation, material.task, seed=search.seed)
     rows, shares = shares_of_folds(model, frame, target, folds, positive)
     threshold = best_threshold(shares, target[rows] == positive, rule)

@@ -121,7 +121,7 @@ def _compared(
         yield evaluate.compare_scores(
             {name: [sign * score for score in row.scores] for name, row in best.items()},
             metric=board.score,
-            test_share=1 / (len(next(iter(best.values())).scores) - 1),
+            test_share=board.test_share,
             baseline=BASELINE if BASELINE in best else None,
         )
 

@@ -11,13 +11,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 
 from shoal.errors import InvalidRequestError
 from shoal.train._prepare._frames import frame_of, kept
 from shoal.train._prepare._infer import preparation_of
-from shoal.train._search._folds import folds_of
+from shoal.train._search._folds import cut_by, cut_columns, held_out
 from shoal.train._search._search import target_of, task_of
 
 if TYPE_CHECKING:
@@ -53,24 +52,25 @@ def material_of(records: pa.Table, configuration: Configuration) -> Material:
     Raises:
         InputError: the target, a column or the number of records does not allow it.
     """
-    search = configuration.search
-    answers = target_of(records, configuration.target, task=search.task)
+    search, target = configuration.search, configuration.target
+    answers = target_of(records, target, task=search.task)
     task = task_of(answers)
-    learn, test = _cut(records, answers, configuration)
-    if len(test) < LEAST_HELD_OUT:
+    by = cut_columns(records, search.folds)
+    cut = held_out(search.folds, by, answers, task, configuration.held_out)
+    if task == "classification":
+        _check_classes(answers[cut.learn], answers[cut.test])
+    learned = records.take(pa.array(cut.learn))
+    preparation = prepared(learned, configuration)
+    tested = records.take(pa.array(cut.test))
+    tested = tested.filter(pa.array(kept(tested, preparation)))
+    if tested.num_rows < LEAST_HELD_OUT:
         message = (
-            f"{len(test)} of {records.num_rows} records would be held out, "
+            f"{tested.num_rows} of {records.num_rows} records would be held out, "
             f"expected at least {LEAST_HELD_OUT}: a package is proved on them"
         )
         raise InvalidRequestError(message, hint="Collect more records, or raise `held_out`.")
-    learned, held_out = records.take(pa.array(learn)), records.take(pa.array(test))
-    preparation = prepared(learned, configuration)
-    return Material(
-        learned.filter(pa.array(kept(learned, preparation))),
-        held_out.filter(pa.array(kept(held_out, preparation))),
-        preparation,
-        task,
-    )
+    learned = learned.filter(pa.array(kept(learned, preparation)))
+    return Material(learned, tested, preparation, task)
 
 
 def prepared(records: pa.Table, configuration: Configuration) -> Preparation:
@@ -79,8 +79,7 @@ def prepared(records: pa.Table, configuration: Configuration) -> Preparation:
     Raises:
         InputError: a column is named that is not there, or of a type that nothing is made of.
     """
-    folds = configuration.search.folds
-    without = [*configuration.without, *(name for name in (folds.group, folds.time) if name)]
+    without = [*configuration.without, *cut_by(configuration.search.folds)]
     for name in (*without, *configuration.columns):
         if name not in records.column_names:
             there = ", ".join(records.column_names)
@@ -105,18 +104,10 @@ def by_name(material: Material, target: str) -> tuple[Any, NDArray[Any]]:
     return frame, target_of(material.learned, target, task=material.task)
 
 
-def _cut(
-    records: pa.Table, answers: NDArray[Any], configuration: Configuration
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    folds = configuration.search.folds
-    by = [name for name in (folds.group, folds.time) if name is not None]
-    for name in by:
-        if name not in records.column_names:
-            raise InvalidRequestError(f"there is no column {name!r} to cut folds by")
-    # k folds by class or group; by time the first part is never tested.
-    parts = round(1 / configuration.held_out)
-    count = parts if folds.time is None else max(parts - 1, 2)
-    frame = records.select(by or [configuration.target]).to_pandas()
-    cut = msgspec.structs.replace(folds, count=count)
-    found = folds_of(cut, frame, answers, task_of(answers))[-1]
-    return np.sort(found.learn), np.sort(found.test)
+def _check_classes(learned: NDArray[Any], tested: NDArray[Any]) -> None:
+    known = set(learned.tolist())
+    if len(known) == 1:
+        raise InvalidRequestError(f"the target has one class only, {learned[0]!r}, to learn from")
+    if unknown := sorted(set(tested.tolist()) - known):
+        message = f"class {unknown[0]!r} is among the held-out records only"
+        raise InvalidRequestError(message, hint="Collect more of it, or leave it out.")

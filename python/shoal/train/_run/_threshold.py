@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 
+# More than any probability.
+NOBODY = float(np.nextafter(np.float32(1), np.float32(2)))
+
+
 class Threshold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a threshold is chosen by.
 
@@ -78,13 +82,19 @@ def best_threshold(shares: Floats, is_positive: NDArray[np.bool_], rule: Thresho
     ranked, positive = single[order], np.asarray(is_positive, bool)[order]
     ends = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
     following = np.append(ranked[ends[:-1] + 1], 0.0)
-    thresholds = np.concatenate(([(ranked[0] + 1) / 2], (ranked[ends] + following) / 2))
+    thresholds = np.concatenate(([NOBODY], _between(ranked[ends], following)))
     found = np.concatenate(([0.0], np.cumsum(positive)[ends]))
     false = np.concatenate(([0.0], np.cumsum(~positive)[ends]))
     counts = Counts(found, false, float(positive.sum()), float((~positive).sum()))
     worth = worth_of(counts, rule)
     best = np.flatnonzero(worth >= worth.max() - 1e-12)
     return float(thresholds[best[np.argmin(np.abs(thresholds[best] - 0.5))]])
+
+
+def _between(above: Floats, below: Floats) -> Floats:
+    """Numbers of single precision that tell two others apart: the middle, or else the upper one."""
+    middle = ((above + below) / 2).astype(np.float32).astype(np.float64)
+    return np.where(middle > below, middle, above)
 
 
 def worth_of(counts: Counts, rule: Threshold) -> Floats:
@@ -117,7 +127,15 @@ def shares_of_folds(
     rows, shares = [], []
     for fold in folds:
         fitted = clone(model).fit(frame.iloc[fold.learn], target[fold.learn])
-        place = list(fitted.classes_).index(positive)
         rows.append(fold.test)
-        shares.append(fitted.predict_proba(frame.iloc[fold.test])[:, place])
+        shares.append(_shares(fitted, frame.iloc[fold.test], positive))
     return np.concatenate(rows), np.concatenate(shares)
+
+
+def _shares(fitted: Any, frame: pd.DataFrame, positive: str) -> Floats:
+    """(rows,) the probability of a class; 0 of one that was never learned."""
+    found: Floats = np.zeros(len(frame))
+    classes = list(fitted.classes_)
+    if positive in classes:
+        found = fitted.predict_proba(frame)[:, classes.index(positive)]
+    return found

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
+import pandas as pd
 
 from shoal.errors import InvalidRequestError, NullError
 from shoal.train._estimators._table import Task
@@ -14,17 +16,16 @@ from shoal.train._prepare._description import Preparation
 from shoal.train._prepare._frames import frame_of, kept
 from shoal.train._prepare._infer import preparation_of
 from shoal.train._search._candidates import Balance, Candidate, pipeline_of
-from shoal.train._search._folds import Folds, folds_of, repeated
+from shoal.train._search._folds import Folds, cut_by, cut_columns, folds_of, repeated
 from shoal.train._search._scores import USUAL, scorer_of
 from shoal.train._search._space import Space, is_alike, names_for, usual_space
-from shoal.train._search._study import Sampler, Study, Tried
+from shoal.train._search._study import Asked, Sampler, Study, Tried
 from shoal.train._search._trials import Material, Trials
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import pandas as pd
     import pyarrow as pa
     from numpy.typing import NDArray
 
@@ -73,6 +74,7 @@ class Leaderboard(msgspec.Struct, frozen=True, kw_only=True):
         rows: Best first: done ones by their mean, then those given up, then those that failed.
         records: How many records there were.
         repeated: Tested records of the first fold that equal one that was learned from.
+        test_share: How many records a fold is tested on, for each that is learned from; the mean.
     """
 
     task: str
@@ -80,6 +82,7 @@ class Leaderboard(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[Tried, ...]
     records: int
     repeated: int
+    test_share: float
 
     @property
     def best(self) -> Tried:
@@ -118,12 +121,14 @@ def search(
 
     Raises:
         InputError: columns, target or settings cannot be used.
+        ConflictError: the journal is of another search, or damaged.
+        SinkError: the journal cannot be written (disk full, no right); a later call goes on.
     """
     chosen = settings or Settings()
     answers = target_of(records, target, task=chosen.task)
     task = task_of(answers)
     preparation = chosen.preparation or preparation_of(
-        records, target, without=_cut_by(chosen.folds)
+        records, target, without=cut_by(chosen.folds)
     )
     is_kept = kept(records, preparation)
     material = _material(records.filter(is_kept), answers[is_kept], task, preparation, chosen)
@@ -133,7 +138,9 @@ def search(
         chosen.balance,
         is_alike=is_alike(material.frame, preparation),
     )
-    study = Study(space, task, chosen.sampler, seed=chosen.seed, journal=journal)
+    digest = _digest(material, chosen, space)
+    asked = Asked(space, task, chosen.sampler, chosen.seed, digest)
+    study = Study(asked, journal=journal)
     spent = sum(tried.seconds for tried in study.tried())
     ends_at = None if chosen.seconds is None else time.monotonic() + chosen.seconds - spent
     with Trials(material, chosen.workers) as trials:
@@ -148,6 +155,7 @@ def search(
         rows=tuple(sorted(study.tried(), key=_rank)),
         records=len(material.target),
         repeated=repeated(material.frame, list(material.folds)),
+        test_share=float(np.mean([len(each.test) / len(each.learn) for each in material.folds])),
     )
 
 
@@ -244,10 +252,6 @@ def _numbers(values: pa.Array, target: str) -> NDArray[np.float64]:
     return numbers
 
 
-def _cut_by(folds: Folds) -> list[str]:
-    return [name for name in (folds.group, folds.time) if name is not None]
-
-
 def _material(
     records: pa.Table,
     answers: NDArray[Any],
@@ -255,18 +259,30 @@ def _material(
     preparation: Preparation,
     settings: Settings,
 ) -> Material:
-    by = _cut_by(settings.folds)
-    whole: pd.DataFrame = records.select(by).to_pandas()
+    by = cut_columns(records, settings.folds)
     frame = frame_of(records, preparation)
     return Material(
         frame=frame,
         target=answers,
-        folds=folds_of(settings.folds, whole if by else frame, answers, task),
+        folds=folds_of(settings.folds, by if len(by.columns) else frame, answers, task),
         preparation=preparation,
         task=task,
         scorer=scorer_of(task, settings.score, answers, settings.positive),
         seed=settings.seed,
     )
+
+
+def _digest(material: Material, settings: Settings, space: Space) -> str:
+    """Of all that the scores of candidates depend on."""
+    told = (settings.folds, settings.score, settings.positive, settings.sampler, settings.seed)
+    text = msgspec.json.encode((told, space, material.preparation), order="deterministic")
+    found = hashlib.sha256(text)
+    found.update(msgspec.json.encode(list(material.preparation.columns)))
+    found.update(pd.util.hash_pandas_object(material.frame, index=False).to_numpy().tobytes())
+    found.update(pd.util.hash_array(material.target.astype(object)).tobytes())
+    for fold in material.folds:
+        found.update(fold.test.tobytes())
+    return found.hexdigest()
 
 
 def _goes_on(tried: int, most: int | None, ends_at: float | None) -> bool:

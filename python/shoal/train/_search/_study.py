@@ -15,18 +15,19 @@ from __future__ import annotations
 
 import warnings
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import TrialState
 
+from shoal.errors import ConflictError
 from shoal.train._search._candidates import Candidate
+from shoal.train._search._journal import opened
 from shoal.train._search._space import fixed, grid, suggested, usual
 from shoal.train._search._turns import Attempt, is_behind, whose_turn
 
@@ -66,23 +67,45 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class Asked(NamedTuple):
+    """What is searched.
+
+    Attributes:
+        space: The candidates.
+        task: What is predicted.
+        sampler: How they are chosen.
+        seed: What random choices follow from.
+        digest: Of all that a score depends on: records, folds, metric, preparation and these.
+    """
+
+    space: Space
+    task: Task
+    sampler: Sampler
+    seed: int
+    digest: str
+
+
 class Study:
     """Chooses candidates and remembers how they did."""
 
-    def __init__(
-        self, space: Space, task: Task, sampler: Sampler, *, seed: int, journal: Path | None
-    ) -> None:
+    def __init__(self, asked: Asked, *, journal: Path | None) -> None:
         """Begins, or goes on where a journal ends.
 
         Raises:
             InvalidRequestError: a grid is asked for over ranges that have no ends.
+            ConflictError: the journal is of another search, or damaged.
+            SinkError: the journal cannot be written (disk full, no right).
         """
-        self._space, self._task, self._sampler, self._seed = space, task, sampler, seed
-        first = list(grid(space, task) if sampler == "grid" else usual(space, task))
-        storage = _storage(journal)
+        self._space, self._task = asked.space, asked.task
+        self._sampler, self._seed = asked.sampler, asked.seed
+        space, task = asked.space, asked.task
+        first = list(grid(space, task) if asked.sampler == "grid" else usual(space, task))
+        storage = InMemoryStorage() if journal is None else opened(journal)
         with _silence():
+            _check_names(storage, space, journal)
             self._studies = {name: self._of_estimator(name, storage) for name in space.estimators}
             for name, study in self._studies.items():
+                _check(study, asked.digest, journal)
                 _try_again(study)
                 for candidate in first:
                     if candidate.estimator == name:
@@ -181,10 +204,24 @@ def _attempt(tried: Tried) -> Attempt:
     return Attempt(tried.seconds, 1 - mean if 0 <= mean <= 1 else abs(mean))
 
 
-def _storage(journal: Path | None) -> BaseStorage:
-    if journal is None:
-        return InMemoryStorage()
-    return JournalStorage(JournalFileBackend(str(journal)))
+def _check(study: optuna.Study, digest: str, journal: Path | None) -> None:
+    """Refuses to go on with the scores of another search."""
+    known = study.user_attrs.get("of")
+    if known is None:
+        study.set_user_attr("of", digest)
+    elif known != digest:
+        raise _of_another(journal)
+
+
+def _check_names(storage: BaseStorage, space: Space, journal: Path | None) -> None:
+    known = {study.study_name for study in _summaries(storage)}
+    if known and known != set(space.estimators):
+        raise _of_another(journal)
+
+
+def _of_another(journal: Path | None) -> ConflictError:
+    message = f"{journal} is of another search: of other records, folds, scores or candidates"
+    return ConflictError(message, hint="Remove it to search anew, or choose another place.")
 
 
 def _summaries(storage: BaseStorage) -> list[optuna.study.StudySummary]:

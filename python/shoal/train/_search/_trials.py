@@ -1,13 +1,14 @@
 """How well a candidate does: fitted on each fold but one, tested on that one.
 
-- What stands before an estimator does not depend on its parameters, so each fold is prepared once
-  for all candidates that need the same, within a bound in bytes.
+- What stands before an estimator depends on whether and how it is scaled, not on its parameters: so
+  each fold is prepared once for all candidates that need the same, within a bound in bytes.
 - Folds are fitted by several threads; an estimator itself uses one.
 - After each wave of folds a candidate that is behind may be given up.
 """
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections import OrderedDict
@@ -19,6 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
+from shoal.errors import InvalidRequestError
+from shoal.train._estimators._table import entry
 from shoal.train._search._candidates import pipeline_of
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from shoal.train._estimators._table import Task
-    from shoal.train._prepare._description import Preparation
+    from shoal.train._prepare._description import Preparation, Scale
     from shoal.train._search._candidates import Candidate
     from shoal.train._search._folds import Fold
     from shoal.train._search._scores import Scorer
@@ -102,7 +105,7 @@ class Trials:
             thread_name_prefix="shoal-fold",
             initializer=partial(threadpool_limits, 1),
         )
-        self._kept: OrderedDict[tuple[int, str], _Prepared] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, bool, Scale], _Prepared] = OrderedDict()
         self._lock = Lock()
         self._limits = threadpool_limits(1)
 
@@ -124,34 +127,39 @@ class Trials:
         steps = pipeline_of(
             candidate, self._material.preparation, self._material.task, seed=self._material.seed
         )
+        found = entry(self._material.task, candidate.estimator)
+        scaling = found.is_scaled, candidate.scale
         scores: list[float] = []
         count = len(self._material.folds)
         for first in range(0, count, self._workers):
             wave = range(first, min(first + self._workers, count))
-            scores += self._pool.map(lambda number: self._score(steps, number), wave)
+            scores += self._pool.map(lambda number: self._score(steps, scaling, number), wave)
             if len(scores) < count and give_up(scores):
                 break
         seconds = time.perf_counter() - began
         return Scored(tuple(scores), seconds, len(scores) == count)
 
-    def _score(self, steps: Any, number: int) -> float:
+    def _score(self, steps: Any, scaling: tuple[bool, Scale], number: int) -> float:
         before, last = _parted(steps)
-        fold = self._fold(before, number)
+        fold = self._fold(before, (number, *scaling))
         learn, target = fold.learn, fold.learn_target
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it has not converged shows in its score
             for step in last[:-1]:
                 learn, target = clone(step).fit_resample(learn, target)
             estimator = clone(last[-1]).fit(learn, target)
-            return float(self._material.scorer(estimator, fold.test, fold.test_target))
+            score = float(self._material.scorer(estimator, fold.test, fold.test_target))
+        if not math.isfinite(score):
+            message = f"fold {number + 1} gives the score {score}: the metric is not defined on it"
+            raise InvalidRequestError(message, hint="Cut other folds, or compare by another score.")
+        return score
 
-    def _fold(self, before: Any, number: int) -> _Prepared:
-        key = number, repr(before)
+    def _fold(self, before: Any, key: tuple[int, bool, Scale]) -> _Prepared:
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        found = self._prepared(before, number)
+        found = self._prepared(before, key[0])
         with self._lock:
             self._kept[key] = found
             while sum(each.size_bytes for each in self._kept.values()) > KEPT_BYTES:
