@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shoal.cli._failure import reported
+from shoal.cli._failure import printable, reported
 from shoal.cli._memory import sparing_memory
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _tell(dataset: Dataset, *, as_json: bool, package: str | None = None) -> Non
         about = [_about(column), f"{missing:,} missing" if missing else ""]
         told_of = ", ".join(filter(None, about))
         lines.append(f"  {column.name:<{width}}  {column.kind:<11}  {told_of}".rstrip())
-    typer.echo("\n".join(lines))
+    typer.echo("\n".join(printable(line) for line in lines))
 
 
 def _about(column: ColumnSchema) -> str:

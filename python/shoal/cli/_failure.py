@@ -23,6 +23,11 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
+def printable(line: str) -> str:
+    """A line without what would move the cursor of a terminal: names may come from data."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in line)
+
+
 @contextmanager
 def reported(*, as_json: bool = False) -> Iterator[None]:
     """Turn an error inside the block into its report and exit code."""

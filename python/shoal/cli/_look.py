@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from shoal.cli._failure import reported
+from shoal.cli._failure import printable, reported
 from shoal.cli._memory import sparing_memory
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def look(
         )
         if output is not None:
             _write(output, train.to_html(seen))
-        lines = [_printable(line) for line in _lines(seen, output)]
+        lines = [printable(line) for line in _lines(seen, output)]
         typer.echo(seen.to_json().decode() if as_json else "\n".join(lines))
 
 
@@ -77,11 +77,6 @@ def _lines(seen: Look, output: Path | None) -> Iterable[str]:
         yield "nothing suspicious was found"
     if output is not None:
         yield str(output)
-
-
-def _printable(line: str) -> str:
-    """A line without what would move the cursor of a terminal: names come from data."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in line)
 
 
 def _joined(shown: Iterable[str], count: int) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shoal.cli._failure import Exit, reported
+from shoal.cli._failure import Exit, printable, reported
 
 if TYPE_CHECKING:
     from shoal.evaluate import Metric, Report
@@ -87,7 +87,7 @@ def _tell(trained: Trained, output: Path, *, as_json: bool) -> None:
     lines += [f"package    {output / 'package'}", f"           {trained.package.digest}"]
     lines += [f"report     {output / 'report.html'}"]
     lines += [f"note: {note}" for note in trained.notes]
-    typer.echo("\n".join(lines))
+    typer.echo("\n".join(printable(line) for line in lines))
 
 
 def _told(trained: Trained, output: Path) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def _told(trained: Trained, output: Path) -> dict[str, Any]:
     if trained.leaderboard is not None:
         best = trained.leaderboard.best
         told["candidate"] = msgspec.to_builtins(best.candidate)
-        told["score"] = {trained.leaderboard.score: _mean(best)}
+        told["score"] = {trained.leaderboard.score: trained.leaderboard.sign * _mean(best)}
     if trained.spent is not None:
         told["privacy"] = msgspec.to_builtins(trained.spent)
     return told
@@ -113,17 +113,17 @@ def _told(trained: Trained, output: Path) -> dict[str, Any]:
 def _standings(board: Leaderboard) -> list[str]:
     """The best candidates, one line each."""
     lines = [f"{'estimator':<24} {board.score:>24} {'seconds':>9}"]
-    lines += [_line(row) for row in board.rows[:SHOWN_CANDIDATES]]
+    lines += [_line(row, board.sign) for row in board.rows[:SHOWN_CANDIDATES]]
     if (more := len(board.rows) - SHOWN_CANDIDATES) > 0:
         lines.append(f"and {more} more, in leaderboard.json")
     return lines
 
 
-def _line(row: Tried) -> str:
+def _line(row: Tried, sign: int) -> str:
     name = row.candidate.estimator
     if row.candidate.balance != "none":
         name += f", {row.candidate.balance}"
-    told = f"{abs(_mean(row)):.4f}" if row.status == "done" else row.status.replace("_", " ")
+    told = f"{sign * _mean(row):.4f}" if row.status == "done" else row.status.replace("_", " ")
     return f"{name:<24} {told:>24} {row.seconds:>9.1f}"
 
 
@@ -191,7 +191,9 @@ class _Shown:
         told = f"{self._step}, {self._rows:,} rows" if self._step == "collecting" else self._step
         if self._tried:
             told += f", {len(self._tried)} candidates tried"
-        table = Table("estimator", "score", "seconds", title=told, title_justify="left")
+        table = Table(
+            "estimator", "score, more is better", "seconds", title=told, title_justify="left"
+        )
         for row in sorted(done, key=_mean, reverse=True)[:SHOWN_CANDIDATES]:
             name = f"{row.candidate.estimator} {row.candidate.balance}".removesuffix(" none")
             table.add_row(name, f"{_mean(row):.4f}", f"{row.seconds:.1f}")

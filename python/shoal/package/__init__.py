@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from shoal.package._names import check_names
 from shoal.package._package import Package, identify, open
 from shoal.package._read import Attestation, Identity
 
@@ -31,6 +32,7 @@ __all__ = [
     "Settings",
     "Verification",
     "build",
+    "check_names",
     "identify",
     "inspect",
     "keep_data",

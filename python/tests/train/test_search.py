@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from sklearn import metrics
@@ -15,10 +16,10 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from shoal.errors import InvalidRequestError, NullError
+from shoal.errors import ConflictError, DtypeError, InvalidRequestError, NullError
 from shoal.train._estimators._table import CLASSIFIERS, Choice
-from shoal.train._prepare._description import Numeric, Preparation
-from shoal.train._search._folds import Folds, folds_of
+from shoal.train._prepare._description import Categorical, Numeric, Preparation
+from shoal.train._search._folds import Folds, folds_of, held_out
 from shoal.train._search._scores import METRICS, scorer_of
 from shoal.train._search._search import Settings, search, target_of
 from shoal.train._search._space import Space
@@ -176,8 +177,112 @@ def test_groups_stay_together_and_time_goes_forward() -> None:
     frame, target = records.to_pandas(), np.array(records["target"].to_pylist())
     for fold in folds_of(Folds(group="day"), frame, target, "classification"):
         assert not set(frame["day"][fold.learn]) & set(frame["day"][fold.test])
-    for fold in folds_of(Folds(time="day"), frame, target, "classification"):
-        assert frame["day"][fold.learn].max() <= frame["day"][fold.test].min()
+    found = folds_of(Folds(time="day"), frame, target, "classification")
+    assert len(found) == 5
+    for fold in found:
+        assert frame["day"][fold.learn].max() < frame["day"][fold.test].min()
+    cut = held_out(Folds(time="day"), frame, target, "classification", 0.25)
+    assert frame["day"][cut.learn].max() < frame["day"][cut.test].min()
+    assert sorted([*cut.learn, *cut.test]) == list(range(len(frame)))
+
+
+@pytest.mark.parametrize("share", [0.15, 0.25, 0.4, 0.5])
+def test_what_is_held_out_is_the_share_that_was_asked_for(share: float) -> None:
+    records = numbers(400)
+    frame, target = records.to_pandas(), np.array(records["target"].to_pylist())
+    for folds in (Folds(), Folds(group="day")):
+        cut = held_out(folds, frame, target, "classification", share)
+        assert len(cut.test) / 400 == pytest.approx(share, abs=0.02)
+        assert sorted([*cut.learn, *cut.test]) == list(range(400))
+    shares = [(target[rows] == "yes").mean() for rows in (cut.learn, cut.test)]
+    assert shares[0] == pytest.approx(shares[1], abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("times", "error", "message"),
+    [
+        ([1.0, None] * 20, NullError, "missing in row 1"),
+        (["b", "a"] * 20, DtypeError, "expected moments or numbers"),
+        ([1, 2] * 20, InvalidRequestError, "2 different moments of 'at' are too few"),
+    ],
+)
+def test_times_that_are_none_are_refused(
+    times: list[Any], error: type[Exception], message: str
+) -> None:
+    frame, target = pd.DataFrame({"at": times}), np.array(["x", "y"] * 20)
+    with pytest.raises(error, match=message):
+        folds_of(Folds(time="at", count=3), frame, target, "classification")
+
+
+def test_a_fold_on_which_a_score_is_not_defined_fails_by_name() -> None:
+    target = np.where(np.arange(200) < 40, "yes", "no")
+    target[:20] = "no"
+    records = pa.table({"a": np.arange(200.0), "day": np.arange(200), "target": target})
+    settings = Settings(
+        preparation=Preparation(columns={"a": Numeric()}),
+        estimators=("dummy",),
+        score="roc_auc",
+        folds=Folds(count=3, time="day"),
+        trials=1,
+    )
+    board = search(records, "target", settings=settings)
+    assert [row.status for row in board.rows] == ["failed"]
+    assert "not defined" in str(board.rows[0].reason)
+
+
+def test_every_candidate_is_tested_on_what_was_prepared_for_it() -> None:
+    random = np.random.default_rng(0)
+    columns: dict[str, Any] = {}
+    preparing: dict[str, Any] = {}
+    for place in range(12):
+        name = f"a_number_with_a_long_name_{place}"
+        columns[name] = random.normal(size=300)
+        preparing[name] = Numeric(missing=0.0, scale="none")
+    for place in range(3):
+        columns[f"n{place}"] = random.normal(0, 10.0 ** (2 * place), 300)
+        preparing[f"n{place}"] = Numeric()
+    for place in range(8):
+        columns[f"c{place}"] = random.choice(["x", "y", "z"], 300)
+        preparing[f"c{place}"] = Categorical(least_rows=2)
+    columns["target"] = np.where(columns["n0"] + random.normal(size=300) > 0, "yes", "no")
+    records, preparation = pa.table(columns), Preparation(columns=preparing)
+
+    def scores(scales: tuple[Any, ...]) -> dict[str, tuple[float, ...]]:
+        space = Space(estimators={"nearest_neighbours": {}, "random_forest": {}}, scale=scales)
+        settings = Settings(preparation=preparation, sampler="grid", space=space)
+        rows = search(records, "target", settings=settings).rows
+        return {f"{row.candidate.estimator} {row.candidate.scale}": row.scores for row in rows}
+
+    together = scores(("standard", "min_max", "none"))
+    assert together["nearest_neighbours standard"] != together["nearest_neighbours none"]
+    for scale in ("standard", "min_max", "none"):
+        name = f"nearest_neighbours {scale}"
+        assert together[name] == scores((scale,))[name]
+
+
+def test_a_journal_is_of_one_search(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    search(numbers(), "target", settings=LINEAR, journal=journal)
+    others = numbers().set_column(0, "a", pa.array(np.arange(300.0)))
+    for records, settings in [
+        (others, LINEAR),
+        (numbers(), msgspec.structs.replace(LINEAR, score="roc_auc")),
+        (numbers(), msgspec.structs.replace(LINEAR, folds=Folds(count=3))),
+    ]:
+        with pytest.raises(ConflictError, match="is of another search"):
+            search(records, "target", settings=settings, journal=journal)
+    journal.write_text("[]\nnothing\n")
+    with pytest.raises(ConflictError, match="not the journal of a search"):
+        search(numbers(), "target", settings=LINEAR, journal=journal)
+
+
+@pytest.mark.parametrize("cut_bytes", [1, 20, 90])
+def test_a_journal_whose_last_line_is_cut_is_gone_on_with(tmp_path: Path, cut_bytes: int) -> None:
+    journal = tmp_path / "journal"
+    whole = search(numbers(), "target", settings=LINEAR, journal=journal)
+    journal.write_bytes(journal.read_bytes()[:-cut_bytes])
+    again = search(numbers(), "target", settings=LINEAR, journal=journal)
+    assert [row.scores for row in again.rows] == [row.scores for row in whole.rows]
 
 
 def test_equal_records_are_counted() -> None:

@@ -8,7 +8,6 @@ other cases (a wrong number of fields, text that is not UTF-8) the record itself
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
@@ -17,6 +16,7 @@ import pyarrow as pa
 from shoal.errors import DtypeError, error_for
 from shoal.source import Files, Limit, Place, listing
 from shoal.train._collect import _kinds
+from shoal.train._collect._inputs import without_secrets
 from shoal.train._collect._reading import Wider, check_unique_names
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 # So much is planned at a time; it is decoded in smaller micro-batches.
 PLANNED = Limit(rows=1 << 20, size_bytes=32 << 20)
 WITHOUT_TYPES = ("csv", "tsv")
-USER = re.compile(r"(?<=://)[^/@]*@")
 _UNITS = ("s", "ms", "us", "ns")
 
 
@@ -44,7 +43,7 @@ class FilesReader:
             DuplicateColumnError: a column is there twice.
         """
         where = os.fspath(described.source)
-        self.label = USER.sub("", where)
+        self.label = without_secrets(where)
         self._found = listing(where, form=described.form)
         self.is_text = self._found.format in WITHOUT_TYPES
         stated = dict.fromkeys(described.types, pa.string()) if self.is_text else {}
@@ -114,7 +113,7 @@ class FilesReader:
             DtypeError: a column mixes kinds.
             ShoalError: the record cannot be read.
         """
-        at = f"{USER.sub('', refused.file)}, row {self._row_of(refused.file)}"
+        at = f"{without_secrets(refused.file)}, row {self._row_of(refused.file)}"
         alone = self._files.alone(refused)
         known = [] if alone is None else [each for each in alone if each.name in self._schema.names]
         # All columns of the record at once: reading again takes time.

@@ -6,6 +6,7 @@ A password stands in the address of a database only; it is in no repr, no messag
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from shoal.train._collect._kinds import Kind
+
+
+_USER = re.compile(r"(?<=://)[^/@]*@")
+_QUESTION = re.compile(r"(?<=://)([^?#]*)[?#].*")
+
+
+def without_secrets(address: str) -> str:
+    """An address of files without user and password, and without what is asked behind a `?`."""
+    return _QUESTION.sub(r"\1", _USER.sub("", address))
 
 
 @dataclass(frozen=True, repr=False)

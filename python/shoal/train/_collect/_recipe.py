@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from shoal.errors import ConfigurationError, InvalidRequestError, PathError
-from shoal.train._collect._inputs import Input, Sql
+from shoal.train._collect._inputs import Input, Sql, without_secrets
 from shoal.train._collect._join import Join
 from shoal.train._collect._kinds import Kind
 from shoal.train._collect._schema import Schema
@@ -70,7 +70,16 @@ class InputText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: str | None = None
 
     def __repr__(self) -> str:
-        return f"<InputText {self.files or self.query!r}>"
+        return f"<InputText {without_secrets(self.files) if self.files else self.query!r}>"
+
+    def without_secrets(self) -> InputText:
+        """The same without addresses of databases, users, passwords, and values of parameters."""
+        return msgspec.structs.replace(
+            self,
+            files=None if self.files is None else without_secrets(self.files),
+            database=None,
+            parameters=dict.fromkeys(self.parameters),
+        )
 
 
 class RecipeText(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -38,12 +38,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
 from shoal.errors import ConfigurationError, InvalidRequestError, PathError
 from shoal.evaluate import Settings as EvaluationSettings
+from shoal.package import check_names
 from shoal.train._collect._recipe import LIMIT_BYTES, RecipeText, recipe_of
 from shoal.train._prepare._description import Feature
 from shoal.train._private._records._settings import PrivateSettings
@@ -130,7 +131,9 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
         Raises:
             ConfigurationError: see the message.
+            InvalidRequestError: no package can have the name or the version.
         """
+        check_names(self.name, self.version)
         if not 0 < self.held_out <= MOST_HELD_OUT:
             message = f"held_out is {self.held_out}, expected above 0 and at most {MOST_HELD_OUT}"
             raise ConfigurationError(message)
@@ -143,6 +146,9 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             raise ConfigurationError("[data] has a `dataset`, or at least one [[data.input]]")
         if self.private is not None:
             self._check_private()
+        elif self.search.sampler != "grid" and not (self.search.seconds or self.search.trials):
+            hint = "Say [search] seconds = 60, or trials = 30."
+            raise ConfigurationError("the search has no end", hint=hint)
 
     def _check_private(self) -> None:
         """Refuses what a private training would not keep to."""
@@ -156,6 +162,12 @@ class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             if getattr(self, name) != usual[name]:
                 message = f"`{name}` was given beside [private]"
                 raise ConfigurationError(message, hint=f"State it in [private]: {_STATED}.")
+
+
+def _default_of(field: msgspec.structs.FieldInfo) -> Any:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return field.default_factory()
+    return field.default
 
 
 def read_configuration(path: str | os.PathLike[str]) -> Configuration:
@@ -181,8 +193,8 @@ def read_configuration(path: str | os.PathLike[str]) -> Configuration:
 
 
 def told_of(configuration: Configuration) -> Configuration:
-    """The same without addresses of databases, which may hold passwords: what may be written."""
-    inputs = [msgspec.structs.replace(each, database=None) for each in configuration.data.input]
+    """The same without secrets: what may be written beside a package."""
+    inputs = [each.without_secrets() for each in configuration.data.input]
     data = msgspec.structs.replace(configuration.data, input=inputs)
     return msgspec.structs.replace(configuration, data=data)
 

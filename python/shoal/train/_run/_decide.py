@@ -13,13 +13,14 @@ from shoal.train._run._threshold import best_threshold, shares_of_folds
 from shoal.train._search._candidates import pipeline_of, without_sampler
 from shoal.train._search._folds import cut_columns, folds_of
 from shoal.train._search._scores import positive_of
+from shoal.train._search._space import names_for
 
 if TYPE_CHECKING:
     from shoal.train._run._configuration import Configuration
     from shoal.train._run._material import Material
+    from shoal.train._run._threshold import Threshold
     from shoal.train._search._candidates import Candidate
     from shoal.train._search._search import Fitted
-from shoal.train._search._space import names_for
 
 
 class Decided(NamedTuple):
@@ -46,15 +47,32 @@ def with_threshold(
     Raises:
         InputError: folds cannot be cut.
     """
-    rule = configuration.threshold
-    if rule is None:
+    if configuration.threshold is None:
         return Decided(fitted)
-    if reason := _why_not(fitted, candidate):
-        return Decided(fitted, notes=(f"no threshold was chosen: {reason}",))
+    if candidate.estimator == "dummy":
+        return Decided(fitted, notes=("no threshold was chosen: the best model is the baseline",))
+    return decided_by(configuration.threshold, fitted, candidate, material, configuration)
+
+
+def decided_by(
+    rule: Threshold,
+    fitted: Fitted,
+    candidate: Candidate,
+    material: Material,
+    configuration: Configuration,
+) -> Decided:
+    """The model with a threshold that is chosen by a rule, if the model can have one.
+
+    Raises:
+        InputError: folds cannot be cut.
+    """
     frame, target = by_name(material, configuration.target)
-    positive = positive_of(target, configuration.search.positive)
-    if positive is None:
-        return Decided(fitted, notes=("no threshold was chosen: there are more than two classes",))
+    reason, positive = _why_not(fitted, candidate), None
+    if reason is None:
+        positive = positive_of(target, configuration.search.positive)
+        reason = "there are more than two classes" if positive is None else None
+    if reason is not None or positive is None:
+        return Decided(fitted, notes=(f"no threshold was chosen: {reason}",))
     search = configuration.search
     by = cut_columns(material.learned, search.folds)
     folds = folds_of(search.folds, by if len(by.columns) else frame, target, material.task)
@@ -88,8 +106,6 @@ def thresholded(fitted: Fitted, threshold: float, positive: str) -> Fitted:
 def _why_not(fitted: Fitted, candidate: Candidate) -> str | None:
     if fitted.task == "regression":
         return "a number is predicted"
-    if candidate.estimator == "dummy":
-        return "the best model is the baseline"
     if not hasattr(fitted.pipeline, "predict_proba"):
         return f"{candidate.estimator} gives no probabilities"
     return None

@@ -1,18 +1,19 @@
 """What is stated beside the package of a run.
 
-- Of a private run nothing is stated that was computed from records without noise: their digest and
-  their number are left out.
+- Of a private run nothing is stated that was computed from records without noise but their number,
+  which is taken as public: their digest is left out.
+- What computes, and the revision of the code, are those of the beginning.
 """
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from shoal.errors import RequirementError
 from shoal.train._run._configuration import told_of
 from shoal.train._run._plan import Plan
 from shoal.train._seal._evidence import Data, Evidence
@@ -23,10 +24,38 @@ if TYPE_CHECKING:
     from shoal.train._collect._dataset import Dataset
     from shoal.train._run._configuration import Configuration
     from shoal.train._run._outcome import Outcome
+    from shoal.train._seal._evidence import Code, Environment
+
+
+class Here(NamedTuple):
+    """What trains.
+
+    Attributes:
+        environment: The versions of what computes.
+        code: The revision of the code, where it is known.
+        notes: Why it is not.
+    """
+
+    environment: Environment
+    code: Code | None
+    notes: tuple[str, ...] = ()
+
+
+def here(configuration: Configuration) -> Here:
+    """What trains, looked at before anything is learned.
+
+    Raises:
+        PathError: the lock file cannot be read.
+    """
+    environment = environment_here(None if configuration.lock is None else Path(configuration.lock))
+    try:
+        return Here(environment, code_revision(Path.cwd()))
+    except RequirementError as error:
+        return Here(environment, None, (f"no revision of the code is stated: {error}",))
 
 
 def evidence_for(
-    configuration: Configuration, dataset: Dataset, outcome: Outcome, report: Report, page: bytes
+    configuration: Configuration, dataset: Dataset, outcome: Outcome, report: Report, trains: Here
 ) -> Evidence:
     """The evidence of a run.
 
@@ -35,11 +64,7 @@ def evidence_for(
         dataset: What was collected.
         outcome: What was learned.
         report: How good it is.
-        page: The report as a page.
-
-    Raises:
-        PathError: the lock file cannot be read.
-        RequirementError: the code lies in a repository of which git cannot tell the revision.
+        trains: What computed.
     """
     is_private = outcome.spent is not None
     plan = Plan(
@@ -51,15 +76,13 @@ def evidence_for(
         positive=outcome.positive,
     )
     records = Data(name="records", digest=dataset.digest, rows=dataset.rows)
-    lock = None if configuration.lock is None else Path(configuration.lock)
     return Evidence(
         plan=msgspec.to_builtins(plan),
         data=() if is_private else (records,),
-        environment=environment_here(lock),
-        code=code_revision(Path.cwd()),
+        environment=trains.environment,
+        code=trains.code,
         seed=None if is_private else configuration.search.seed,
         metrics=msgspec.to_builtins(report.evaluation.metrics),
         privacy=outcome.spent,
-        report=f"sha256:{hashlib.sha256(page).hexdigest()}",
         finished_at=datetime.now(UTC),
     )

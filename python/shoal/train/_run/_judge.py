@@ -14,12 +14,17 @@ import pyarrow as pa
 
 from shoal import evaluate
 from shoal.batch import process, rows, split
+from shoal.errors import InvalidRequestError
 from shoal.train._run._answers import answers_of, packaged
-from shoal.train._search._scores import positive_of, sign_of
+from shoal.train._run._decide import decided_by
+from shoal.train._search._candidates import Candidate
+from shoal.train._search._scores import USUAL, positive_of, sign_of
 from shoal.train._search._search import fit, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
 
     from shoal.evaluate import Comparison, Importance, Report
     from shoal.train._run._configuration import Configuration
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
 BASELINE = "dummy"
 # Importances are measured on so many records at most.
 IMPORTANCE_ROWS = 5_000
+LEAST_OF_A_CLASS = 50
 BATCH_ROWS = 4096
 
 
@@ -129,8 +135,7 @@ def _compared(
 def _others(
     name: str, best: dict[str, Tried], material: Material, configuration: Configuration
 ) -> pa.Table:
-    from shoal.train._search._candidates import Candidate
-
+    """What another model answers, by a threshold of its own where one is asked for."""
     candidate = best[name].candidate if name in best else Candidate(estimator=name)
     fitted = fit(
         material.learned,
@@ -140,22 +145,64 @@ def _others(
         task=material.task,
         seed=configuration.search.seed,
     )
+    rule = configuration.threshold
+    if rule is not None:
+        fitted = decided_by(rule, fitted, candidate, material, configuration).fitted
     return answers_of(fitted, material.held_out)
+
+
+def check_measurable(material: Material, configuration: Configuration) -> None:
+    """Measures the baseline, so that what cannot be measured is said before hours of search.
+
+    Raises:
+        InputError: a slice, a weight or a metric is none.
+    """
+    answers = _others(BASELINE, {}, material, configuration)
+    chosen = msgspec.structs.replace(configuration.evaluation, replicates=0)
+    truth = target_of(material.held_out, configuration.target, task=material.task)
+    task = task_of_report(material, configuration)
+    found = evaluate.measure(truth, answers, task=task, records=material.held_out, settings=chosen)
+    score = configuration.search.score or USUAL[material.task]
+    for name in {score, chosen.metric or score}:
+        known = [metric.name for metric in found.metrics]
+        if name not in known:
+            message = f"there is no metric {name!r} to measure"
+            raise InvalidRequestError(message, hint=f"There are {', '.join(known)}.")
+        if (note := found.metric(name)).value is None:
+            raise InvalidRequestError(f"{name!r} cannot be measured: {note.note}")
 
 
 def _importances(
     predict: Predict,
     asked: pa.RecordBatch,
-    truth: Any,
+    truth: NDArray[Any],
     task: evaluate.Task,
     settings: evaluate.Settings,
 ) -> tuple[Importance, ...]:
-    count = min(asked.num_rows, IMPORTANCE_ROWS)
-    chosen = np.sort(np.random.default_rng(settings.seed).permutation(asked.num_rows)[:count])
+    chosen = pa.array(sample_of(truth, task, settings.seed))
     unweighted = msgspec.structs.replace(settings, slices=(), weight=None)
     return evaluate.permutation_importance(
-        predict, asked.take(pa.array(chosen)), truth[chosen], task=task, settings=unweighted
+        predict, asked.take(chosen), truth[chosen.to_numpy()], task=task, settings=unweighted
     )
+
+
+def sample_of(truth: NDArray[Any], task: evaluate.Task, seed: int) -> NDArray[np.int64]:
+    """Rows that importances are measured on: of a rare class more than its share.
+
+    Args:
+        truth: (rows,) the truth.
+        task: Whether it has classes.
+        seed: What the choice follows from.
+    """
+    shuffled = np.random.default_rng(seed).permutation(len(truth))
+    if isinstance(task, evaluate.Regression) or len(truth) <= IMPORTANCE_ROWS:
+        return np.sort(shuffled[:IMPORTANCE_ROWS])
+    share = IMPORTANCE_ROWS / len(truth)
+    chosen = []
+    for name in np.unique(truth):
+        rows = shuffled[truth[shuffled] == name]
+        chosen.append(rows[: max(round(share * len(rows)), LEAST_OF_A_CLASS)])
+    return np.sort(np.concatenate(chosen))
 
 
 def _card(

@@ -1,7 +1,7 @@
 """Where a run lies, so that one that was killed goes on, and one that has ended is never changed.
 
     OUTPUT/
-    ├── run.json            what was asked for: another configuration is refused
+    ├── run.json            which data and target were asked for: others are refused
     ├── dataset/            what was collected
     ├── look.html, look.json what is in it
     ├── search.journal      what was tried
@@ -11,6 +11,10 @@
 
 - One process holds it, by a lock that ends with the process.
 - Every file comes whole or not at all.
+- What is not about the data may be corrected: the journal of the search is of one search, and
+  refuses another one by itself.
+- A private training that was begun and has not ended is not begun again unasked: what it wrote may
+  have been seen, and a second one spends again.
 """
 
 from __future__ import annotations
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RUN, DATASET, JOURNAL, PACKAGE = "run.json", "dataset", "search.journal", "package"
-STAGED = ".package.staged"
+STAGED, BEGUN = ".package.staged", "private.begun"
 FORMAT = 1
 
 
@@ -38,20 +42,20 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The content of `run.json`.
 
     Attributes:
-        configuration: The digest of what was asked for.
+        data: The digest of the data and the target that were asked for.
         format: The version of this form.
     """
 
-    configuration: str
+    data: str
     format: int = FORMAT
 
 
 @contextmanager
-def held(output: Path, configuration: str) -> Iterator[Path]:
+def held(output: Path, data: str) -> Iterator[Path]:
     """A folder for one run, new or one to go on with; gives where the package is staged.
 
     Raises:
-        ConflictError: it holds a run that has ended, another configuration, or something else; or
+        ConflictError: it holds a run that has ended, one of other data, or something else; or
             another process is at work in it.
         SinkError: it cannot be written (disk full, no right).
     """
@@ -60,11 +64,11 @@ def held(output: Path, configuration: str) -> Iterator[Path]:
         handle = os.open(output, os.O_RDONLY | os.O_DIRECTORY)
     try:
         _lock(handle, output)
-        _check(output, configuration)
+        _check(output, data)
         staged = output / STAGED
         with refused(output):
             shutil.rmtree(staged, ignore_errors=True)
-            write(output / RUN, msgspec.json.encode(Asked(configuration)))
+            write(output / RUN, msgspec.json.encode(Asked(data)))
         yield staged
     finally:
         os.close(handle)
@@ -78,6 +82,7 @@ def finish(output: Path, staged: Path) -> Path:
     """
     with refused(output):
         staged.rename(output / PACKAGE)
+        (output / BEGUN).unlink(missing_ok=True)
         _flush(output)
     return output / PACKAGE
 
@@ -88,14 +93,33 @@ def write(path: Path, data: bytes) -> None:
     Raises:
         SinkError: the system refused.
     """
-    staged = path.with_name(f".{path.name}.staged")
+    staged = path.with_name(_staged(path.name))
     with refused(path):
-        with staged.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        staged.replace(path)
+        try:
+            with staged.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            staged.replace(path)
+        except OSError:
+            staged.unlink(missing_ok=True)
+            raise
         _flush(path.parent)
+
+
+def begin_private(output: Path) -> None:
+    """Says that a private training has begun.
+
+    Raises:
+        ConflictError: one was begun before, and has not ended.
+        SinkError: the system refused.
+    """
+    path = output / BEGUN
+    if path.exists():
+        message = f"a private training was begun in {output}, and has not ended"
+        hint = f"A second one spends its epsilon again. If that is meant, remove {path}."
+        raise ConflictError(message, hint=hint)
+    write(path, b"")
 
 
 @contextmanager
@@ -109,6 +133,15 @@ def refused(path: Path) -> Iterator[None]:
         raise SinkError(message, hint=hint) from error
 
 
+def end_private(output: Path) -> None:
+    """Takes that back, where nothing was spent."""
+    (output / BEGUN).unlink(missing_ok=True)
+
+
+def _staged(name: str) -> str:
+    return f".{name}.staged"
+
+
 def _lock(handle: int, output: Path) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -117,13 +150,13 @@ def _lock(handle: int, output: Path) -> None:
         raise ConflictError(message, hint="Wait until it has ended, or end it.") from None
 
 
-def _check(output: Path, configuration: str) -> None:
+def _check(output: Path, data: str) -> None:
     """Refuses a folder that is none of this run."""
     if (output / PACKAGE).exists():
         message = f"{output} holds a run that has ended"
         raise ConflictError(message, hint="Choose another place, or remove it.")
     if not (output / RUN).exists():
-        if any(output.iterdir()):
+        if any(path.name != _staged(RUN) for path in output.iterdir()):
             message = f"{output} holds something else, expected a place for a new run"
             raise ConflictError(message, hint="Choose another place.")
         return
@@ -131,8 +164,8 @@ def _check(output: Path, configuration: str) -> None:
         asked = msgspec.json.decode((output / RUN).read_bytes(), type=Asked)
     except msgspec.MsgspecError as error:
         raise ConflictError(f"{output / RUN} cannot be read: {error}") from error
-    if asked != Asked(configuration):
-        message = f"{output} holds a run of another configuration"
+    if asked != Asked(data):
+        message = f"{output} holds a run of other data, or of another target"
         raise ConflictError(message, hint="Choose another place, or remove it to begin anew.")
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from shoal import evaluate
-from shoal.errors import InvalidRequestError
+from shoal.errors import InputError
 from shoal.train._collect._collect import collect
 from shoal.train._collect._dataset import open_dataset
 from shoal.train._look._look import look
@@ -25,11 +25,19 @@ from shoal.train._look._settings import LookSettings
 from shoal.train._look._suspects import suspects
 from shoal.train._run._configuration import recipe_in, told_of
 from shoal.train._run._decide import estimators_for, with_threshold
-from shoal.train._run._evidence import evidence_for
-from shoal.train._run._judge import report_of
+from shoal.train._run._evidence import evidence_for, here
+from shoal.train._run._judge import check_measurable, report_of
 from shoal.train._run._material import material_of
 from shoal.train._run._outcome import Outcome
-from shoal.train._run._place import DATASET, JOURNAL, finish, held, write
+from shoal.train._run._place import (
+    DATASET,
+    JOURNAL,
+    begin_private,
+    end_private,
+    finish,
+    held,
+    write,
+)
 from shoal.train._run._private_run import learned_privately
 from shoal.train._seal._attest import attest
 from shoal.train._seal._seal import seal
@@ -110,7 +118,8 @@ def run(
         SinkError: something cannot be written (disk full, no right); the run goes on later.
     """
     place = Path(output)
-    with held(place, _digest(configuration)) as staged:
+    trains = here(configuration)
+    with held(place, _data_digest(configuration)) as staged:
         watch.step("collecting")
         dataset = _dataset(configuration, place, watch)
         outcome = _learned(dataset, configuration, place, watch)
@@ -128,23 +137,28 @@ def run(
         files = _files(report, outcome.board)
         for name, data in files.items():
             write(place / name, data)
-        page = files["report.html"]
-        evidence = evidence_for(configuration, dataset, outcome, report, page)
-        attest(package, evidence, files=files)
+        evidence = evidence_for(configuration, dataset, outcome, report, trains)
+        page = f"sha256:{hashlib.sha256(files['report.html']).hexdigest()}"
+        attest(package, msgspec.structs.replace(evidence, report=page), files=files)
         finish(place, staged)
-    return Trained(
-        _opened(place), report, outcome.board, outcome.threshold, outcome.notes, outcome.spent
-    )
+    notes = (*outcome.notes, *trains.notes)
+    return Trained(_opened(place), report, outcome.board, outcome.threshold, notes, outcome.spent)
 
 
 def _learned(dataset: Dataset, configuration: Configuration, place: Path, watch: Watch) -> Outcome:
     records = dataset.to_table()
     if configuration.private is not None:
         watch.step("fitting")
-        return learned_privately(records, configuration, configuration.private)
+        begin_private(place)
+        try:
+            return learned_privately(records, configuration, configuration.private)
+        except InputError:  # refused before anything was spent
+            end_private(place)
+            raise
     watch.step("looking")
     _write_look(dataset, configuration, place)
     material = material_of(records, configuration)
+    check_measurable(material, configuration)
     watch.step("searching")
     board = _searched(material, configuration, place, watch)
     watch.step("fitting")
@@ -208,9 +222,6 @@ def _searched(
         reasons = estimators_for(configuration, material)
         names = tuple(name for name, reason in reasons.items() if reason is None)
         settings = msgspec.structs.replace(settings, estimators=names)
-    if settings.seconds is None and settings.trials is None and settings.sampler != "grid":
-        message = "the search has no end"
-        raise InvalidRequestError(message, hint="Say [search] seconds = 60, or trials = 30.")
     return search(
         material.learned,
         configuration.target,
@@ -273,8 +284,11 @@ def _left_out(configuration: Configuration, material: Material) -> tuple[str, ..
     return tuple(f"{name} was not compared: {reason}" for name, reason in reasons.items() if reason)
 
 
-def _digest(configuration: Configuration) -> str:
-    text = msgspec.json.encode(told_of(configuration), order="deterministic")
+def _data_digest(configuration: Configuration) -> str:
+    """Of the data and the target, and whether it is a private run."""
+    is_private = configuration.private is not None
+    told = told_of(configuration).data, configuration.target, is_private
+    text = msgspec.json.encode(told, order="deterministic")
     return f"sha256:{hashlib.sha256(text).hexdigest()}"
 
 

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +53,7 @@ def opened(path: Path) -> JournalStorage:
         _cut(path)
     try:
         return JournalStorage(_Backend(path))
-    except (json.JSONDecodeError, KeyError, UnicodeDecodeError) as error:
+    except (ValueError, LookupError, TypeError) as error:
         message = f"{path} is not the journal of a search: {error}"
         raise ConflictError(message, hint="Begin anew with another journal.") from error
 

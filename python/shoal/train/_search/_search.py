@@ -17,7 +17,7 @@ from shoal.train._prepare._frames import frame_of, kept
 from shoal.train._prepare._infer import preparation_of
 from shoal.train._search._candidates import Balance, Candidate, pipeline_of
 from shoal.train._search._folds import Folds, cut_by, cut_columns, folds_of, repeated
-from shoal.train._search._scores import USUAL, scorer_of
+from shoal.train._search._scores import USUAL, scorer_of, sign_of
 from shoal.train._search._space import Space, is_alike, names_for, usual_space
 from shoal.train._search._study import Asked, Sampler, Study, Tried
 from shoal.train._search._trials import Material, Trials
@@ -77,12 +77,17 @@ class Leaderboard(msgspec.Struct, frozen=True, kw_only=True):
         test_share: How many records a fold is tested on, for each that is learned from; the mean.
     """
 
-    task: str
+    task: Task
     score: str
     rows: tuple[Tried, ...]
     records: int
     repeated: int
     test_share: float
+
+    @property
+    def sign(self) -> int:
+        """-1 where a score is the negative of its metric, as that of an error is; 1 otherwise."""
+        return sign_of(self.task, self.score)
 
     @property
     def best(self) -> Tried:

@@ -67,7 +67,8 @@ def test_all_parts_are_read(tmp_path: Path) -> None:
     assert found.search.balance == ("none", "smote")
     assert found.evaluation.slices == ("plan",)
     assert len(found.data.input) == 2
-    assert read_configuration(written(tmp_path, LEAST)).data.dataset == "records"
+    least = read_configuration(written(tmp_path, LEAST + "[search]\ntrials = 1\n"))
+    assert least.data.dataset == "records"
 
 
 @pytest.mark.parametrize(
@@ -86,6 +87,8 @@ def test_all_parts_are_read(tmp_path: Path) -> None:
         (LEAST + "[search.preparation]\ncolumns = {}\n", "Describe columns in"),
         (LEAST + '[threshold]\nby = "cost"\nmissed = -1\n', "missed is -1"),
         ("{", "is not as expected"),
+        (LEAST, "the search has no end"),
+        (LEAST.replace('"a"', '"Churn"'), "'Churn' cannot name a package"),
     ],
 )
 def test_what_cannot_be_meant_is_said(tmp_path: Path, text: str, message: str) -> None:

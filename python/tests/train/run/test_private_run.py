@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from shoal import package
-from shoal.errors import BudgetError, ConfigurationError
+from shoal.errors import BudgetError, ConfigurationError, ConflictError
 from shoal.train import (
     Configuration,
     InputData,
@@ -23,6 +23,7 @@ from shoal.train import (
     run,
 )
 from shoal.train._collect._recipe import InputText
+from shoal.train._run._run import NOBODY
 from tests.train.conftest import CITIES, customers
 
 if TYPE_CHECKING:
@@ -66,6 +67,11 @@ def test_a_private_run_ends_with_what_it_has_spent(tmp_path: Path) -> None:
     card = (output / "model-card.md").read_text()
     assert "epsilon" in card.lower()
     assert dataset.digest not in "".join([*shown, card])
+    whole = b"".join(
+        path.read_bytes() for path in (output / "package").rglob("*") if path.is_file()
+    )
+    assert dataset.digest.encode() not in whole
+    assert dataset.digest.removeprefix("sha256:").encode() not in whole
     assert sorted(path.name for path in output.iterdir()) == [
         "dataset",
         "model-card.md",
@@ -78,12 +84,29 @@ def test_a_private_run_ends_with_what_it_has_spent(tmp_path: Path) -> None:
     assert {column.name for column in inputs} == {"age", "city", "is_member"}
 
 
+def test_a_private_run_that_did_not_end_is_not_begun_again_unasked(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+
+    def step(name: str) -> None:
+        if name == "sealing":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(configured(tmp_path), output, watch=NOBODY._replace(step=step))
+    with pytest.raises(ConflictError, match="a private training was begun") as caught:
+        run(configured(tmp_path), output)
+    assert "spends its epsilon again" in str(caught.value.hint)
+    (output / "private.begun").unlink()
+    assert run(configured(tmp_path), output).spent is not None
+
+
 def test_an_epsilon_too_small_is_said(tmp_path: Path) -> None:
     import msgspec
 
     small = msgspec.structs.replace(SETTINGS, epsilon=1e-4)
     with pytest.raises(BudgetError, match="epsilon"):
         run(configured(tmp_path, private=small), tmp_path / "output")
+    assert not (tmp_path / "output" / "private.begun").exists()
 
 
 @pytest.mark.parametrize(

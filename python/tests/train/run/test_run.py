@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,18 +20,20 @@ import pytest
 from sklearn.metrics import average_precision_score, f1_score
 
 from shoal import evaluate, package
-from shoal.errors import ConflictError, InvalidRequestError, SinkError, StorageError
+from shoal.errors import ConflictError, InputError, PathError, SinkError, StorageError
+from shoal.evaluate import Settings as EvaluationSettings
 from shoal.train import Configuration, Folds, InputData, Leaderboard, Settings, run
 from shoal.train._collect._recipe import InputText
 from shoal.train._run._answers import packaged
 from shoal.train._run._material import material_of
+from shoal.train._run._place import held
 from shoal.train._run._run import NOBODY
 from tests.services import until
 from tests.train.conftest import customers
 from tests.train.run.conftest import changed
 
 if TYPE_CHECKING:
-    from shoal.train import Trained
+    from shoal.train import Trained, Tried
 
 ROOT = Path(__file__).parents[4]
 
@@ -137,6 +141,7 @@ def test_nothing_that_is_held_out_is_learned_from(configuration: Configuration) 
 CHILD = """
 import sys
 import msgspec
+from shoal.evaluate import Settings as EvaluationSettings
 from shoal.train import Configuration, run
 run(msgspec.json.decode(sys.stdin.buffer.read(), type=Configuration), sys.argv[1])
 """
@@ -187,26 +192,86 @@ def test_a_run_that_has_ended_is_not_changed(
 def test_a_folder_of_another_run_or_of_something_else_is_refused(
     configuration: Configuration, tmp_path: Path
 ) -> None:
-    endless = msgspec.structs.replace(configuration.search, sampler="tpe")
-    with pytest.raises(InvalidRequestError, match="the search has no end"):
-        run(changed(configuration, search=endless), tmp_path / "run")
-    with pytest.raises(ConflictError, match="a run of another configuration"):
+    with pytest.raises(InputError, match="no column 'leaves' to predict"):
+        run(changed(configuration, target="leaves"), tmp_path / "run")
+    with pytest.raises(ConflictError, match="a run of other data, or of another target"):
         run(configuration, tmp_path / "run")
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ConflictError, match="holds something else"):
         run(configuration, tmp_path)
 
 
-def test_a_full_disk_while_sealing_loses_nothing(
+def test_what_is_not_about_the_data_may_be_corrected(
     configuration: Configuration, trained: Trained, tmp_path: Path
 ) -> None:
     output = tmp_path / "output"
-    sealing: list[str] = []
+    tried: list[Tried] = []
+    wrong = [
+        (changed(configuration, lock="nothing.lock"), PathError, "nothing.lock"),
+        (
+            changed(configuration, evaluation=EvaluationSettings(slices=("town",))),
+            InputError,
+            "town",
+        ),
+        (
+            changed(configuration, evaluation=EvaluationSettings(metric="speed")),
+            InputError,
+            "speed",
+        ),
+    ]
+    watch = NOBODY._replace(tried=tried.append)
+    for each, error, message in wrong:
+        with pytest.raises(error, match=message):
+            run(each, output, watch=watch)
+    assert tried == []
+    found = run(configuration, output, watch=watch)
+    assert found.package.digest == trained.package.digest
+
+
+def test_a_start_that_failed_is_begun_again(configuration: Configuration, tmp_path: Path) -> None:
+    (tmp_path / ".run.json.staged").write_bytes(b"")
+    with held(tmp_path, "sha256:1"):
+        assert (tmp_path / "run.json").exists()
+    with pytest.raises(ConflictError, match="other data"), held(tmp_path, "sha256:2"):
+        pytest.fail("another run was let in")
+    assert configuration.name
+
+
+def test_no_secret_is_in_anything_that_is_written(
+    configuration: Configuration, tmp_path: Path
+) -> None:
+    table = customers(1200, seed=5).drop_columns(["spent"])
+    database = tmp_path / "shop.db"
+    with closing(sqlite3.connect(database)) as connection:
+        table.to_pandas().astype({"since": str}).to_sql("customers", connection, index=False)
+        connection.commit()
+    query = "select age, city, is_member, \"left\" from customers where 'sesame' = :word"
+    source = InputText(
+        database=f"sqlite:///{database}?timeout=1234567",
+        query=query.replace("'sesame'", "'ses' || 'ame'"),
+        parameters={"word": "sesame"},
+    )
+    data = InputData(input=[source])
+    search = Settings(estimators=("naive_bayes",), trials=1)
+    asked = changed(configuration, data=data, search=search, evaluation=EvaluationSettings())
+    run(asked, tmp_path / "output")
+    for path in (tmp_path / "output").rglob("*"):
+        content = path.read_bytes() if path.is_file() else b""
+        assert b"sesame" not in content, path
+        assert b"timeout=1234567" not in content, path
+
+
+@pytest.mark.parametrize("full", ["searching", "sealing"])
+def test_a_full_disk_loses_nothing(
+    full: str, configuration: Configuration, trained: Trained, tmp_path: Path
+) -> None:
+    output = tmp_path / "output"
+    reached: list[str] = []
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def step(name: str) -> None:
-        if name == "sealing" and not sealing:
-            sealing.append(name)
+        if name == full and not reached:
+            reached.append(name)
             # As a disk that is full: the system refuses, and says so with another number.
             resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
 

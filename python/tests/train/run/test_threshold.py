@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
@@ -55,6 +56,36 @@ def test_a_threshold_lies_between_what_records_have(records: list[tuple[float, b
     moved = shares + np.random.default_rng(0).uniform(-1e-6, 1e-6, len(shares))
     inside = (shares > 0) & (shares < 1)
     assert ((shares >= found) == (moved >= found))[inside].all()
+
+
+def test_a_threshold_for_nobody_is_above_all_probabilities() -> None:
+    shares, truth = np.array([1.0, 1.0, 0.9, 0.4]), np.array([False, False, True, False])
+    found = best_threshold(shares, truth, Threshold(by="cost", false_alarm=100.0))
+    assert not (shares >= found).any()
+    assert not (shares.astype(np.float32) >= np.float32(found)).any()
+
+
+@given(st.integers(1, 2**30), st.integers(1, 3))
+def test_neighbours_of_single_precision_are_told_apart(bits: int, apart: int) -> None:
+    low = np.array(bits, np.int32).view(np.float32)
+    high = np.array(bits + apart, np.int32).view(np.float32)
+    if not high <= 1:
+        return
+    shares = np.array([high, low], np.float64)
+    found = np.float32(best_threshold(shares, np.array([True, False]), Threshold()))
+    assert high >= found > low
+
+
+def test_a_class_that_a_part_has_never_learned_has_no_probability() -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame({"x": np.arange(100.0), "day": np.arange(100)})
+    target = np.array(["no"] * 50 + ["no", "yes"] * 25)
+    folds = folds_of(Folds(count=3, time="day"), frame, target, "classification")
+    model = RandomForestClassifier(5, random_state=0)
+    rows, shares = shares_of_folds(model, frame[["x"]], target, folds, "yes")
+    assert len(rows) == len(shares)
+    assert (shares[rows < 50] == 0).all()
 
 
 def test_each_probability_is_of_a_model_that_has_not_seen_the_record() -> None:

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from shoal.errors import DtypeError, InvalidRequestError, MissingColumnError
 from shoal.train._collect import _kinds
 from shoal.train._collect._dataset import Dataset
-from shoal.train._collect._files_reader import USER
+from shoal.train._collect._inputs import without_secrets
 from shoal.train._collect._reading import check_unique_names
 from shoal.train._collect._survey import Survey
 
@@ -102,7 +102,7 @@ def records_of(data: Any) -> Iterator[Records]:
         raise InvalidRequestError("no source was given, expected at least one")
     with ExitStack() as opened:
         sources = [
-            opened.enter_context(_source(each, USER.sub("", str(name))))
+            opened.enter_context(_source(each, without_secrets(str(name))))
             for name, each in data.items()
         ]
         yield _records(", ".join(source.name for source in sources), sources, None)
@@ -221,7 +221,7 @@ def _name_of(data: Any) -> str:
     if isinstance(data, Dataset):
         return data.path.name
     if isinstance(data, str | os.PathLike):
-        return PurePath(USER.sub("", os.fspath(data))).name or NAME
+        return PurePath(without_secrets(os.fspath(data))).name or NAME
     return NAME
 
 
