@@ -52,6 +52,7 @@ class Entry(NamedTuple):
         searched: Parameters that are, by name.
         is_scaled: Whether it needs features of one scale.
         takes_missing: Whether it takes missing numbers, and exports that truly.
+        in_double: Whether it computes, and is exported, in double precision.
         has_seed: Whether it draws at random.
         weighs_classes: The parameter that balances classes; None where it has none.
     """
@@ -61,6 +62,7 @@ class Entry(NamedTuple):
     searched: dict[str, Range]
     is_scaled: bool = False
     takes_missing: bool = False
+    in_double: bool = False
     has_seed: bool = True
     weighs_classes: str | None = None
 
@@ -107,6 +109,7 @@ CLASSIFIERS = {
         {"max_iter": 1000},
         {"C": Real(1e-3, 1e2, is_log=True)},
         is_scaled=True,
+        in_double=True,
         weighs_classes="class_weight",
     ),
     "linear_svm": Entry(
@@ -114,12 +117,15 @@ CLASSIFIERS = {
         {"max_iter": 5000},
         {"C": Real(1e-3, 1e1, is_log=True)},
         is_scaled=True,
+        in_double=True,
         weighs_classes="class_weight",
     ),
-    "svm": Entry("sklearn.svm.SVC", {}, _SVM, is_scaled=True, weighs_classes="class_weight"),
+    "svm": Entry(
+        "sklearn.svm.SVC", {}, _SVM, is_scaled=True, in_double=True, weighs_classes="class_weight"
+    ),
     "random_forest": Entry(
         "sklearn.ensemble.RandomForestClassifier",
-        {"n_estimators": 200},
+        {"n_estimators": 256},  # a power of two: see `_leaves`
         _TREES,
         weighs_classes="class_weight",
     ),
@@ -144,16 +150,24 @@ CLASSIFIERS = {
         takes_missing=True,
     ),
     "nearest_neighbours": Entry(
-        "sklearn.neighbors.KNeighborsClassifier", {}, _NEIGHBOURS, is_scaled=True, has_seed=False
+        "shoal.train._estimators._neighbours.NearestClassifier",
+        {},
+        _NEIGHBOURS,
+        is_scaled=True,
+        in_double=True,
+        has_seed=False,
     ),
     "naive_bayes": Entry(
         "sklearn.naive_bayes.GaussianNB",
         {},
         {"var_smoothing": Real(1e-9, 1e-1, is_log=True)},
         is_scaled=True,
+        in_double=True,
         has_seed=False,
     ),
-    "mlp": Entry("sklearn.neural_network.MLPClassifier", _STOPS, _MLP, is_scaled=True),
+    "mlp": Entry(
+        "sklearn.neural_network.MLPClassifier", _STOPS, _MLP, is_scaled=True, in_double=True
+    ),
 }
 REGRESSORS = {
     "dummy": Entry("sklearn.dummy.DummyRegressor", {"strategy": "mean"}, {}, has_seed=False),
@@ -162,14 +176,16 @@ REGRESSORS = {
         {},
         {"alpha": Real(1e-3, 1e3, is_log=True)},
         is_scaled=True,
+        in_double=True,
     ),
     "linear_svm": Entry(
         "sklearn.svm.LinearSVR",
         {"max_iter": 5000},
         {"C": Real(1e-2, 1e2, is_log=True)},
         is_scaled=True,
+        in_double=True,
     ),
-    "svm": Entry("sklearn.svm.SVR", {}, _SVM, is_scaled=True, has_seed=False),
+    "svm": Entry("sklearn.svm.SVR", {}, _SVM, is_scaled=True, in_double=True, has_seed=False),
     "random_forest": Entry("sklearn.ensemble.RandomForestRegressor", {"n_estimators": 200}, _TREES),
     "hist_gradient_boosting": Entry(
         "sklearn.ensemble.HistGradientBoostingRegressor", _STOPS, _BOOSTING, takes_missing=True
@@ -184,9 +200,16 @@ REGRESSORS = {
         "xgboost.XGBRegressor", {"n_estimators": 200, **_ONE_THREAD}, _XGBOOST, takes_missing=True
     ),
     "nearest_neighbours": Entry(
-        "sklearn.neighbors.KNeighborsRegressor", {}, _NEIGHBOURS, is_scaled=True, has_seed=False
+        "shoal.train._estimators._neighbours.NearestRegressor",
+        {},
+        _NEIGHBOURS,
+        is_scaled=True,
+        in_double=True,
+        has_seed=False,
     ),
-    "mlp": Entry("sklearn.neural_network.MLPRegressor", _STOPS, _MLP, is_scaled=True),
+    "mlp": Entry(
+        "sklearn.neural_network.MLPRegressor", _STOPS, _MLP, is_scaled=True, in_double=True
+    ),
 }
 TABLES: dict[Task, dict[str, Entry]] = {
     "classification": CLASSIFIERS,

@@ -28,6 +28,7 @@ from shoal.train._prepare._transformers import (
     MissingFlags,
     ModelledImputer,
     SingleScaler,
+    WordWeights,
 )
 
 if TYPE_CHECKING:
@@ -114,21 +115,19 @@ def _others(preparation: Preparation, *, is_scaled: bool) -> Iterator[Entry]:
     for name, feature in _of_kind(preparation, Categorical).items():
         yield f"categories_{name}", _encoded(feature), [name]
     for name, text in _of_kind(preparation, Text).items():
-        words = _words(text, is_scaled=is_scaled)
-        yield f"words_{name}", Pipeline([("words", words), ROUND]), name
+        yield f"words_{name}", Pipeline(_words(text, is_scaled=is_scaled)), name
     for name, date in _of_kind(preparation, Date).items():
         steps = [("parts", DateParts(date.parts)), *_scaled("auto", is_scaled=is_scaled)]
         yield f"dates_{name}", Pipeline(steps), [name]
 
 
-def _words(text: Text, *, is_scaled: bool) -> Any:
-    is_weighed = is_scaled if text.weigh == "auto" else text.weigh == "tf_idf"
-    return TfidfVectorizer(
-        max_features=text.most_words,
-        ngram_range=(1, text.n_grams),
-        use_idf=is_weighed,
-        norm="l2" if is_weighed else None,
+def _words(text: Text, *, is_scaled: bool) -> list[Step]:
+    n_grams = (1, text.n_grams)
+    counts = TfidfVectorizer(
+        max_features=text.most_words, ngram_range=n_grams, use_idf=False, norm=None
     )
+    is_weighed = is_scaled if text.weigh == "auto" else text.weigh == "tf_idf"
+    return [("words", counts), ("weigh", WordWeights()) if is_weighed else ROUND]
 
 
 def _encoded(feature: Categorical) -> Any:

@@ -51,6 +51,7 @@ class ModelledImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  #
     """Fills a missing number with what a ridge regression on the other columns says.
 
     Among those, a missing number counts as their median. A column of which nothing is there is 0.
+    Sums are double precision, here and in ONNX, and rounded to single once: the same number.
     """
 
     def __init__(self, penalty: float = 1.0) -> None:
@@ -65,8 +66,8 @@ class ModelledImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  #
             warnings.simplefilter("ignore", RuntimeWarning)  # a column of which nothing is there
             self.medians_ = np.nan_to_num(np.nanmedian(known, axis=0))
         filled = np.where(np.isnan(known), self.medians_, known)
-        self.weights_ = np.zeros((self.n_features_in_, self.n_features_in_), np.float32)
-        self.intercepts_ = self.medians_.astype(np.float32)
+        self.weights_ = np.zeros((self.n_features_in_, self.n_features_in_))
+        self.intercepts_ = self.medians_.copy()
         for column in range(self.n_features_in_):
             self._learn(column, filled, ~np.isnan(known[:, column]))
         return self
@@ -74,9 +75,10 @@ class ModelledImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  #
     def transform(self, values: Any) -> Array:
         """(rows, columns) numbers of FP32."""
         check_is_fitted(self)
-        known = np.asarray(values, np.float32)
-        filled = np.where(np.isnan(known), self.medians_.astype(np.float32), known)
-        return np.where(np.isnan(known), filled @ self.weights_ + self.intercepts_, known)
+        known = np.asarray(values, np.float32).astype(np.float64)
+        filled = np.where(np.isnan(known), self.medians_, known)
+        modelled = filled @ self.weights_ + self.intercepts_
+        return np.where(np.isnan(known), modelled, known).astype(np.float32)
 
     def _learn(self, column: int, filled: Array, is_there: Array) -> None:
         others = [other for other in range(self.n_features_in_) if other != column]
@@ -113,6 +115,31 @@ class SingleScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # ty
         """(rows, columns) numbers of FP32."""
         check_is_fitted(self)
         return (np.asarray(values, np.float32) - self.offsets_) * self.factors_
+
+
+class WordWeights(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Counts of words as TF-IDF: less for words that many texts have, and each text of length 1.
+
+    The same as in scikit-learn's `TfidfTransformer`, but computed in double precision in ONNX as
+    well, and rounded to single once: the same number.
+    """
+
+    def fit(self, counts: Any, _target: Any = None) -> Self:
+        """Learns how many texts have each word."""
+        self.n_features_in_ = counts.shape[1]
+        texts = np.asarray((counts > 0).sum(axis=0)).ravel()
+        self.weights_ = np.log((1.0 + counts.shape[0]) / (1.0 + texts)) + 1.0
+        return self
+
+    def transform(self, counts: Any) -> Array:
+        """(texts, words) numbers of FP32."""
+        check_is_fitted(self)
+        dense = counts.toarray() if hasattr(counts, "toarray") else np.asarray(counts)
+        weighed = dense.astype(np.float64) * self.weights_
+        lengths = np.sqrt((weighed * weighed).sum(axis=1, keepdims=True))
+        lengths[lengths == 0.0] = 1.0
+        found: Array = (weighed / lengths).astype(np.float32)
+        return found
 
 
 def _offsets_and_ranges(kind: str, values: Array) -> tuple[Array, Array]:
@@ -291,6 +318,7 @@ def register() -> None:
         (MissingFlags, "ShoalMissingFlags", _same_width, _convert_flags),
         (ModelledImputer, "ShoalModelledImputer", _same_width, _convert_modelled),
         (SingleScaler, "ShoalSingleScaler", _same_width, _convert_scaler),
+        (WordWeights, "ShoalWordWeights", _same_width, _convert_weights),
         (DateParts, "ShoalDateParts", _width_of_parts, _convert_parts),
         (
             FrequentOneHot,
@@ -354,21 +382,50 @@ def _convert_scaler(scope: Any, operator: Any, container: Any) -> None:
     ).add_to(scope, container)
 
 
-def _convert_modelled(scope: Any, operator: Any, container: Any) -> None:
+def _convert_weights(scope: Any, operator: Any, container: Any) -> None:
     from skl2onnx.algebra import onnx_ops
+    from skl2onnx.proto import onnx_proto
 
     opset = container.target_opset
-    step, known = operator.raw_operator, operator.inputs[0]
+    counts = onnx_ops.OnnxCast(
+        operator.inputs[0], to=onnx_proto.TensorProto.DOUBLE, op_version=opset
+    )
+    weighed = onnx_ops.OnnxMul(counts, operator.raw_operator.weights_, op_version=opset)
+    squares = onnx_ops.OnnxMul(weighed, weighed, op_version=opset)
+    sums = onnx_ops.OnnxReduceSum(squares, np.array([1]), keepdims=1, op_version=opset)
+    lengths = onnx_ops.OnnxSqrt(sums, op_version=opset)
+    is_empty = onnx_ops.OnnxEqual(lengths, np.array(0.0), op_version=opset)
+    divisors = onnx_ops.OnnxWhere(is_empty, np.array(1.0), lengths, op_version=opset)
+    onnx_ops.OnnxCast(
+        onnx_ops.OnnxDiv(weighed, divisors, op_version=opset),
+        to=onnx_proto.TensorProto.FLOAT,
+        op_version=opset,
+        output_names=operator.outputs[:1],
+    ).add_to(scope, container)
+
+
+def _convert_modelled(scope: Any, operator: Any, container: Any) -> None:
+    from skl2onnx.algebra import onnx_ops
+    from skl2onnx.proto import onnx_proto
+
+    opset = container.target_opset
+    step = operator.raw_operator
+    known = onnx_ops.OnnxCast(
+        operator.inputs[0], to=onnx_proto.TensorProto.DOUBLE, op_version=opset
+    )
     is_missing = onnx_ops.OnnxIsNaN(known, op_version=opset)
-    medians = step.medians_.astype(np.float32)
-    filled = onnx_ops.OnnxWhere(is_missing, medians, known, op_version=opset)
+    filled = onnx_ops.OnnxWhere(is_missing, step.medians_, known, op_version=opset)
     modelled = onnx_ops.OnnxAdd(
         onnx_ops.OnnxMatMul(filled, step.weights_, op_version=opset),
         step.intercepts_,
         op_version=opset,
     )
-    onnx_ops.OnnxWhere(
-        is_missing, modelled, known, op_version=opset, output_names=operator.outputs[:1]
+    whole = onnx_ops.OnnxWhere(is_missing, modelled, known, op_version=opset)
+    onnx_ops.OnnxCast(
+        whole,
+        to=onnx_proto.TensorProto.FLOAT,
+        op_version=opset,
+        output_names=operator.outputs[:1],
     ).add_to(scope, container)
 
 

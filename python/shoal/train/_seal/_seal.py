@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from shoal import package
-from shoal.train._estimators import _boosting
+from shoal.train._estimators import _boosting, _double_onnx
 from shoal.train._estimators._plain import plain
 from shoal.train._estimators._thresholds import round_thresholds
 from shoal.train._prepare import _transformers
@@ -56,6 +56,7 @@ def seal(  # noqa: PLR0913 - said once for each package
     """
     _transformers.register()
     _boosting.register()
+    _double_onnx.register()
     preparation = fitted.preparation
     rows = frame_of(held_out, preparation)
     model = plain(without_sampler(fitted.pipeline), rows)

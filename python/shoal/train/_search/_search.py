@@ -9,7 +9,9 @@ import msgspec
 import numpy as np
 
 from shoal.errors import InvalidRequestError, NullError
+from shoal.train._estimators._leaves import round_leaves
 from shoal.train._estimators._table import TABLES
+from shoal.train._estimators._thresholds import round_thresholds
 from shoal.train._prepare._description import Preparation
 from shoal.train._prepare._frames import frame_of, kept
 from shoal.train._prepare._infer import preparation_of
@@ -164,6 +166,8 @@ def fit(
 ) -> Fitted:
     """Lets a candidate learn from all records.
 
+    What trees have learned is rounded to what a package holds, so that it is the same model.
+
     Raises:
         InputError: columns, target or candidate cannot be used.
     """
@@ -172,6 +176,8 @@ def fit(
     is_kept = kept(records, preparation)
     pipeline = pipeline_of(candidate, preparation, task, seed=seed)
     pipeline.fit(frame_of(records.filter(is_kept), preparation), answers[is_kept])
+    round_leaves(pipeline.steps[-1][1])
+    round_thresholds(pipeline.steps[-1][1])
     return Fitted(pipeline, preparation, task)
 
 
