@@ -14,6 +14,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.preprocessing import PolynomialFeatures
 from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR
 
 from shoal import package
@@ -21,7 +22,8 @@ from shoal.train._estimators import _double_onnx
 from shoal.train._estimators._double import doubled
 from shoal.train._estimators._leaves import in_units, round_leaves
 from shoal.train._estimators._neighbours import NearestClassifier, NearestRegressor
-from shoal.train._prepare._transformers import WordWeights
+from shoal.train._prepare import _transformers_onnx
+from shoal.train._prepare._transformers import Products, WordWeights
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +41,7 @@ FITTED, HELD_OUT = slice(0, 200), slice(200, 600)
 @pytest.fixture(autouse=True)
 def registered() -> None:
     _double_onnx.register()
+    _transformers_onnx.register()
 
 
 def sealed(model: Any, rows: Any, place: Path) -> Package:
@@ -168,3 +171,13 @@ def test_weights_of_words_are_those_of_scikit_learn() -> None:
     found = WordWeights().fit(counts).transform(counts)
     assert np.allclose(found, TfidfTransformer().fit_transform(counts).toarray(), atol=1e-7)
     assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize("degree", [2, 3, 4])
+def test_products_are_the_same_number_in_a_package(degree: int, tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).lognormal(0, 3, (600, 4)).astype(np.float32)
+    model = Products(degree).fit(rows[FITTED])
+    (found,) = answers(sealed(model, rows, tmp_path), rows)
+    assert (found.astype(np.float32) == model.transform(rows)).all()
+    usual = PolynomialFeatures(degree, include_bias=False).fit_transform(rows.astype(float))
+    assert np.allclose(found, usual, rtol=1e-6)

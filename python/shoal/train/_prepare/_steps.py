@@ -17,7 +17,6 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.feature_selection import SelectKBest, f_classif, f_regression
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import PolynomialFeatures
 
 from shoal.errors import InvalidRequestError
 from shoal.train._prepare._description import Categorical, Date, Numeric, Preparation, Text
@@ -27,6 +26,7 @@ from shoal.train._prepare._transformers import (
     FrequentOrdinal,
     MissingFlags,
     ModelledImputer,
+    Products,
     SingleScaler,
     WordWeights,
 )
@@ -76,8 +76,7 @@ def _numeric(preparation: Preparation, *, is_scaled: bool) -> Iterator[Entry]:
     for number, (feature, names) in enumerate(groups):
         steps = [*_filled(feature), *_scaled(feature.scale, is_scaled=is_scaled)]
         if preparation.polynomial > 1:
-            product = PolynomialFeatures(preparation.polynomial, include_bias=False)
-            steps.append(("polynomial", product))
+            steps.append(("products", Products(preparation.polynomial)))
         yield f"numeric_{number}", Pipeline(steps), names
     if flagged := [name for name, feature in numbers.items() if feature.flag]:
         yield "missing", MissingFlags(), flagged
