@@ -13,22 +13,21 @@ Nothing heavy is imported here: a server opens packages.
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import re
-import stat
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Generic, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, TypeVar, cast
 
 import msgspec
 
 from shoal.errors import CorruptPackageError, PathError, UnsupportedModelError
 from shoal.package import _manifest, _names, _tar
+from shoal.package._blobs import Window, blob_path, open_blob, opened, refuse, small
 from shoal.runtime import Description, read_description
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from shoal.package._manifest import AttachedFile, Documents, Layer, Subject
@@ -43,7 +42,6 @@ ATTACHED_LIMIT = 16
 FILES_LIMIT = 10_000
 
 _CHUNK_BYTES = 1024 * 1024
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _BLOB = re.compile(r"[0-9a-f]{64}")
 
 
@@ -154,10 +152,10 @@ def read_identity(root: Path) -> Identity:
         CorruptPackageError: the directory is not a package of Shoal.
     """
     try:
-        index_text = _small(root / "index.json", DOCUMENT_LIMIT_BYTES)
+        index_text = small(root / "index.json", DOCUMENT_LIMIT_BYTES)
         index = _decoded(index_text, _Index, "index.json")
         if not index.manifests:
-            _refuse("index.json lists no manifest")
+            refuse("index.json lists no manifest")
         image = index.manifests[0]
         manifest = _decoded(_document(root, image, DOCUMENT_LIMIT_BYTES), _Manifest, "the manifest")
     except OSError as error:
@@ -170,29 +168,27 @@ def read_identity(root: Path) -> Identity:
 
 def read_file(root: Path, description: Subject, layer: Layer) -> bytes:
     """The content of one file, verified again while it is read."""
-    with _blob(root, layer.digest) as blob:
+    with open_blob(root, layer.digest) as blob:
         data = blob.read()
     start = len(_tar.head(_manifest.path_in_image(description, layer.path), 0))
     if _manifest.digest_of(data) != layer.digest:
-        _refuse(f"the blob of {layer.path} changed after the package was opened")
+        refuse(f"the blob of {layer.path} changed after the package was opened")
     return data[start : start + layer.size_bytes]
 
 
 def read_attached(root: Path, file: AttachedFile) -> bytes:
     """The content of a file that an attestation brings along, verified again while it is read."""
-    with _blob(root, file.digest) as blob:
+    with open_blob(root, file.digest) as blob:
         data = blob.read(ATTESTATION_LIMIT_BYTES + 1)
     if _manifest.digest_of(data) != file.digest:
-        _refuse(f"the blob of {file.name} changed after the package was opened")
+        refuse(f"the blob of {file.name} changed after the package was opened")
     return data
 
 
 def open_file(root: Path, description: Subject, layer: Layer) -> BinaryIO:
     """The content of one file, to be read from any place in it; verified when it was opened."""
     start = len(_tar.head(_manifest.path_in_image(description, layer.path), 0))
-    return cast(
-        "BinaryIO", _Window(_opened(_blob_path(root, layer.digest)), start, layer.size_bytes)
-    )
+    return cast("BinaryIO", Window(opened(blob_path(root, layer.digest)), start, layer.size_bytes))
 
 
 def copy_file(root: Path, description: Subject, layer: Layer, target: Path) -> None:
@@ -203,7 +199,7 @@ def copy_file(root: Path, description: Subject, layer: Layer, target: Path) -> N
     head = len(_tar.head(_manifest.path_in_image(description, layer.path), 0))
     left = layer.size_bytes
     hasher = hashlib.sha256()
-    with _blob(root, layer.digest) as blob, target.open("xb") as file:
+    with open_blob(root, layer.digest) as blob, target.open("xb") as file:
         hasher.update(blob.read(head))
         while left and (piece := blob.read(min(_CHUNK_BYTES, left))):
             hasher.update(piece)
@@ -211,7 +207,7 @@ def copy_file(root: Path, description: Subject, layer: Layer, target: Path) -> N
             left -= len(piece)
         hasher.update(blob.read(_tar.BLOCK_BYTES + _tar.END_BYTES))
     if f"sha256:{hasher.hexdigest()}" != layer.digest:
-        _refuse(f"the blob of {layer.path} changed after the package was opened")
+        refuse(f"the blob of {layer.path} changed after the package was opened")
 
 
 class _Runtime(msgspec.Struct):
@@ -233,12 +229,12 @@ def _read_model(text: bytes) -> Description:
 
 def _read(root: Path, read: Callable[[bytes], D]) -> Layout[D]:
     blobs = _list_blobs(root)
-    if _small(root / "oci-layout", DOCUMENT_LIMIT_BYTES) != _manifest.OCI_LAYOUT:
-        _refuse("the file oci-layout is not the one of an OCI image layout 1.0.0")
-    index_text = _small(root / "index.json", DOCUMENT_LIMIT_BYTES)
+    if small(root / "oci-layout", DOCUMENT_LIMIT_BYTES) != _manifest.OCI_LAYOUT:
+        refuse("the file oci-layout is not the one of an OCI image layout 1.0.0")
+    index_text = small(root / "index.json", DOCUMENT_LIMIT_BYTES)
     index = _decoded(index_text, _Index, "index.json")
     if len(index.manifests) < 2:  # noqa: PLR2004 - image and ModelPack
-        _refuse("index.json does not list both manifests of a package")
+        refuse("index.json does not list both manifests of a package")
     image_text = _document(root, index.manifests[0], DOCUMENT_LIMIT_BYTES)
     manifest = _decoded(image_text, _Manifest, "the image manifest")
     layers, text = _verified_layers(root, manifest)
@@ -248,7 +244,7 @@ def _read(root: Path, read: Callable[[bytes], D]) -> Layout[D]:
     layout = Layout(description, text, tuple(layers), documents, tuple(attestations))
     _check_derived(root, layout, image_text)
     if _manifest.index(description, documents, [each for _, each in attestations]) != index_text:
-        _refuse("index.json does not say what the package holds")
+        refuse("index.json does not say what the package holds")
     _check_nothing_else(root, layout, blobs)
     return layout
 
@@ -260,7 +256,7 @@ def _list_blobs(root: Path) -> set[str]:
     with os.scandir(root / "blobs" / "sha256") as entries:
         for entry in entries:
             if len(names) >= 2 * FILES_LIMIT or not _BLOB.fullmatch(entry.name):
-                _refuse(f"the package holds a file that is not part of it: {entry.name!r}")
+                refuse(f"the package holds a file that is not part of it: {entry.name!r}")
             _check_plain(entry)
             names.add(f"sha256:{entry.name}")
     return names
@@ -275,32 +271,32 @@ def _check_entries(directory: Path, files: set[str], directories: set[str]) -> N
             elif entry.name in files:
                 _check_plain(entry)
             else:
-                _refuse(f"the package holds something that is not part of it: {entry.name!r}")
+                refuse(f"the package holds something that is not part of it: {entry.name!r}")
             found.add(entry.name)
     if missing := sorted((files | directories) - found):
-        _refuse(f"{directory} is not a package: {missing[0]} is missing")
+        refuse(f"{directory} is not a package: {missing[0]} is missing")
 
 
 def _check_plain(entry: os.DirEntry[str]) -> None:
     if entry.is_symlink() or not entry.is_file(follow_symlinks=False):
-        _refuse(f"{entry.name} in the package is not a plain file")
+        refuse(f"{entry.name} in the package is not a plain file")
     if entry.stat(follow_symlinks=False).st_nlink != 1:
-        _refuse(f"{entry.name} in the package is a hard link: another name can change it")
+        refuse(f"{entry.name} in the package is a hard link: another name can change it")
 
 
 def _verified_layers(root: Path, manifest: _Manifest) -> tuple[list[Layer], bytes]:
     if len(manifest.layers) > FILES_LIMIT:
-        _refuse(f"the package lists {len(manifest.layers)} files, at most {FILES_LIMIT} are read")
+        refuse(f"the package lists {len(manifest.layers)} files, at most {FILES_LIMIT} are read")
     directory = _directory(manifest.annotations)
     layers = [_verified_layer(root, directory, each) for each in manifest.layers]
     if len({layer.path for layer in layers}) < len(layers):
-        _refuse("the package lists a file twice")
+        refuse("the package lists a file twice")
     for layer, descriptor in zip(layers, manifest.layers, strict=True):
         if layer.path == _manifest.DESCRIPTION_FILE:
             data = _document(root, descriptor, ATTESTATION_LIMIT_BYTES + _CHUNK_BYTES)
             start = len(_tar.head(f"{directory}/{layer.path}", 0))
             return layers, data[start : start + layer.size_bytes]
-    return _refuse("the package has no shoal.json")
+    return refuse("the package has no shoal.json")
 
 
 def _directory(annotations: dict[str, str]) -> str:
@@ -308,7 +304,7 @@ def _directory(annotations: dict[str, str]) -> str:
     name = annotations.get("io.shoal.name", "")
     version = annotations.get("io.shoal.version", "")
     if not _names.is_name(name) or not _names.is_version(version):
-        _refuse("the image manifest does not name a package of Shoal")
+        refuse("the image manifest does not name a package of Shoal")
     return _names.directory(name, version, annotations.get("io.shoal.runtime", ""))
 
 
@@ -316,9 +312,9 @@ def _verified_layer(root: Path, directory: str, descriptor: _Descriptor) -> Laye
     path = descriptor.annotations.get(_manifest.FILE_PATH, "")
     inner = path.removeprefix(f"{directory}/")
     if inner == path or not _names.is_file(inner):
-        _refuse(f"a layer is a file that a package cannot hold: {path!r}")
+        refuse(f"a layer is a file that a package cannot hold: {path!r}")
     hasher = hashlib.sha256()
-    with _blob(root, descriptor.digest) as blob:
+    with open_blob(root, descriptor.digest) as blob:
         _check_size(blob, descriptor)
         size_bytes = _tar.content_bytes(path, blob.read(len(_tar.head(path, 0))))
         _check_end(blob, path, size_bytes, descriptor)
@@ -333,10 +329,10 @@ def _check_end(blob: BinaryIO, path: str, size_bytes: int, descriptor: _Descript
     end = _tar.tail(size_bytes)
     start = len(_tar.head(path, 0)) + size_bytes
     if start + len(end) != descriptor.size:
-        _refuse(f"the tar of {path} states {size_bytes} bytes, the layer has {descriptor.size}")
+        refuse(f"the tar of {path} states {size_bytes} bytes, the layer has {descriptor.size}")
     blob.seek(start)
     if blob.read() != end:
-        _refuse(f"the tar of {path} holds more than this file")
+        refuse(f"the tar of {path} holds more than this file")
 
 
 def _attestation(root: Path, entry: _Descriptor, subject: bytes) -> tuple[Attestation, bytes]:
@@ -344,14 +340,14 @@ def _attestation(root: Path, entry: _Descriptor, subject: bytes) -> tuple[Attest
     manifest = _decoded(text, _Manifest, "an attestation")
     kind = manifest.annotations.get(_manifest.ATTESTATION_KIND, "")
     if not 0 < len(manifest.layers) <= 1 + ATTACHED_LIMIT or not _names.is_kind(kind):
-        _refuse(f"the manifest {entry.digest} is not an attestation")
+        refuse(f"the manifest {entry.digest} is not an attestation")
     document = _document(root, manifest.layers[0], ATTESTATION_LIMIT_BYTES)
     files = tuple(_attached(root, each) for each in manifest.layers[1:])
     is_other = _manifest.attestation_manifest(kind, document, subject, files) != text
     if is_other or not _manifest.is_about(document, _manifest.digest_of(subject)):
-        _refuse(f"the attestation {entry.digest} is not one of this package")
+        refuse(f"the attestation {entry.digest} is not one of this package")
     if _document(root, manifest.config, len(_manifest.EMPTY)) != _manifest.EMPTY:
-        _refuse(f"the attestation {entry.digest} has a configuration")
+        refuse(f"the attestation {entry.digest} has a configuration")
     value = _decoded(document, object, "an attestation's document")
     predicate = _manifest.predicate_type(document)
     return Attestation(kind, entry.digest, value, files, predicate), text
@@ -360,7 +356,7 @@ def _attestation(root: Path, entry: _Descriptor, subject: bytes) -> tuple[Attest
 def _attached(root: Path, layer: _Descriptor) -> AttachedFile:
     name = layer.annotations.get(_manifest.TITLE, "")
     if not _names.is_attached(name):
-        _refuse(f"an attestation brings along a file that it cannot: {name!r}")
+        refuse(f"an attestation brings along a file that it cannot: {name!r}")
     _document(root, layer, ATTESTATION_LIMIT_BYTES)
     return _manifest.AttachedFile(name, layer.mediaType, layer.digest, layer.size)
 
@@ -368,11 +364,11 @@ def _attached(root: Path, layer: _Descriptor) -> AttachedFile:
 def _check_derived(root: Path, layout: Layout[D], image_text: bytes) -> None:
     documents = layout.documents
     if documents.image_manifest != image_text:
-        _refuse("the image manifest does not say what the package holds")
+        refuse("the image manifest does not say what the package holds")
     for document in documents.blobs():
-        path = _blob_path(root, _manifest.digest_of(document))
-        if not path.exists() or _small(path, DOCUMENT_LIMIT_BYTES) != document:
-            _refuse(f"the package lacks a document it must have: {path.name}")
+        path = blob_path(root, _manifest.digest_of(document))
+        if not path.exists() or small(path, DOCUMENT_LIMIT_BYTES) != document:
+            refuse(f"the package lacks a document it must have: {path.name}")
 
 
 def _check_nothing_else(root: Path, layout: Layout[D], blobs: set[str]) -> None:
@@ -392,16 +388,16 @@ def _check_unfinished(root: Path, subject: str, blobs: set[str]) -> None:
     """
     others, named = [], set[str]()
     for digest in sorted(blobs):
-        data = _small(_blob_path(root, digest), ATTESTATION_LIMIT_BYTES)
+        data = small(blob_path(root, digest), ATTESTATION_LIMIT_BYTES)
         if _manifest.digest_of(data) != digest:
-            _refuse(f"the blob {digest} has the digest {_manifest.digest_of(data)}")
+            refuse(f"the blob {digest} has the digest {_manifest.digest_of(data)}")
         if _is_json(data):
             named |= _named_files(data, subject)
         else:
             others.append(digest)
     for digest in others:
         if digest not in named:
-            _refuse(f"the package holds a blob that it does not list: {digest}")
+            refuse(f"the package holds a blob that it does not list: {digest}")
 
 
 def _named_files(data: bytes, subject: str) -> set[str]:
@@ -424,8 +420,8 @@ def _is_json(data: bytes) -> bool:
 
 def _document(root: Path, descriptor: _Descriptor, limit_bytes: int) -> bytes:
     if not 0 <= descriptor.size <= limit_bytes:
-        _refuse(f"{descriptor.digest} states {descriptor.size} bytes, {limit_bytes} are read")
-    with _blob(root, descriptor.digest) as blob:
+        refuse(f"{descriptor.digest} states {descriptor.size} bytes, {limit_bytes} are read")
+    with open_blob(root, descriptor.digest) as blob:
         _check_size(blob, descriptor)
         data = blob.read(limit_bytes)
     _check_digest(_manifest.digest_of(data), descriptor)
@@ -435,85 +431,12 @@ def _document(root: Path, descriptor: _Descriptor, limit_bytes: int) -> bytes:
 def _check_size(blob: BinaryIO, descriptor: _Descriptor) -> None:
     size_bytes = os.fstat(blob.fileno()).st_size
     if size_bytes != descriptor.size:
-        _refuse(f"{descriptor.digest} has {size_bytes} bytes instead of {descriptor.size}")
+        refuse(f"{descriptor.digest} has {size_bytes} bytes instead of {descriptor.size}")
 
 
 def _check_digest(found: str, descriptor: _Descriptor) -> None:
     if found != descriptor.digest:
-        _refuse(f"the blob {descriptor.digest} has the digest {found}")
-
-
-def _small(path: Path, limit_bytes: int) -> bytes:
-    with _plain(path) as file:
-        data = file.read(limit_bytes + 1)
-    if len(data) > limit_bytes:
-        _refuse(f"{path.name} has more than {limit_bytes} bytes")
-    return data
-
-
-def _blob_path(root: Path, digest: str) -> Path:
-    if not _DIGEST.fullmatch(digest):
-        _refuse(f"{digest!r} is not a sha256 digest")
-    return root / "blobs" / "sha256" / digest.removeprefix("sha256:")
-
-
-@contextmanager
-def _blob(root: Path, digest: str) -> Iterator[BinaryIO]:
-    with _plain(_blob_path(root, digest)) as file:
-        yield file
-
-
-@contextmanager
-def _plain(path: Path) -> Iterator[BinaryIO]:
-    with _opened(path) as file:
-        yield file
-
-
-def _opened(path: Path) -> BinaryIO:
-    """Opens a plain file; neither a link nor a pipe that would never end."""
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    file = os.fdopen(handle, "rb")
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        file.close()
-        _refuse(f"{path.name} in the package is not a plain file")
-    return file
-
-
-class _Window(io.RawIOBase):
-    """A part of a file as a file."""
-
-    def __init__(self, file: BinaryIO, start: int, size_bytes: int) -> None:
-        super().__init__()
-        self._file = file
-        self._start = start
-        self._size_bytes = size_bytes
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        bases = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size_bytes}
-        self._at = max(bases[whence] + offset, 0)
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        count = max(min(len(buffer), self._size_bytes - self._at), 0)
-        self._file.seek(self._start + self._at)
-        data = self._file.read(count)
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
+        refuse(f"the blob {descriptor.digest} has the digest {found}")
 
 
 def _decoded(data: bytes, kind: type[T], what: str) -> T:
@@ -522,7 +445,3 @@ def _decoded(data: bytes, kind: type[T], what: str) -> T:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         message = f"{what} cannot be read: {error}"
         raise CorruptPackageError(message) from error
-
-
-def _refuse(message: str) -> NoReturn:
-    raise CorruptPackageError(message)
