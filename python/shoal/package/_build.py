@@ -226,7 +226,7 @@ def _estimator_draft(model: Any, request: _Request) -> _Draft:
         return draft
     if isinstance(refusal, DisagreementError):
         settings = request.settings
-        refusal = explained(refusal, model, inputs, settings.tolerance, settings.row_names)
+        raise explained(refusal, model, inputs, settings.tolerance, settings.row_names)
     raise _with_floats_hint(refusal, inputs)
 
 

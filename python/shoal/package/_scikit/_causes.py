@@ -66,7 +66,8 @@ _TREES = (
     *("BaggingRegressor", "IsolationForest"),
 )
 _HISTOGRAMS = ("HistGradientBoostingClassifier", "HistGradientBoostingRegressor")
-_BOOSTED = (*_HISTOGRAMS, "LGBMClassifier", "LGBMRegressor")
+_THRESHOLDS_IN_DOUBLE = (*_HISTOGRAMS, "LGBMClassifier", "LGBMRegressor")
+_BOOSTED = (*_THRESHOLDS_IN_DOUBLE, "XGBClassifier", "XGBRegressor", "NamedXgboost")
 _NEIGHBOURS = ("KNeighborsClassifier", "KNeighborsRegressor")
 _TEXTS = ("TfidfVectorizer", "CountVectorizer")
 _EQUAL = 1e-6
@@ -175,7 +176,7 @@ _TABLE: tuple[tuple[Callable[[Case], bool], Cause], ...] = (
         ),
     ),
     (
-        _is_step(*_HISTOGRAMS, *_BOOSTED),
+        _is_step(*_THRESHOLDS_IN_DOUBLE),
         Cause(
             "Thresholds are double precision, and single in the export: a value between the two "
             "goes the other way.",

@@ -20,6 +20,7 @@ import numpy as np
 from shoal import runtime
 from shoal.errors import ShoalError
 from shoal.package._onnx_file import parsed
+from shoal.package._proof import like
 from shoal.package._rows import disagreement, rows_of
 from shoal.package._scikit._estimator import references
 from shoal.package._scikit._export import export
@@ -149,9 +150,7 @@ def _compared(
         return None
     known[stage.path] = _operators(exported)
     operators = _added(known[stage.path], known.get(stage.base))
-    expected = exported.references[0]
-    if found.dtype.kind == "f":
-        expected = expected.astype(np.float64)
+    expected = like(exported.references[0], found)
     tolerances = disagreement(found, expected, tolerance)[row]
     return _Seen(stage, operators, found, expected, float(tolerances))
 

@@ -1,7 +1,8 @@
 """A classifier that answers by a threshold of its own, here and in a package.
 
 `decided` puts a threshold on the probability of one of two classes behind a fitted classifier. In
-ONNX it is one comparison behind the probabilities; those themselves stay as they are.
+ONNX it is one comparison behind the probabilities, in double precision as here; those themselves
+stay as they are.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def _convert(scope: Scope, operator: Operator, container: ModelComponentContaine
     model = operator.raw_operator
     probabilities = _probabilities(scope, operator)
     label, shares = (each.full_name for each in operator.outputs)
-    container.add_node("Identity", [probabilities], [shares])
+    container.add_node("Cast", [probabilities], [shares], to=TensorProto.FLOAT, op_version=13)
     place = int(np.flatnonzero(model.classes_ == model.pos_label)[0])
     names = [model.classes_[1 - place], model.classes_[place]]
 
@@ -77,8 +78,9 @@ def _convert(scope: Scope, operator: Operator, container: ModelComponentContaine
         container.add_node(kind, inputs, [name], op_version=VERSIONS.get(kind, 13), **options)
         return name
 
-    share = node("Gather", [probabilities, constant(TensorProto.INT64, [place])], axis=1)
-    limit = constant(TensorProto.FLOAT, [float(np.float32(model.threshold))])
+    exact = node("Cast", [probabilities], to=TensorProto.DOUBLE)
+    share = node("Gather", [exact, constant(TensorProto.INT64, [place])], axis=1)
+    limit = constant(TensorProto.DOUBLE, [float(model.threshold)])
     is_positive = node("GreaterOrEqual", [share, limit])
     flat = node("Reshape", [is_positive, constant(TensorProto.INT64, [-1])])
     chosen = node("Cast", [flat], to=TensorProto.INT64)

@@ -1,4 +1,8 @@
-"""Estimators that have no export, as others that answer the same and have one."""
+"""Fitted pipelines as they are exported: by estimators that answer the same, and have an export.
+
+- A baseline is a linear model whose weights are zero.
+- What computes in double precision is exported so.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +13,22 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import Pipeline
 
+from shoal.train._estimators._double import doubled
+
 
 def plain(fitted: Pipeline, rows: Any) -> Pipeline:
-    """The pipeline, with a baseline in its end as a linear model whose weights are zero.
+    """The pipeline as it is exported.
 
     Args:
         fitted: A fitted pipeline.
         rows: Some that it takes.
     """
     name, last = fitted.steps[-1]
-    if not isinstance(last, DummyClassifier | DummyRegressor):
-        return fitted
-    width = fitted[:-1].transform(rows).shape[1]
-    made = _classifier(last, width) if isinstance(last, DummyClassifier) else _number(last, width)
-    return Pipeline([*fitted.steps[:-1], (name, made)])
+    if isinstance(last, DummyClassifier | DummyRegressor):
+        width = fitted[:-1].transform(rows).shape[1]
+        is_class = isinstance(last, DummyClassifier)
+        last = _classifier(last, width) if is_class else _number(last, width)
+    return Pipeline([*fitted.steps[:-1], (name, doubled(last))])
 
 
 def _classifier(dummy: DummyClassifier, width: int) -> LogisticRegression:

@@ -52,6 +52,7 @@ class Entry(NamedTuple):
         searched: Parameters that are, by name.
         is_scaled: Whether it needs features of one scale.
         takes_missing: Whether it takes missing numbers, and exports that truly.
+        in_double: Whether it computes, and is exported, in double precision.
         has_seed: Whether it draws at random.
         weighs_classes: The parameter that balances classes; None where it has none.
         most_records: Compared with others only up to so many records, beyond which one fit takes
@@ -63,6 +64,7 @@ class Entry(NamedTuple):
     searched: dict[str, Range]
     is_scaled: bool = False
     takes_missing: bool = False
+    in_double: bool = False
     has_seed: bool = True
     weighs_classes: str | None = None
     most_records: int | None = None
@@ -112,6 +114,7 @@ CLASSIFIERS = {
         {"max_iter": 1000},
         {"C": Real(1e-3, 1e2, is_log=True)},
         is_scaled=True,
+        in_double=True,
         weighs_classes="class_weight",
     ),
     "linear_svm": Entry(
@@ -119,6 +122,7 @@ CLASSIFIERS = {
         {"max_iter": 5000},
         {"C": Real(1e-3, 1e1, is_log=True)},
         is_scaled=True,
+        in_double=True,
         weighs_classes="class_weight",
     ),
     "svm": Entry(
@@ -126,12 +130,13 @@ CLASSIFIERS = {
         {},
         _SVM,
         is_scaled=True,
+        in_double=True,
         weighs_classes="class_weight",
         most_records=MOST_RECORDS_OF_A_KERNEL,
     ),
     "random_forest": Entry(
         "sklearn.ensemble.RandomForestClassifier",
-        {"n_estimators": 200},
+        {"n_estimators": 256},  # a power of two: see `_leaves`
         _TREES,
         weighs_classes="class_weight",
     ),
@@ -156,16 +161,24 @@ CLASSIFIERS = {
         takes_missing=True,
     ),
     "nearest_neighbours": Entry(
-        "sklearn.neighbors.KNeighborsClassifier", {}, _NEIGHBOURS, is_scaled=True, has_seed=False
+        "shoal.train._estimators._neighbours.NearestClassifier",
+        {},
+        _NEIGHBOURS,
+        is_scaled=True,
+        in_double=True,
+        has_seed=False,
     ),
     "naive_bayes": Entry(
         "sklearn.naive_bayes.GaussianNB",
         {},
         {"var_smoothing": Real(1e-9, 1e-1, is_log=True)},
         is_scaled=True,
+        in_double=True,
         has_seed=False,
     ),
-    "mlp": Entry("sklearn.neural_network.MLPClassifier", _STOPS, _MLP, is_scaled=True),
+    "mlp": Entry(
+        "sklearn.neural_network.MLPClassifier", _STOPS, _MLP, is_scaled=True, in_double=True
+    ),
 }
 REGRESSORS = {
     "dummy": Entry("sklearn.dummy.DummyRegressor", {"strategy": "mean"}, {}, has_seed=False),
@@ -174,18 +187,21 @@ REGRESSORS = {
         {},
         {"alpha": Real(1e-3, 1e3, is_log=True)},
         is_scaled=True,
+        in_double=True,
     ),
     "linear_svm": Entry(
         "sklearn.svm.LinearSVR",
         {"max_iter": 5000},
         {"C": Real(1e-2, 1e2, is_log=True)},
         is_scaled=True,
+        in_double=True,
     ),
     "svm": Entry(
         "sklearn.svm.SVR",
         {},
         _SVM,
         is_scaled=True,
+        in_double=True,
         has_seed=False,
         most_records=MOST_RECORDS_OF_A_KERNEL,
     ),
@@ -203,9 +219,16 @@ REGRESSORS = {
         "xgboost.XGBRegressor", {"n_estimators": 200, **_ONE_THREAD}, _XGBOOST, takes_missing=True
     ),
     "nearest_neighbours": Entry(
-        "sklearn.neighbors.KNeighborsRegressor", {}, _NEIGHBOURS, is_scaled=True, has_seed=False
+        "shoal.train._estimators._neighbours.NearestRegressor",
+        {},
+        _NEIGHBOURS,
+        is_scaled=True,
+        in_double=True,
+        has_seed=False,
     ),
-    "mlp": Entry("sklearn.neural_network.MLPRegressor", _STOPS, _MLP, is_scaled=True),
+    "mlp": Entry(
+        "sklearn.neural_network.MLPRegressor", _STOPS, _MLP, is_scaled=True, in_double=True
+    ),
 }
 TABLES: dict[Task, dict[str, Entry]] = {
     "classification": CLASSIFIERS,

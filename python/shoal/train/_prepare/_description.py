@@ -85,8 +85,8 @@ class Text(
 
     Attributes:
         weigh: `counts`: how often a word is there; `tf_idf`: the same, less for words that many
-            sentences have, and for long sentences; `auto`: counts for trees, which can do nothing
-            with the difference but be led astray by its rounding, and TF-IDF otherwise.
+            sentences have, and for long sentences; `auto`: counts for trees, which can do little
+            with the difference, and TF-IDF otherwise.
         most_words: Only so many, the most frequent ones, count.
         n_grams: Up to so many words that follow each other count as one.
         missing: `empty`, or `drop`.

@@ -17,7 +17,6 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.feature_selection import SelectKBest, f_classif, f_regression
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import PolynomialFeatures
 
 from shoal.errors import InvalidRequestError
 from shoal.train._prepare._description import Categorical, Date, Numeric, Preparation, Text
@@ -27,7 +26,9 @@ from shoal.train._prepare._transformers import (
     FrequentOrdinal,
     MissingFlags,
     ModelledImputer,
+    Products,
     SingleScaler,
+    WordWeights,
 )
 
 if TYPE_CHECKING:
@@ -82,8 +83,7 @@ def _numeric(preparation: Preparation, auto: Scale) -> Iterator[Entry]:
     for number, (feature, names) in enumerate(groups):
         steps = [*_filled(feature), *_scaled(feature.scale, auto)]
         if preparation.polynomial > 1:
-            product = PolynomialFeatures(preparation.polynomial, include_bias=False)
-            steps.append(("polynomial", product))
+            steps.append(("products", Products(preparation.polynomial)))
         yield f"numeric_{number}", Pipeline(steps), names
     if flagged := [name for name, feature in numbers.items() if feature.flag]:
         yield "missing", MissingFlags(), flagged
@@ -122,21 +122,19 @@ def _others(preparation: Preparation, auto: Scale, *, is_scaled: bool) -> Iterat
     for name, feature in _of_kind(preparation, Categorical).items():
         yield f"categories_{name}", _encoded(feature), [name]
     for name, text in _of_kind(preparation, Text).items():
-        words = _words(text, is_scaled=is_scaled)
-        yield f"words_{name}", Pipeline([("words", words), ROUND]), name
+        yield f"words_{name}", Pipeline(_words(text, is_scaled=is_scaled)), name
     for name, date in _of_kind(preparation, Date).items():
         steps = [("parts", DateParts(date.parts)), *_scaled("auto", auto)]
         yield f"dates_{name}", Pipeline(steps), [name]
 
 
-def _words(text: Text, *, is_scaled: bool) -> Any:
-    is_weighed = is_scaled if text.weigh == "auto" else text.weigh == "tf_idf"
-    return TfidfVectorizer(
-        max_features=text.most_words,
-        ngram_range=(1, text.n_grams),
-        use_idf=is_weighed,
-        norm="l2" if is_weighed else None,
+def _words(text: Text, *, is_scaled: bool) -> list[Step]:
+    n_grams = (1, text.n_grams)
+    counts = TfidfVectorizer(
+        max_features=text.most_words, ngram_range=n_grams, use_idf=False, norm=None
     )
+    is_weighed = is_scaled if text.weigh == "auto" else text.weigh == "tf_idf"
+    return [("words", counts), ("weigh", WordWeights()) if is_weighed else ROUND]
 
 
 def _encoded(feature: Categorical) -> Any:

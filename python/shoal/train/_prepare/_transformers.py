@@ -1,7 +1,7 @@
-"""Steps of scikit-learn pipelines that it lacks, and how each is written in ONNX.
+"""Steps of scikit-learn pipelines that it lacks; `_transformers_onnx` writes them in ONNX.
 
-- Each answers in ONNX exactly what it answers here: comparisons, casts and whole numbers only.
-- `register` tells skl2onnx of them; whoever exports calls it once.
+Each answers in ONNX exactly what it answers here: by comparisons, casts and whole numbers, by one
+operation in single precision, or in double precision and rounded to single once.
 
 Source of the calendar: H. Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
 """
@@ -9,7 +9,7 @@ Source of the calendar: H. Hinnant, "chrono-Compatible Low-Level Date Algorithms
 from __future__ import annotations
 
 import warnings
-from functools import cache
+from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from typing import Self
 
     from numpy.typing import NDArray
@@ -51,6 +51,7 @@ class ModelledImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  #
     """Fills a missing number with what a ridge regression on the other columns says.
 
     Among those, a missing number counts as their median. A column of which nothing is there is 0.
+    Sums are double precision, here and in ONNX, and rounded to single once: the same number.
     """
 
     def __init__(self, penalty: float = 1.0) -> None:
@@ -65,8 +66,8 @@ class ModelledImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  #
             warnings.simplefilter("ignore", RuntimeWarning)  # a column of which nothing is there
             self.medians_ = np.nan_to_num(np.nanmedian(known, axis=0))
         filled = np.where(np.isnan(known), self.medians_, known)
-        self.weights_ = np.zeros((self.n_features_in_, self.n_features_in_), np.float32)
-        self.intercepts_ = self.medians_.astype(np.float32)
+        self.weights_ = np.zeros((self.n_features_in_, self.n_features_in_))
+        self.intercepts_ = self.medians_.copy()
         for column in range(self.n_features_in_):
             self._learn(column, filled, ~np.isnan(known[:, column]))
         return self
@@ -74,9 +75,10 @@ class ModelledImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  #
     def transform(self, values: Any) -> Array:
         """(rows, columns) numbers of FP32."""
         check_is_fitted(self)
-        known = np.asarray(values, np.float32)
-        filled = np.where(np.isnan(known), self.medians_.astype(np.float32), known)
-        return np.where(np.isnan(known), filled @ self.weights_ + self.intercepts_, known)
+        known = np.asarray(values, np.float32).astype(np.float64)
+        filled = np.where(np.isnan(known), self.medians_, known)
+        modelled = filled @ self.weights_ + self.intercepts_
+        return np.where(np.isnan(known), modelled, known).astype(np.float32)
 
     def _learn(self, column: int, filled: Array, is_there: Array) -> None:
         others = [other for other in range(self.n_features_in_) if other != column]
@@ -115,6 +117,31 @@ class SingleScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # ty
         return (np.asarray(values, np.float32) - self.offsets_) * self.factors_
 
 
+class WordWeights(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Counts of words as TF-IDF: less for words that many texts have, and each text of length 1.
+
+    The same as in scikit-learn's `TfidfTransformer`, but computed in double precision in ONNX as
+    well, and rounded to single once: the same number.
+    """
+
+    def fit(self, counts: Any, _target: Any = None) -> Self:
+        """Learns how many texts have each word."""
+        self.n_features_in_ = counts.shape[1]
+        texts = np.asarray((counts > 0).sum(axis=0)).ravel()
+        self.weights_ = np.log((1.0 + counts.shape[0]) / (1.0 + texts)) + 1.0
+        return self
+
+    def transform(self, counts: Any) -> Array:
+        """(texts, words) numbers of FP32."""
+        check_is_fitted(self)
+        dense = counts.toarray() if hasattr(counts, "toarray") else np.asarray(counts)
+        weighed = dense.astype(np.float64) * self.weights_
+        lengths = np.sqrt((weighed * weighed).sum(axis=1, keepdims=True))
+        lengths[lengths == 0.0] = 1.0
+        found: Array = (weighed / lengths).astype(np.float32)
+        return found
+
+
 def _offsets_and_ranges(kind: str, values: Array) -> tuple[Array, Array]:
     if kind == "min_max":
         lows = np.nanmin(values, axis=0)
@@ -128,6 +155,42 @@ def _offsets_and_ranges(kind: str, values: Array) -> tuple[Array, Array]:
 def _not_zero(ranges: Array) -> Array:
     """A constant column becomes 0, not infinite."""
     return np.where(ranges == 0.0, 1.0, ranges)
+
+
+class Products(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Features, and all products of up to so many of them, in the order of `PolynomialFeatures`.
+
+    Products are computed in double precision, factor by factor, here and in ONNX, and rounded to
+    single once: the same number.
+    """
+
+    def __init__(self, degree: int = 2) -> None:
+        """Takes how many factors a product has at most."""
+        self.degree = degree
+
+    def fit(self, values: Any, _target: Any = None) -> Self:
+        """Learns which products there are."""
+        self.n_features_in_ = np.shape(values)[1]
+        one = self.n_features_in_  # the place of a 1 behind all features
+        found = [
+            (*factors, *[one] * (self.degree - count))
+            for count in range(1, self.degree + 1)
+            for factors in combinations_with_replacement(range(one), count)
+        ]
+        self.factors_ = np.array(found, np.int64)
+        return self
+
+    def transform(self, values: Any) -> Array:
+        """(rows, products) numbers of FP32."""
+        check_is_fitted(self)
+        known = np.asarray(values, np.float32).astype(np.float64)
+        known = np.column_stack([known, np.ones(len(known))])
+        product = known[:, self.factors_[:, 0]]
+        for factor in self.factors_.T[1:]:
+            product = product * known[:, factor]
+        with np.errstate(over="ignore"):
+            found: Array = product.astype(np.float32)
+        return found
 
 
 class DateParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -149,7 +212,7 @@ class DateParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         found = [
             part
             for column in range(self.n_features_in_)
-            for part in calendar(_Numpy, seconds[:, column : column + 1], self.parts)
+            for part in calendar(Numpy, seconds[:, column : column + 1], self.parts)
         ]
         return np.concatenate(found, axis=1).astype(np.float32)
 
@@ -235,162 +298,10 @@ def calendar(operations: Any, seconds: Any, parts: Sequence[str]) -> list[Any]:
     return [found[part] for part in parts]
 
 
-class _Numpy:
+class Numpy:
     """Whole numbers in numpy."""
 
     divided = staticmethod(np.floor_divide)
     plus = staticmethod(np.add)
     minus = staticmethod(np.subtract)
     times = staticmethod(np.multiply)
-
-
-class _Onnx:
-    """Whole numbers in ONNX: division rounds towards zero, a remainder has the divisor's sign."""
-
-    def __init__(self, opset: int) -> None:
-        from skl2onnx.algebra import onnx_ops
-
-        self._ops = onnx_ops
-        self._opset = opset
-
-    def divided(self, left: Any, right: int) -> Any:
-        rest = self._op("OnnxMod", left, self._number(right))
-        return self._op("OnnxDiv", self._op("OnnxSub", left, rest), self._number(right))
-
-    def plus(self, left: Any, right: Any) -> Any:
-        return self._op("OnnxAdd", left, self._number(right))
-
-    def minus(self, left: Any, right: Any) -> Any:
-        return self._op("OnnxSub", left, self._number(right))
-
-    def times(self, left: Any, right: Any) -> Any:
-        return self._op("OnnxMul", left, self._number(right))
-
-    def _op(self, name: str, *inputs: Any) -> Any:
-        return getattr(self._ops, name)(*inputs, op_version=self._opset)
-
-    @staticmethod
-    def _number(value: Any) -> Any:
-        return np.array([value], np.int64) if isinstance(value, int) else value
-
-
-@cache
-def register() -> None:
-    """Tells skl2onnx how these steps are written in ONNX."""
-    from skl2onnx import update_registered_converter
-    from skl2onnx.operator_converters.one_hot_encoder import convert_sklearn_one_hot_encoder
-    from skl2onnx.operator_converters.ordinal_encoder import convert_sklearn_ordinal_encoder
-    from skl2onnx.shape_calculators.one_hot_encoder import (
-        calculate_sklearn_one_hot_encoder_output_shapes,
-    )
-    from skl2onnx.shape_calculators.ordinal_encoder import (
-        calculate_sklearn_ordinal_encoder_output_shapes,
-    )
-
-    from shoal.train._prepare._stated import StatedScaler, convert_stated
-
-    known: list[tuple[type, str, Callable[..., Any], Callable[..., Any]]] = [
-        (MissingFlags, "ShoalMissingFlags", _same_width, _convert_flags),
-        (ModelledImputer, "ShoalModelledImputer", _same_width, _convert_modelled),
-        (SingleScaler, "ShoalSingleScaler", _same_width, _convert_scaler),
-        (StatedScaler, "ShoalStatedScaler", _same_width, convert_stated),
-        (DateParts, "ShoalDateParts", _width_of_parts, _convert_parts),
-        (
-            FrequentOneHot,
-            "ShoalFrequentOneHot",
-            calculate_sklearn_one_hot_encoder_output_shapes,
-            convert_sklearn_one_hot_encoder,
-        ),
-        (
-            FrequentOrdinal,
-            "ShoalFrequentOrdinal",
-            calculate_sklearn_ordinal_encoder_output_shapes,
-            convert_sklearn_ordinal_encoder,
-        ),
-    ]
-    for kind, name, shapes, converter in known:
-        update_registered_converter(kind, name, shapes, converter)
-
-
-def _same_width(operator: Any) -> None:
-    _set_shape(operator, operator.raw_operator.n_features_in_)
-
-
-def _width_of_parts(operator: Any) -> None:
-    step = operator.raw_operator
-    _set_shape(operator, step.n_features_in_ * len(step.parts))
-
-
-def _set_shape(operator: Any, width: int) -> None:
-    from skl2onnx.common.data_types import FloatTensorType
-
-    rows = operator.inputs[0].get_first_dimension()
-    operator.outputs[0].type = FloatTensorType([rows, width])
-
-
-def _convert_flags(scope: Any, operator: Any, container: Any) -> None:
-    from skl2onnx.algebra import onnx_ops
-    from skl2onnx.proto import onnx_proto
-
-    opset = container.target_opset
-    flags = onnx_ops.OnnxIsNaN(operator.inputs[0], op_version=opset)
-    onnx_ops.OnnxCast(
-        flags,
-        to=onnx_proto.TensorProto.FLOAT,
-        op_version=opset,
-        output_names=operator.outputs[:1],
-    ).add_to(scope, container)
-
-
-def _convert_scaler(scope: Any, operator: Any, container: Any) -> None:
-    from skl2onnx.algebra import onnx_ops
-    from skl2onnx.proto import onnx_proto
-
-    opset = container.target_opset
-    step = operator.raw_operator
-    numbers = onnx_ops.OnnxCast(
-        operator.inputs[0], to=onnx_proto.TensorProto.FLOAT, op_version=opset
-    )
-    moved = onnx_ops.OnnxSub(numbers, step.offsets_, op_version=opset)
-    onnx_ops.OnnxMul(
-        moved, step.factors_, op_version=opset, output_names=operator.outputs[:1]
-    ).add_to(scope, container)
-
-
-def _convert_modelled(scope: Any, operator: Any, container: Any) -> None:
-    from skl2onnx.algebra import onnx_ops
-
-    opset = container.target_opset
-    step, known = operator.raw_operator, operator.inputs[0]
-    is_missing = onnx_ops.OnnxIsNaN(known, op_version=opset)
-    medians = step.medians_.astype(np.float32)
-    filled = onnx_ops.OnnxWhere(is_missing, medians, known, op_version=opset)
-    modelled = onnx_ops.OnnxAdd(
-        onnx_ops.OnnxMatMul(filled, step.weights_, op_version=opset),
-        step.intercepts_,
-        op_version=opset,
-    )
-    onnx_ops.OnnxWhere(
-        is_missing, modelled, known, op_version=opset, output_names=operator.outputs[:1]
-    ).add_to(scope, container)
-
-
-def _convert_parts(scope: Any, operator: Any, container: Any) -> None:
-    from skl2onnx.algebra import onnx_ops
-    from skl2onnx.proto import onnx_proto
-
-    opset = container.target_opset
-    step = operator.raw_operator
-    found = []
-    for column in range(step.n_features_in_):
-        seconds = onnx_ops.OnnxGather(
-            operator.inputs[0], np.array([column], np.int64), axis=1, op_version=opset
-        )
-        found += calendar(_Onnx(opset), seconds, step.parts)
-    joined = onnx_ops.OnnxConcat(*found, axis=1, op_version=opset)
-    onnx_ops.OnnxCast(
-        joined,
-        to=onnx_proto.TensorProto.FLOAT,
-        op_version=opset,
-        output_names=operator.outputs[:1],
-    ).add_to(scope, container)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from shoal import package
-from shoal.train._estimators import _boosting, _decided
+from shoal.train._estimators import _boosting, _decided, _double_onnx
 from shoal.train._estimators._plain import plain
 from shoal.train._estimators._thresholds import round_thresholds
-from shoal.train._prepare import _transformers
+from shoal.train._prepare import _transformers_onnx
 from shoal.train._prepare._frames import frame_of, moments_of, nulls_of
 from shoal.train._seal._hard_rows import hard_rows
 from shoal.train._search._candidates import without_sampler
@@ -54,9 +54,10 @@ def seal(  # noqa: PLR0913 - said once for each package
         UnsupportedModelError: the model cannot be exported.
         InputError: the records cannot be used.
     """
-    _transformers.register()
+    _transformers_onnx.register()
     _boosting.register()
     _decided.register()
+    _double_onnx.register()
     preparation = fitted.preparation
     rows = frame_of(held_out, preparation)
     model = plain(without_sampler(fitted.pipeline), rows)

@@ -17,6 +17,7 @@ from imblearn.under_sampling import RandomUnderSampler
 from sklearn.pipeline import Pipeline
 
 from shoal.errors import InvalidRequestError
+from shoal.train._estimators._double import IN_DOUBLE
 from shoal.train._estimators._table import entry, made
 from shoal.train._prepare._description import Numeric, Preparation, Scale
 from shoal.train._prepare._steps import steps_of
@@ -73,6 +74,8 @@ def pipeline_of(
         is_classification=task == "classification",
         scale=candidate.scale,
     )
+    if found.in_double:
+        steps.append(IN_DOUBLE)
     if candidate.balance in SAMPLERS:
         steps.append(("balance", SAMPLERS[candidate.balance](seed)))
     return ResamplingPipeline([*steps, ("estimator", estimator)])

@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 
 from shoal.errors import InvalidRequestError, NullError
+from shoal.train._estimators._leaves import round_leaves
 from shoal.train._estimators._table import Task
+from shoal.train._estimators._thresholds import round_thresholds
 from shoal.train._prepare._description import Preparation
 from shoal.train._prepare._frames import frame_of, kept
 from shoal.train._prepare._infer import preparation_of
@@ -189,6 +191,8 @@ def fit(  # noqa: PLR0913 - each changes what is learned
 ) -> Fitted:
     """Lets a candidate learn from all records.
 
+    What trees have learned is rounded to what a package holds, so that it is the same model.
+
     Args:
         records: What is known, and the target.
         target: The column to predict.
@@ -205,6 +209,8 @@ def fit(  # noqa: PLR0913 - each changes what is learned
     is_kept = kept(records, preparation)
     pipeline = pipeline_of(candidate, preparation, task, seed=seed)
     pipeline.fit(frame_of(records.filter(is_kept), preparation), answers[is_kept])
+    round_leaves(pipeline.steps[-1][1])
+    round_thresholds(pipeline.steps[-1][1])
     return Fitted(pipeline, preparation, task)
 
 
