@@ -40,7 +40,7 @@ from shoal.pipeline._event_time._windows import Whole
 from shoal.pipeline._ledger import Ledger
 from shoal.pipeline._metrics import Metrics
 from shoal.pipeline._options import Options
-from shoal.pipeline._program import Gather, Program, check_durable, lateness_us
+from shoal.pipeline._program import Gather, Program, check_durable, lateness_us, told
 from shoal.pipeline._shaping import Explode, Select
 from shoal.pipeline._steps import Answer, Call, Filter, Lookup, Map
 from shoal.source import Guarantee
@@ -244,9 +244,10 @@ class Pipeline:
         with ExitStack() as opened:
             open_ledger = Ledger.open(Path(ledger))
             opened.callback(open_ledger.close)
-            opened.callback(self.source.close)
-            self.source.open(Path(ledger) / SOURCE)
-            program = Program(self.stages, self.source.schema, 1)
+            source = told(self.source, self.stages)
+            opened.callback(source.close)
+            source.open(Path(ledger) / SOURCE)
+            program = Program(self.stages, source.schema, 1)
             about = open_ledger.about()
             if drop_state:
                 open_ledger.forget_state()
@@ -294,19 +295,20 @@ class Running:
         self.epochs = 0
         with ExitStack() as opened:
             directory = _directory(ledger, opened)
+            source = told(pipeline.source, pipeline.stages)
             if ledger is not None:
                 check_durable(pipeline.stages)
-            _check_promise(pipeline.source, pipeline.sink, options, is_durable=ledger is not None)
+            _check_promise(source, pipeline.sink, options, is_durable=ledger is not None)
             self._ledger = Ledger.open(directory)
             opened.callback(self._ledger.close)
-            opened.callback(pipeline.source.close)
-            pipeline.source.open(directory / SOURCE)
-            program = Program(pipeline.stages, pipeline.source.schema, options.threads)
-            _check_ends(pipeline.source, program)
+            opened.callback(source.close)
+            source.open(directory / SOURCE)
+            program = Program(pipeline.stages, source.schema, options.threads)
+            _check_ends(source, program)
             self._metrics = Metrics(options.metrics)
             opened.callback(self._metrics.close)
             opened.callback(pipeline.sink.close)
-            self._engine = Engine(pipeline.source, program, pipeline.sink, self._ledger, options)
+            self._engine = Engine(source, program, pipeline.sink, self._ledger, options)
             opened.callback(self._engine.close)
             self._engine.recover(_claimed(self._ledger, program))
             self._remember(self._ledger.last())

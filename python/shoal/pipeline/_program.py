@@ -6,6 +6,9 @@
 - The **fingerprint** is a digest of all that decides the answers: names and source of functions,
   digests of packages and tables, keys, windows, merges, and the columns of the source. Where
   records come from and go to is not part of it.
+- Text files say moments in more than one way. They are read by what the package takes that is
+  mapped first, on the columns of the source: as `score` reads them. Behind other steps the source
+  has to be told.
 """
 
 from __future__ import annotations
@@ -20,6 +23,9 @@ from shoal.batch import Merge, nanoseconds
 from shoal.errors import InvalidRequestError, MissingColumnError
 from shoal.pipeline._event_time._aggregates import WINDOW_END, Aggregate
 from shoal.pipeline._event_time._windows import Whole, Window
+from shoal.pipeline._mapping import Plan
+from shoal.pipeline._steps import Answer
+from shoal.source import FileSource
 
 if TYPE_CHECKING:
     import datetime
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from shoal.pipeline._steps import Step
+    from shoal.source import Source
 
 
 @dataclass(frozen=True)
@@ -118,6 +125,19 @@ class Program:
             found.append(part.aggregate.describe())
             found += [step.describe() for step in part.tail.steps]
         return [*found, self.lateness_us]
+
+
+def told(source: Source, stages: Sequence[Stage]) -> Source:
+    """The source, with the moments that the first stage takes of it, where that is a package.
+
+    Raises:
+        InvalidRequestError: the package has no input of a name that is given columns.
+    """
+    first = stages[0] if stages else None
+    if not (isinstance(source, FileSource) and isinstance(first, Answer)):
+        return source
+    moments = Plan(first.package, first.columns, first.keep).moments()
+    return source.with_moments(moments) if moments else source
 
 
 def check_durable(stages: Sequence[Stage]) -> None:

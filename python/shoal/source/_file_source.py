@@ -6,6 +6,8 @@
   found is stored before it is taken, so that a run which goes on after a crash finds the same
   order, whatever has come since.
 - A file that changes after it was found is refused by name: what was read of it is not known.
+- Columns and their types are stored when the first file is found. What was read as a moment then
+  stays one; columns that are named as moments later become some, which changes the pipeline.
 """
 
 from __future__ import annotations
@@ -22,9 +24,10 @@ from shoal.source._files import PARTITION, Files
 from shoal.source._folder import LocalFolder
 from shoal.source._listing import Listing, Stored, form_of, listing
 from shoal.source._sync import refused, sync_directory
+from shoal.source._text import MOMENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from shoal.source._contract import Limit, Offset, Split
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 FOUND: Final = "files.jsonl"
 # The columns of the first file, which may be gone when the pipeline goes on.
 COLUMNS: Final = "columns.arrow"
+# Where that file names those of moments.
+MOMENTS: Final = b"shoal.moments"
 # How often a folder is looked at.
 LOOK_SECONDS: Final = 1.0
 
@@ -43,13 +48,14 @@ class FileSource:
     replayable = True
     reads_ahead = False
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is said of the files alone
         self,
         where: str | os.PathLike[str],
         *,
         watch: bool = False,
         form: str | None = None,
         types: Mapping[str, pa.DataType] | None = None,
+        moments: Collection[str] = (),
         clock: Callable[[], float] | None = None,
     ) -> None:
         """Takes a place; nothing is read before `open`.
@@ -59,15 +65,25 @@ class FileSource:
             watch: Whether to take files that appear later, without end.
             form: The format, where the names of files do not say it.
             types: The types of columns of text files, where the first block should not decide.
+            moments: Columns of text files that hold moments: ISO 8601 text or whole seconds since
+                1970-01-01 UTC, parts of a second cut off. They come out as timestamps. A pipeline
+                adds what the package takes that it maps first.
             clock: What tells the time in seconds; the system's own unless told.
+
+        Raises:
+            InvalidRequestError: a column has a type and is one of moments.
         """
         import time
 
+        if both := sorted(set(types or {}) & set(moments)):
+            message = f"the column {both[0]!r} has a type and holds moments, expected one of both"
+            raise InvalidRequestError(message)
         self.is_bounded = not watch
         self._where = os.fspath(where)
         self.columns: tuple[str, ...] | None = None
         self._form = form
         self._types = types or {}
+        self.moments = frozenset(moments)
         self._clock = clock or time.monotonic
         self._looked: float | None = None
         self._files: Files | None = None
@@ -86,6 +102,12 @@ class FileSource:
         selected.columns = columns
         return selected
 
+    def with_moments(self, columns: Collection[str]) -> FileSource:
+        """This source with moments in these columns too, save those that were given types."""
+        told = copy(self)
+        told.moments |= set(columns) - set(self._types)
+        return told
+
     @property
     def schema(self) -> pa.Schema:
         """The columns of every batch: those of the first file, or those selected."""
@@ -96,7 +118,7 @@ class FileSource:
 
         Raises:
             PathError: there are none yet: their columns would be unknown.
-            MissingColumnError: the first one lacks a column that was selected.
+            MissingColumnError: the first one lacks a column that was selected or named.
             SourceError: one that was found before has changed, or what is found cannot be stored.
         """
         self._log = directory / FOUND
@@ -110,14 +132,7 @@ class FileSource:
             raise PathError(message, hint="The first file says which columns there are.")
         self._remember(found)
         self._format = self._form or form_of(stored[0].path) or ""
-        columns = directory / COLUMNS
-        schema = (
-            pa.ipc.read_schema(pa.py_buffer(columns.read_bytes())) if columns.exists() else None
-        )
-        settled = Listing(self._format, tuple(stored))
-        self._files = Files(settled, types=self._types, schema=schema)
-        if schema is None:
-            LocalFolder(directory).create(COLUMNS, self._files.schema.serialize().to_pybytes())
+        self._files = self._opened_at(directory, Listing(self._format, tuple(stored)))
         if self.columns is not None:
             self._choose(self._files, self.columns)
 
@@ -170,12 +185,34 @@ class FileSource:
             raise SourceError("the source was not opened")
         return self._files
 
+    def _opened_at(self, directory: Path, found: Listing) -> Files:
+        """The files, with the columns that were stored; without any, stores those that there are.
+
+        Raises:
+            MissingColumnError: a column that should hold moments is not there.
+        """
+        schema, moments = None, self.moments
+        if (directory / COLUMNS).exists():
+            schema, before = _stored_columns((directory / COLUMNS).read_bytes())
+            moments |= before
+            schema = _with_moments(schema, moments if found.format != "parquet" else ())
+        files = Files(found, types=self._types, schema=schema, moments=moments)
+        self._refuse_absent(files, sorted(moments))
+        if schema is None:
+            said = {MOMENTS: msgspec.json.encode(sorted(moments))} if moments else {}
+            stored = files.schema.with_metadata({**(files.schema.metadata or {}), **said})
+            LocalFolder(directory).create(COLUMNS, stored.serialize().to_pybytes())
+        return files
+
     def _choose(self, files: Files, columns: Sequence[str]) -> None:
+        self._refuse_absent(files, columns)
+        files.choose(columns)
+
+    def _refuse_absent(self, files: Files, columns: Sequence[str]) -> None:
         there = files.schema.names
         if absent := [name for name in columns if name not in there]:
             message = f"{self._where} has no column {absent[0]!r}, only {', '.join(there)}"
             raise MissingColumnError(message)
-        files.choose(columns)
 
     def _missing(self, known: Sequence[Stored]) -> list[Stored]:
         """Files that were not found before, by path.
@@ -212,6 +249,19 @@ class FileSource:
                 os.fsync(log.fileno())
             if is_new:
                 sync_directory(self._log.parent)
+
+
+def _stored_columns(content: bytes) -> tuple[pa.Schema, set[str]]:
+    """Columns as they were stored, and those of them that were read as moments."""
+    schema = pa.ipc.read_schema(pa.py_buffer(content))
+    said = dict(schema.metadata or {})
+    moments = msgspec.json.decode(said.pop(MOMENTS, b"[]"), type=set[str])
+    return schema.with_metadata(said or None), moments
+
+
+def _with_moments(schema: pa.Schema, names: Collection[str]) -> pa.Schema:
+    fields = [field.with_type(MOMENT) if field.name in names else field for field in schema]
+    return pa.schema(fields, schema.metadata)
 
 
 def _known(log: Path) -> list[Stored]:

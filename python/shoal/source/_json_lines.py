@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import codecs
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
+import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.json as arrow_json
 
 from shoal.errors import SourceError
@@ -18,7 +20,7 @@ from shoal.source import _text
 from shoal.values import no_records
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from shoal.source._listing import Stored
     from shoal.source._pieces import Piece, Placed, Refuse, Refused
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 LINES = _text.Lines(quote=None)
 # The first character of each line that is not empty.
 FIRST = re.compile(rb"^[ \t\r]*([^ \t\r\n])", re.MULTILINE)
+MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+# What a member is read as, by its first character.
+KINDS = {b'"': pa.string(), **dict.fromkeys((b"%c" % each for each in b"-0123456789"), pa.int64())}
+# Columns of moments and what they are read as.
+Kinds: TypeAlias = tuple[tuple[str, pa.DataType], ...]
 
 
 class JsonLines:
@@ -42,7 +49,7 @@ class JsonLines:
             block = next(_text.blocks(content, LINES, _text.BLOCK_BYTES, file.path), b"")
         if not block.strip():
             return pa.schema({})
-        found = _inferred(block, file.path)
+        found = _inferred(block, file.path, self._typed)
         return pa.schema(
             {name: self._types.get(name, found.field(name).type) for name in found.names}
         )
@@ -69,45 +76,76 @@ class JsonLines:
             return None
 
     def _records(self, block: bytes, columns: pa.Schema) -> pa.RecordBatch:
-        """Whole lines as records of these columns; moments are whole seconds or text.
-
-        Arrow reads a member as one or the other. The first line is most likely to say which; where
-        lines differ, whoever calls cuts them apart.
-        """
+        """Whole lines as records of these columns; moments are whole seconds or text."""
         moments = [name for name in columns.names if name in self._moments]
-        if not moments:
-            return decode(block, columns, others="ignore")
-        refused: pa.ArrowException | None = None
-        for kinds in _kinds(block, moments):
-            fields = [pa.field(each.name, kinds.get(each.name, each.type)) for each in columns]
-            try:
-                batch = decode(block, pa.schema(fields), others="ignore")
-                return _text.with_moments(batch, moments, digits=False)
-            except pa.ArrowException as error:
-                refused = refused or error
-        raise refused or pa.ArrowInvalid("there are no lines")
+
+        def read(lines: bytes, kinds: Kinds) -> pa.RecordBatch:
+            as_read = {**dict.fromkeys(moments, pa.string()), **dict(kinds)}
+            fields = [pa.field(each.name, as_read.get(each.name, each.type)) for each in columns]
+            batch = decode(lines, pa.schema(fields), others="ignore")
+            return _text.with_moments(batch, moments, digits=False)
+
+        return _by_kind(block, moments, read)
+
+    def _typed(self, block: bytes) -> pa.RecordBatch:
+        """Whole lines as records of the types that their values say; moments are left empty."""
+
+        def read(lines: bytes, kinds: Kinds) -> pa.RecordBatch:
+            batch = decode(lines, pa.schema(kinds), others="infer")
+            for name in set(batch.schema.names) & set(self._moments):
+                empty = pa.nulls(batch.num_rows, _text.MOMENT)
+                batch = batch.set_column(batch.schema.get_field_index(name), name, empty)
+            return batch
+
+        return _by_kind(block, self._moments, read)
 
 
-def _kinds(block: bytes, moments: Sequence[str]) -> list[dict[str, pa.DataType]]:
-    """What columns of moments may be read as: as the first line says, as text, as whole seconds."""
-    line = block[: LINES.first_end(block, 0)]
+def _by_kind(
+    block: bytes, moments: Collection[str], read: Callable[[bytes, Kinds], pa.RecordBatch]
+) -> pa.RecordBatch:
+    """Whole lines as records, where each line has moments as whole seconds or as text.
+
+    Arrow reads a member as one or the other. All lines are read as the first one says; where they
+    differ, those of a kind are read together, and put back in their order.
+
+    Raises:
+        pa.ArrowException: a line cannot be read.
+    """
+    start = block.lstrip()
+    first = _kinds(start[: LINES.first_end(start, 0)], moments)
     try:
-        found = decode(line, pa.schema({}), others="infer").schema
+        return read(block, first)
     except pa.ArrowException:
-        found = pa.schema({})
-    as_text = dict.fromkeys(moments, pa.string())
-    numbers = [
-        name
-        for name in moments
-        if name in found.names
-        and pa.types.is_primitive(kind := found.field(name).type)
-        and not pa.types.is_temporal(kind)
+        lines = [line for line in block.split(_text.BREAK) if line.strip()] if moments else []
+        places: dict[Kinds, list[int]] = {}
+        for at, line in enumerate(lines):
+            places.setdefault(_kinds(line, moments), []).append(at)
+        if len(places) <= 1:
+            raise
+    parts = [
+        read(_text.BREAK.join(lines[at] for at in each), kinds) for kinds, each in places.items()
     ]
-    by_line = {**as_text, **dict.fromkeys(numbers, pa.int64())}
-    return [by_line, as_text, dict.fromkeys(moments, pa.int64())]
+    tables = [pa.Table.from_batches([part]) for part in parts]
+    table = pa.concat_tables(tables, promote_options="permissive")
+    order = pc.sort_indices(pa.array([at for each in places.values() for at in each]))
+    batch: pa.RecordBatch = table.combine_chunks().take(order).combine_chunks().to_batches()[0]
+    return batch
 
 
-def _inferred(block: bytes, path: str) -> pa.Schema:
+def _kinds(line: bytes, moments: Collection[str]) -> Kinds:
+    """What a line holds its moments as: text or whole seconds; nothing of those that it lacks.
+
+    A line that is no object says nothing. Reading it tells what is wrong with it.
+    """
+    try:
+        members = MEMBERS.decode(line.removeprefix(codecs.BOM_UTF8)) if moments else {}
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ()
+    firsts = ((name, bytes(members[name])[:1]) for name in moments if name in members)
+    return tuple((name, KINDS[first]) for name, first in firsts if first in KINDS)
+
+
+def _inferred(block: bytes, path: str, typed: _text.Decode) -> pa.Schema:
     """The columns of a block; lines that are no objects have none.
 
     Where values of a column do not go together, the first ones say its type: a line with another
@@ -120,7 +158,7 @@ def _inferred(block: bytes, path: str) -> pa.Schema:
     parts = _text.decoded(
         block,
         LINES,
-        lambda lines: decode(lines, pa.schema({}), others="infer"),
+        typed,
         lambda _at, _line, message: wrong.append(message),
     )
     fields: dict[str, pa.Field] = {}

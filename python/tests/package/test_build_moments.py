@@ -12,10 +12,10 @@ import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from shoal import package
-from shoal.errors import DtypeError, InvalidRequestError, NullError
+from shoal.errors import DtypeError, InvalidRequestError, NullError, UnsupportedModelError
 from shoal.package import Settings
 from shoal.values import Column, Dtype
 from tests.package.moments import MISSING, example, sealed, telling
@@ -122,6 +122,51 @@ def test_a_missing_moment_of_an_example_is_what_the_package_says(tmp_path: Path)
     assert made.model().predict(asked) == made.model().predict(stated)
 
 
+@pytest.mark.parametrize("is_text", [False, True])
+def test_a_table_with_gaps_keeps_whole_numbers(*, is_text: bool, tmp_path: Path) -> None:
+    rows = orders()
+    seconds = [None if n == 3 else each for n, each in enumerate(rows["at"].tolist())]
+    texts = [None if each is None else str(np.datetime64(each, "s")) for each in seconds]
+    given = pa.table({"at": texts if is_text else seconds, "shop": rows["shop"].tolist()})
+    model = fitted(rows)
+    with pytest.raises(NullError, match="column 'at' row 3 has no moment"):
+        built(model, tmp_path, given, moments=["at"])
+    made = built(model, tmp_path / "table", given, moments=["at"], missing={"at": 7})
+    assert made.signature.inputs[0] == Column("at", Dtype.INT64, nullable=True, moment=True)
+    columns = dict(zip(given.column_names, (each.to_pylist() for each in given), strict=True))
+    same = built(model, tmp_path / "columns", columns, moments=["at"], missing={"at": 7})
+    assert made.digest == same.digest
+
+
+def today(rows: int = ROWS) -> pd.DataFrame:
+    """Seconds that FP32 does not hold, beside another number."""
+    random = np.random.default_rng(6)
+    seconds = random.integers(1_500_000_000, 1_700_000_000, rows)
+    return pd.DataFrame({"at": seconds, "price": random.normal(size=rows).round(2)})
+
+
+def test_numbers_beside_moments_of_today_are_sealed_where_columns_are_chosen_by_name(
+    tmp_path: Path,
+) -> None:
+    rows = today()
+    target = rows["at"] / 1e8 + rows["price"]
+    parts = ColumnTransformer(
+        [("time", StandardScaler(), ["at"]), ("price", "passthrough", ["price"])]
+    )
+    model = Pipeline([("parts", parts), ("fit", LinearRegression())]).fit(rows, target)
+    alone = LinearRegression().fit(rows[["at"]], target)
+    for name, each, given in (("both", model, rows), ("alone", alone, rows[["at"]])):
+        frame = given.assign(at=pd.to_datetime(given["at"], unit="s"))
+        made = built(each, tmp_path / name, frame, moments=["at"])
+        assert made.signature.inputs[0] == Column("at", Dtype.INT64, moment=True)
+        asked = pa.RecordBatch.from_pandas(frame, preserve_index=False)
+        found = made.model().predict(asked).column(0).to_numpy()
+        np.testing.assert_allclose(found.ravel(), each.predict(given), rtol=1e-4)
+    with pytest.raises(UnsupportedModelError, match="one matrix of FP32, where 'at'") as caught:
+        built(LinearRegression().fit(rows, target), tmp_path, rows, moments=["at"])
+    assert "ColumnTransformer" in str(caught.value.hint)
+
+
 def test_a_python_function_is_given_seconds(tmp_path: Path) -> None:
     (tmp_path / "hours.py").write_text(
         "def answer(batch):\n"
@@ -138,13 +183,11 @@ def test_a_python_function_is_given_seconds(tmp_path: Path) -> None:
 
 def test_moments_that_cannot_be_are_refused_and_nothing_is_sealed(tmp_path: Path) -> None:
     rows = orders()
-    numbers = LinearRegression().fit(rows[["at"]], rows["at"])
     for model, given, names, reason in (
         (telling(), example(), ["on"], "moments names 'on', which is no input"),
         (fitted(rows), rows, ["shop"], "'shop' row 0 is '.*', expected a moment"),
         (fitted(rows), rows.assign(at=rows["at"] / 2), ["at"], "'at' is FP32"),
         (fitted(rows), rows.assign(at=[*range(ROWS - 1), "x"]), ["at"], "holds no moments"),
-        (numbers, rows[["at"]], ["at"], "moments names 'at', which is no input"),
     ):
         with pytest.raises((InvalidRequestError, DtypeError), match=reason):
             built(model, tmp_path, given, moments=names)

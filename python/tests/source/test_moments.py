@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
@@ -90,6 +90,43 @@ def test_what_is_no_moment_is_refused_alone_and_by_name(name: str, tmp_path: Pat
         assert each.code == "wrong_dtype"
         assert each.message.startswith(f"column 'at' is '{wrong}', expected a moment such as")
         assert wrong in each.record
+
+
+def test_json_lines_of_either_kind_in_turn_are_read_together_and_in_their_order(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "table.jsonl"
+    kinds: list[dict[str, object]] = [
+        {"at": "1970-01-01T00:00:05Z", "on": 6, "text": "é"},
+        {"at": 5, "on": "1970-01-01T00:00:06Z", "number": 1},
+        {"on": 6, "at": 5, "number": 1.5},
+        {"at": None, "text": "\u2028"},
+        {"number": 2},
+    ]
+    records: list[dict[str, Any]] = [{**kinds[n % 5], "n": n} for n in range(4_000)]
+    lines = [json.dumps(each, ensure_ascii=bool(each["n"] % 2)) for each in records]
+    path.write_text("\ufeff" + "\r\n\n".join([*lines, ""]), encoding="utf-8")
+    source = Files(listing(str(path)), moments=["at", "on"])
+    assert source.schema.field("number").type == pa.float64()
+    end = source.latest(source.initial(), Limit(1 << 20, 1 << 30))
+    (split,) = source.splits(source.initial(), end)
+    (batch,) = source.read(split)
+    assert batch.column("n").to_pylist() == list(range(4_000))
+    for name, seconds in (("at", [5, 5, 5, None, None]), ("on", [6, 6, 6, None, None])):
+        assert batch.column(name).cast(pa.int64()).to_pylist() == seconds * 800
+    for name in ("text", "number"):
+        assert batch.column(name).to_pylist() == [each.get(name) for each in records]
+
+
+def test_a_wrong_line_among_json_lines_of_both_kinds_is_refused_alone(tmp_path: Path) -> None:
+    path = tmp_path / "table.jsonl"
+    wrong = ['{"at":"yesterday"}', '{"at":1.5}', "[" * 5_000, '{"at":', '{"at":"\\ud800"}', "7"]
+    lines = [f'{{"at":{n if n % 2 else chr(34) + "1970-01-01" + chr(34)}}}' for n in range(60)]
+    mixed = [line for n, line in enumerate(lines) for line in (line, *wrong[n // 10 : n // 10 + 1])]
+    path.write_text("\n".join(mixed))
+    table, refused = read(path)
+    assert table["at"].cast(pa.int64()).to_pylist() == [n if n % 2 else 0 for n in range(60)]
+    assert {each.record for each in refused} == {each[:4096] for each in wrong}
 
 
 @pytest.mark.parametrize("value", [1.5, True, [], {}, "1622456430", " 2021-05-31", 2**63])

@@ -32,10 +32,16 @@ EXACT = 2**24
 """The largest whole number up to which FP32 holds every one."""
 
 
-def frame_of(example: Any) -> Any:
+def frame_of(
+    example: Any, moments: Collection[str], missing: Mapping[str, str | int | float]
+) -> Any:
     """The rows as a pandas frame, where they have columns with names; else None.
 
+    Moments of tables are put into seconds before: in a frame, whole numbers with gaps are floats.
+
     Raises:
+        DtypeError: a text is no moment.
+        NullError: a moment is missing, and nothing says what it becomes.
         DuplicateColumnError: two columns share a name.
         InvalidRequestError: the columns are not of one length.
     """
@@ -43,7 +49,7 @@ def frame_of(example: Any) -> Any:
         example = to_batch(example)
     if isinstance(example, pa.RecordBatch | pa.Table):
         refuse_duplicates(example.schema.names)
-        return example.to_pandas()
+        return _table_with_seconds(to_batch(example), moments, missing).to_pandas()
     if not is_frame(example):
         return None
     refuse_duplicates([str(name) for name in example.columns])
@@ -114,6 +120,17 @@ def with_seconds(
             seconds = in_seconds(_arrow(str(name), frame[name]), str(name))
             changed[name] = _without_nulls(seconds, str(name), missing.get(name))
     return changed
+
+
+def _table_with_seconds(
+    batch: pa.RecordBatch, moments: Collection[str], missing: Mapping[str, str | int | float]
+) -> pa.RecordBatch:
+    for at, name in enumerate(batch.schema.names):
+        seconds = in_seconds(batch.column(at), name) if name in moments else None
+        if seconds is not None and pa.types.is_integer(seconds.type):
+            whole = _without_nulls(seconds, name, missing.get(name))
+            batch = batch.set_column(at, name, pa.array(whole))
+    return batch
 
 
 def _arrow(name: str, series: Any) -> pa.Array:

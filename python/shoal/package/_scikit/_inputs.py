@@ -4,9 +4,11 @@
 |---|---|
 | a matrix, or a frame of numbers only | one column `[k]`, packed from features by name |
 | a frame of numbers and text, or one whose columns are chosen by name | one column each, `[N,1]` |
+| a frame of one column of moments | that column, `[N,1]` |
 | texts | one column of text |
 
 Floats are sealed as FP32, so the original is asked with the numbers rounded to FP32 too.
+A matrix of FP32 holds no moments: beside other columns they have to be chosen by name.
 Columns are chosen by the names that the model was fitted on, never by position.
 """
 
@@ -80,14 +82,28 @@ def _read(model: Any, example: Any, missing: Missing, moments: Collection[str]) 
         batch = to_batch(example)
         if batch.num_columns == 1 and hasattr(batch.column(0).type, "value_type"):
             return _matrix(model, matrix_of(batch.column(0)), name=batch.schema.names[0])
-    frame = frame_of(example)
+    frame = frame_of(example, moments, missing)
     if frame is None:
         return _matrix(model, np.asarray(example))
     frame = plain(with_seconds(chosen(model, frame), moments, missing))
     kinds = {kind.kind for kind in frame.dtypes}
     if kinds <= set("fiub") and not selects_by_name(model):
-        return _numbers(model, frame)
+        held = [str(name) for name in frame.columns if name in moments]
+        if not held or frame.shape[1] > 1:
+            _refuse_moments(held)
+            return _numbers(model, frame)
     return _frame(frame, missing)
+
+
+def _refuse_moments(held: list[str]) -> None:
+    if held:
+        message = (
+            f"the model takes its columns as one matrix of FP32, where {held[0]!r} is no input"
+        )
+        hint = (
+            "Let the model choose columns by name, with a ColumnTransformer: each is an input then."
+        )
+        raise UnsupportedModelError(message, hint=hint)
 
 
 def with_floats(inputs: Inputs) -> Inputs | None:
