@@ -107,14 +107,14 @@ def check_agreement(
         message = f"the exported model cannot answer the held-out rows: {error}"
         raise ProofError(message, hint=HINT) from error
     for column, found, expected in zip(answers.columns, answers.values, references, strict=True):
-        wanted = _like(expected, found)
+        wanted = like(expected, found)
         apart = disagreement(found, wanted, tolerance)
         if apart.max() > 1:
             raise DisagreementError(_difference(column.name, apart > 1, found, wanted))
     return answers
 
 
-def _like(expected: Array, found: Array) -> Array:
+def like(expected: Array, found: Array) -> Array:
     """The reference in the kind of the answer: text as bytes, labels as whole numbers."""
     if found.dtype == object:
         encoded = np.empty(expected.shape, dtype=object)
