@@ -12,8 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shoal.package._names import check_names
+from shoal.package._attested import Attestation
 from shoal.package._package import Package, identify, open
-from shoal.package._read import Attestation, Identity
+from shoal.package._read import Identity
 
 if TYPE_CHECKING:
     from shoal.package._build import Settings, build

@@ -11,14 +11,26 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from shoal.errors import InvalidRequestError, PathError
 from shoal.package import _manifest, _names
+from shoal.package._attested import (
+    ATTACHED_LIMIT,
+    ATTESTATION_LIMIT_BYTES,
+    ATTESTATIONS_LIMIT,
+    TOTAL_LIMIT_BYTES,
+    total_bytes,
+)
+from shoal.package._blobs import DOCUMENT_LIMIT_BYTES
 from shoal.package._manifest import AttachedFile
-from shoal.package._read import ATTACHED_LIMIT, ATTESTATION_LIMIT_BYTES
+from shoal.package._read import BLOBS_LIMIT
 from shoal.runtime import canonical_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from shoal.package._manifest import Said
 
 _MEDIA_TYPES = {
     ".csv": "text/csv",
@@ -39,12 +51,14 @@ class Made:
 
     kind: str
     document: bytes
+    said: Said
     files: tuple[tuple[AttachedFile, bytes], ...]
 
     def manifest(self, image_manifest: bytes) -> bytes:
         """The text of its manifest."""
         files = [file for file, _ in self.files]
-        return _manifest.attestation_manifest(self.kind, self.document, image_manifest, files)
+        subject = _manifest.subject_of(image_manifest)
+        return _manifest.attestation_manifest(self.kind, self.said, subject, files)
 
     def blobs(self) -> tuple[bytes, ...]:
         """All that its manifest names."""
@@ -67,10 +81,39 @@ def made(
         message = f"an attestation is to bring {len(files)} files, at most {ATTACHED_LIMIT} go"
         raise InvalidRequestError(message)
     text = _document(document)
-    if not _manifest.is_about(text, package_digest):
+    said = _said(text)
+    if not said.is_about(package_digest):
         message = f"the statement is not about {package_digest}, the package that it is added to"
         raise InvalidRequestError(message)
-    return Made(kind, text, tuple(_file(name, files[name]) for name in sorted(files)))
+    return Made(kind, text, said, tuple(_file(name, files[name]) for name in sorted(files)))
+
+
+def check_room(
+    root: Path, manifests: Sequence[bytes], blobs: Sequence[bytes], index: bytes
+) -> None:
+    """Refuses an attestation with which the package would no longer be opened.
+
+    Args:
+        root: The package.
+        manifests: Those of all attestations, as they are to be.
+        blobs: What is to be added.
+        index: The index that is to list it.
+
+    Raises:
+        InvalidRequestError: there would be too many attestations, blobs or bytes.
+    """
+    names = {entry.name for entry in (root / "blobs" / "sha256").iterdir()}
+    names |= {_manifest.digest_of(blob).removeprefix("sha256:") for blob in blobs}
+    for what, count, limit in (
+        ("attestations", len(manifests), ATTESTATIONS_LIMIT),
+        ("bytes of attestations", total_bytes(manifests), TOTAL_LIMIT_BYTES),
+        ("bytes in a manifest", max(map(len, manifests)), DOCUMENT_LIMIT_BYTES),
+        ("bytes in its index", len(index), DOCUMENT_LIMIT_BYTES),
+        ("blobs", len(names), BLOBS_LIMIT),
+    ):
+        if count > limit:
+            message = f"the package would have {count} {what}, at most {limit} are read"
+            raise InvalidRequestError(message)
 
 
 def media_type(name: str) -> str:
@@ -81,11 +124,20 @@ def media_type(name: str) -> str:
 def _document(document: object) -> bytes:
     try:
         text = canonical_json(document)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         message = f"the document cannot be stored as JSON: {error}"
         raise InvalidRequestError(message) from error
     _check_size("the document", text)
     return text
+
+
+def _said(document: bytes) -> Said:
+    try:
+        msgspec.json.decode(document)  # what is nested too deeply is written, and never read
+        return _manifest.said(document)
+    except (ValueError, msgspec.MsgspecError, RecursionError) as error:
+        message = f"the document cannot be read again: {error}"
+        raise InvalidRequestError(message) from error
 
 
 def _file(name: str, content: bytes | Path) -> tuple[AttachedFile, bytes]:

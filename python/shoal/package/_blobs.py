@@ -1,4 +1,7 @@
-"""Opens the blobs of a package: plain files only, and no more of them than is asked for."""
+"""Opens the blobs of a package: plain files only, and no more of them than is asked for.
+
+A document is read whole, up to a stated size, and has the size and the digest that are stated.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,86 @@ import os
 import re
 import stat
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
+
+import msgspec
 
 from shoal.errors import CorruptPackageError
+from shoal.package import _manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+T = TypeVar("T")
+
+DOCUMENT_LIMIT_BYTES = 4 * 1024 * 1024
+"""OCI registries take manifests of up to 4 MiB."""
+
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+class Descriptor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a manifest or an index refers to a blob."""
+
+    mediaType: str  # noqa: N815 - the field's name in OCI
+    digest: str
+    size: int
+    annotations: dict[str, str] = {}
+    artifactType: str | None = None  # noqa: N815 - the field's name in OCI
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What lists the blobs of an image or of an artifact."""
+
+    schemaVersion: int  # noqa: N815 - the field's name in OCI
+    mediaType: str  # noqa: N815 - the field's name in OCI
+    config: Descriptor
+    layers: list[Descriptor]
+    annotations: dict[str, str]
+    artifactType: str | None = None  # noqa: N815 - the field's name in OCI
+    subject: Descriptor | None = None
+
+
+def document(root: Path, descriptor: Descriptor, limit_bytes: int) -> bytes:
+    """A whole blob.
+
+    Raises:
+        CorruptPackageError: it is larger, or has not the size or the digest that is stated.
+    """
+    if not 0 <= descriptor.size <= limit_bytes:
+        refuse(f"{descriptor.digest} states {descriptor.size} bytes, {limit_bytes} are read")
+    with open_blob(root, descriptor.digest) as blob:
+        check_size(blob, descriptor)
+        data = blob.read(limit_bytes)
+    check_digest(_manifest.digest_of(data), descriptor)
+    return data
+
+
+def check_size(blob: BinaryIO, descriptor: Descriptor) -> None:
+    """Refuses a blob of another size than is stated."""
+    size_bytes = os.fstat(blob.fileno()).st_size
+    if size_bytes != descriptor.size:
+        refuse(f"{descriptor.digest} has {size_bytes} bytes instead of {descriptor.size}")
+
+
+def check_digest(found: str, descriptor: Descriptor) -> None:
+    """Refuses a blob of another digest than is stated."""
+    if found != descriptor.digest:
+        refuse(f"the blob {descriptor.digest} has the digest {found}")
+
+
+def decoded(data: bytes, kind: type[T], what: str) -> T:
+    """JSON of a known form.
+
+    Raises:
+        CorruptPackageError: it has another one.
+    """
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        message = f"{what} cannot be read: {error}"
+        raise CorruptPackageError(message) from error
 
 
 def small(path: Path, limit_bytes: int) -> bytes:

@@ -152,7 +152,7 @@ def build(  # noqa: PLR0913 - said once for each package; what is rare is in Set
         The package, opened from disk.
 
     Raises:
-        InvalidRequestError: a name, the version or the example is of no use.
+        InvalidRequestError: a name, the version, a setting or the example is of no use.
         UnsupportedModelError: the model cannot be sealed; the message says why.
         ProofError: the export disagrees with the original, or there are too few rows.
         BatchDependenceError: answers depend on who shares the batch, or on padding.
@@ -161,6 +161,7 @@ def build(  # noqa: PLR0913 - said once for each package; what is rare is in Set
     """
     _names.check_names(name, version)
     settings = settings or Settings()
+    _golden.check_kind(settings.golden_rows)
     request = _Request(name, version, example, weak_proof, settings)
     draft = _draft(model, request)
     check_batch_independence(draft.model, draft.rows, settings.tolerance)
@@ -176,7 +177,7 @@ def build(  # noqa: PLR0913 - said once for each package; what is rare is in Set
 def _golden_rows(draft: _Draft, kind: GoldenRows) -> Golden | Literal["none"]:
     if kind == "none":
         return "none"
-    if kind == "synthetic":
+    if kind != "real":
         return _golden.made_up(draft.model, draft.words)
     if draft.answers is None:
         message = "golden rows are to be real, and there is no example to take them from"

@@ -8,11 +8,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from shoal.errors import DtypeError, InputError, ModelError, UnsupportedModelError
+from shoal.errors import (
+    DtypeError,
+    InputError,
+    InvalidRequestError,
+    ModelError,
+    UnsupportedModelError,
+)
 from shoal.package._made_up import row_bytes, varied_rows
 from shoal.package._rows import Rows, disagreement, rows_of
 from shoal.runtime import Golden
@@ -31,6 +37,18 @@ GoldenRows: TypeAlias = Literal["synthetic", "real", "none"]
 ROWS = 4
 _LIMIT_BYTES = 1024 * 1024
 """Golden rows are read with every opening; large records are not worth that."""
+
+
+def check_kind(kind: object) -> None:
+    """Refuses what does not say where golden rows come from; nothing is guessed of records.
+
+    Raises:
+        InvalidRequestError: naming the value and the choices.
+    """
+    choices = get_args(GoldenRows)
+    if not isinstance(kind, str) or kind not in choices:
+        message = f"golden_rows is {kind!r:.80}, expected one of {', '.join(map(repr, choices))}"
+        raise InvalidRequestError(message)
 
 
 def of_records(rows: Rows, answers: Rows) -> Golden | Literal["none"]:
@@ -58,15 +76,22 @@ def made_up(model: Model, words: Mapping[str, Words]) -> Golden | Literal["none"
 
 
 def _answered(model: Model, rows: Rows) -> Array:
-    """The places of rows that the model answers; each is asked alone, and spoils no other."""
-    places, refusal = [], ""
+    """The places of rows that the model answers, until there are enough that JSON can hold.
+
+    Each is asked alone, and spoils no other.
+    """
+    places, plain, refusal = [], 0, ""
     for place in range(len(rows)):
+        one = rows.take(np.array([place]))
         try:
-            model.predict(rows.take(np.array([place])).to_batch())
+            answer = rows_of(model.predict(one.to_batch()), model.signature.outputs)
         except (InputError, ModelError) as error:
             refusal = str(error)
-        else:
-            places.append(place)
+            continue
+        places.append(place)
+        plain += int((_is_plain(one) & _is_plain(answer)).sum())
+        if plain == ROWS:
+            break
     if not places:
         message = f"the model refuses made-up rows, so there are no golden rows: {refusal}"
         hint = (

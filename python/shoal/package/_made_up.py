@@ -5,7 +5,8 @@
 - For law 1: numbers of one size, small whole numbers, short texts; variable dimensions get one
   length. A model that refuses them needs a real example: the law is never passed by not asking.
 - For golden rows: every second one has numbers of many sizes, known words, and null where a column
-  takes it, so that the steps before a model have something to do.
+  takes it, so that the steps before a model have something to do. Where the file says that other
+  words are refused, every row has known ones.
 - Only the raw numbers of PCG64 are drawn, which no version of numpy may change.
 
 Source: NEP 19 of numpy, https://numpy.org/neps/nep-0019-rng-policy.html
@@ -44,10 +45,12 @@ class Words(NamedTuple):
     Attributes:
         known: Words that the model's own file holds.
         is_sentence: Whether a text is several of them, or one.
+        refuses_others: Whether the model does not answer to any other.
     """
 
     known: tuple[str, ...]
     is_sentence: bool
+    refuses_others: bool = False
 
 
 def plain_rows(model: Model, *, length: int = LENGTH) -> Rows:
@@ -83,8 +86,9 @@ def varied_rows(columns: tuple[Column, ...], words: Mapping[str, Words]) -> Rows
     values, missing = [], []
     for place, column in enumerate(columns):
         shape = _shape(column, LENGTH)
-        each = _plain(column, shape, draws)
-        each[1::2] = _varied(column, shape, words.get(column.name), draws)[1::2]
+        each, known = _plain(column, shape, draws), words.get(column.name)
+        changed = slice(None) if known is not None and known.refuses_others else slice(1, None, 2)
+        each[changed] = _varied(column, shape, known, draws)[changed]
         values.append(each)
         missing.append(((rows + place) % _NULL_EVERY == 1) & column.nullable)
     return Rows(columns, tuple(values), tuple(missing))

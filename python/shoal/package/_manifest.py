@@ -21,7 +21,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import msgspec
 
@@ -155,13 +155,34 @@ def index(description: Subject, documents: Documents, attestations: Sequence[byt
     return canonical_json({"schemaVersion": 2, "mediaType": _INDEX, "manifests": manifests})
 
 
+@dataclass(frozen=True)
+class Said:
+    """The document of an attestation, as far as its manifest depends on it.
+
+    Attributes:
+        digest: Its digest.
+        size_bytes: Its size.
+        predicate_type: What a statement of in-toto is about; None for a document that is none.
+        subjects: The digests of what a statement of in-toto is about.
+    """
+
+    digest: str
+    size_bytes: int
+    predicate_type: str | None = None
+    subjects: frozenset[str] = frozenset()
+
+    def is_about(self, digest: str) -> bool:
+        """Whether it says nothing of other packages: a statement lists this one's digest."""
+        return self.predicate_type is None or digest in self.subjects
+
+
 def attestation_manifest(
-    kind: str, document: bytes, subject: bytes, files: Sequence[AttachedFile] = ()
+    kind: str, said: Said, subject: Json, files: Sequence[AttachedFile] = ()
 ) -> bytes:
     """The manifest of an attestation: an artifact that refers to the image manifest `subject`."""
-    predicate = predicate_type(document)
+    predicate = said.predicate_type
     media_type = _IN_TOTO if predicate else f"application/vnd.shoal.{kind}.v1+json"
-    layer = _described(media_type, document)
+    layer: Json = {"mediaType": media_type, "digest": said.digest, "size": said.size_bytes}
     if predicate:
         layer["annotations"] = {_PREDICATE_TYPE: predicate}
     return canonical_json(
@@ -171,10 +192,21 @@ def attestation_manifest(
             "artifactType": media_type,
             "config": _described(_EMPTY_CONFIG, EMPTY),
             "layers": [layer, *(_attached(each) for each in files)],
-            "subject": _described(_MANIFEST, subject),
+            "subject": subject,
             "annotations": {ATTESTATION_KIND: kind},
         }
     )
+
+
+def subject_of(image_manifest: bytes) -> Json:
+    """How attestations refer to a package."""
+    return _described(_MANIFEST, image_manifest)
+
+
+class _Typed(msgspec.Struct):
+    """What may be a statement of in-toto."""
+
+    type: Any = msgspec.field(name="_type", default=None)
 
 
 class _Named(msgspec.Struct):
@@ -184,30 +216,32 @@ class _Named(msgspec.Struct):
 class _Statement(msgspec.Struct):
     """A statement of in-toto, as far as a package knows it."""
 
-    type: str = msgspec.field(name="_type")
     subject: list[_Named]
-    predicate_type: str = msgspec.field(name="predicateType")
+    predicate_type: Annotated[str, msgspec.Meta(min_length=1)] = msgspec.field(name="predicateType")
 
 
-def predicate_type(document: bytes) -> str | None:
-    """What a statement of in-toto is about; None for a document that is none."""
-    statement = _statement(document)
-    return None if statement is None else statement.predicate_type
+def said(document: bytes) -> Said:
+    """What the manifest of an attestation depends on.
 
-
-def is_about(document: bytes, digest: str) -> bool:
-    """Whether a document says nothing of other packages: a statement lists this one's digest."""
-    statement = _statement(document)
-    wanted = digest.removeprefix("sha256:")
-    return statement is None or wanted in {each.digest.get("sha256") for each in statement.subject}
-
-
-def _statement(document: bytes) -> _Statement | None:
+    Raises:
+        ValueError: it calls itself a statement of in-toto, and lacks what every statement has.
+    """
+    digest, size_bytes = digest_of(document), len(document)
+    if not _is_statement(document):
+        return Said(digest, size_bytes)
     try:
         statement = msgspec.json.decode(document, type=_Statement)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"the document is no whole statement of in-toto: {error}") from error
+    subjects = frozenset(f"sha256:{each.digest.get('sha256')}" for each in statement.subject)
+    return Said(digest, size_bytes, statement.predicate_type, subjects)
+
+
+def _is_statement(document: bytes) -> bool:
+    try:
+        return bool(msgspec.json.decode(document, type=_Typed).type == STATEMENT)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    return statement if statement.type == STATEMENT else None
+        return False
 
 
 def path_in_image(description: Subject, path: str) -> str:

@@ -17,7 +17,6 @@ from shoal import runtime
 from shoal.errors import CorruptPackageError, InvalidRequestError, StorageError
 from shoal.package import _attestations, _manifest
 from shoal.package._read import (
-    Attestation,
     Identity,
     Layout,
     copy_file,
@@ -26,13 +25,14 @@ from shoal.package._read import (
     read_identity,
     read_layout,
 )
-from shoal.package._write import add_attestation
+from shoal.package._write import add_attestation, locked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractContextManager
     from os import PathLike
 
+    from shoal.package._attested import Attestation
     from shoal.runtime import Description, Environment, Model, Payload
     from shoal.values import Signature
 
@@ -143,6 +143,8 @@ class Package:
     ) -> Package:
         """Adds a statement about the package, such as its metrics; the digest stays the same.
 
+        Of several that add at once, in whatever process, one waits for the other.
+
         Args:
             kind: what it is, in small letters, such as `metrics` or `provenance`.
             document: anything that JSON can hold; a statement of in-toto has to be about this
@@ -153,19 +155,23 @@ class Package:
             The package as it is then, listing the attestation; the same statement is held once.
 
         Raises:
-            InvalidRequestError: the kind, the document or a file cannot be stored.
-            PathError: a file cannot be read.
+            InvalidRequestError: the kind, the document or a file cannot be stored, or the package
+                would be too large to be opened.
+            PathError: a file cannot be read, or there is no package any more.
             StorageError: the package cannot be written.
         """
-        current = open(self.path)
-        made = _attestations.made(kind, document, files or {}, current.digest)
-        documents = current._layout.documents  # noqa: SLF001 - the same class
-        manifest = made.manifest(documents.image_manifest)
-        known = [text for _, text in current._layout.attestations]  # noqa: SLF001
-        if manifest not in known:
-            index = _manifest.index(self.description, documents, [*known, manifest])
-            add_attestation(self.path, (manifest, *made.blobs()), index)
-        return open(self.path)
+        with locked(self.path):
+            current = open(self.path)
+            layout = current._layout  # noqa: SLF001 - the same class
+            made = _attestations.made(kind, document, files or {}, current.digest)
+            manifest = made.manifest(layout.documents.image_manifest)
+            known = [text for _, text in layout.attestations]
+            if manifest not in known:
+                manifests, blobs = [*known, manifest], (manifest, *made.blobs())
+                index = _manifest.index(current.description, layout.documents, manifests)
+                _attestations.check_room(self.path, manifests, blobs, index)
+                add_attestation(self.path, blobs, index)
+            return open(self.path)
 
     def attestations(self) -> tuple[Attestation, ...]:
         """The statements about the package, ordered by digest, as they were when it was opened."""

@@ -17,13 +17,28 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar, cast
 
 import msgspec
 
 from shoal.errors import CorruptPackageError, PathError, UnsupportedModelError
 from shoal.package import _manifest, _names, _tar
-from shoal.package._blobs import Window, blob_path, open_blob, opened, refuse, small
+from shoal.package._attested import ATTESTATION_LIMIT_BYTES, Attestation, read_attestations
+from shoal.package._blobs import (
+    DOCUMENT_LIMIT_BYTES,
+    Descriptor,
+    Manifest,
+    Window,
+    blob_path,
+    check_digest,
+    check_size,
+    decoded,
+    document,
+    open_blob,
+    opened,
+    refuse,
+    small,
+)
 from shoal.runtime import Description, read_description
 
 if TYPE_CHECKING:
@@ -32,36 +47,11 @@ if TYPE_CHECKING:
 
     from shoal.package._manifest import AttachedFile, Documents, Layer, Subject
 
-T = TypeVar("T")
-
-DOCUMENT_LIMIT_BYTES = 4 * 1024 * 1024
-"""OCI registries take manifests of up to 4 MiB."""
-ATTESTATION_LIMIT_BYTES = 16 * 1024 * 1024
-ATTACHED_LIMIT = 16
-"""So many files an attestation may bring along, each up to the limit above."""
 FILES_LIMIT = 10_000
+BLOBS_LIMIT = 2 * FILES_LIMIT
 
 _CHUNK_BYTES = 1024 * 1024
 _BLOB = re.compile(r"[0-9a-f]{64}")
-
-
-@dataclass(frozen=True)
-class Attestation:
-    """A statement about a package that is not its content: metrics, provenance, a report.
-
-    Attributes:
-        kind: What it is.
-        digest: The digest of its manifest.
-        document: What it says.
-        files: What it brings along; `Package.attached` reads them.
-        predicate_type: What a statement of in-toto is about; None for other documents.
-    """
-
-    kind: str
-    digest: str
-    document: Any
-    files: tuple[AttachedFile, ...] = ()
-    predicate_type: str | None = None
 
 
 D = TypeVar("D", bound="Subject")
@@ -87,28 +77,10 @@ class Identity(msgspec.Struct, frozen=True):
     digest: str
 
 
-class _Descriptor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    mediaType: str  # noqa: N815 - the field's name in OCI
-    digest: str
-    size: int
-    annotations: dict[str, str] = {}
-    artifactType: str | None = None  # noqa: N815 - the field's name in OCI
-
-
-class _Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    schemaVersion: int  # noqa: N815 - the field's name in OCI
-    mediaType: str  # noqa: N815 - the field's name in OCI
-    config: _Descriptor
-    layers: list[_Descriptor]
-    annotations: dict[str, str]
-    artifactType: str | None = None  # noqa: N815 - the field's name in OCI
-    subject: _Descriptor | None = None
-
-
 class _Index(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     schemaVersion: int  # noqa: N815 - the field's name in OCI
     mediaType: str  # noqa: N815 - the field's name in OCI
-    manifests: list[_Descriptor]
+    manifests: list[Descriptor]
 
 
 def read_layout(root: Path) -> Layout[Description]:
@@ -153,11 +125,11 @@ def read_identity(root: Path) -> Identity:
     """
     try:
         index_text = small(root / "index.json", DOCUMENT_LIMIT_BYTES)
-        index = _decoded(index_text, _Index, "index.json")
+        index = decoded(index_text, _Index, "index.json")
         if not index.manifests:
             refuse("index.json lists no manifest")
         image = index.manifests[0]
-        manifest = _decoded(_document(root, image, DOCUMENT_LIMIT_BYTES), _Manifest, "the manifest")
+        manifest = decoded(document(root, image, DOCUMENT_LIMIT_BYTES), Manifest, "the manifest")
     except OSError as error:
         message = f"{root} cannot be read as a package: {error.strerror or error}"
         raise CorruptPackageError(message) from error
@@ -232,16 +204,16 @@ def _read(root: Path, read: Callable[[bytes], D]) -> Layout[D]:
     if small(root / "oci-layout", DOCUMENT_LIMIT_BYTES) != _manifest.OCI_LAYOUT:
         refuse("the file oci-layout is not the one of an OCI image layout 1.0.0")
     index_text = small(root / "index.json", DOCUMENT_LIMIT_BYTES)
-    index = _decoded(index_text, _Index, "index.json")
+    index = decoded(index_text, _Index, "index.json")
     if len(index.manifests) < 2:  # noqa: PLR2004 - image and ModelPack
         refuse("index.json does not list both manifests of a package")
-    image_text = _document(root, index.manifests[0], DOCUMENT_LIMIT_BYTES)
-    manifest = _decoded(image_text, _Manifest, "the image manifest")
+    image_text = document(root, index.manifests[0], DOCUMENT_LIMIT_BYTES)
+    manifest = decoded(image_text, Manifest, "the image manifest")
     layers, text = _verified_layers(root, manifest)
     description = read(text)
     documents = _manifest.derive(description, layers)
-    attestations = [_attestation(root, entry, image_text) for entry in index.manifests[2:]]
-    layout = Layout(description, text, tuple(layers), documents, tuple(attestations))
+    attestations = read_attestations(root, index.manifests[2:], image_text)
+    layout = Layout(description, text, tuple(layers), documents, attestations)
     _check_derived(root, layout, image_text)
     if _manifest.index(description, documents, [each for _, each in attestations]) != index_text:
         refuse("index.json does not say what the package holds")
@@ -255,7 +227,7 @@ def _list_blobs(root: Path) -> set[str]:
     names: set[str] = set()
     with os.scandir(root / "blobs" / "sha256") as entries:
         for entry in entries:
-            if len(names) >= 2 * FILES_LIMIT or not _BLOB.fullmatch(entry.name):
+            if len(names) >= BLOBS_LIMIT or not _BLOB.fullmatch(entry.name):
                 refuse(f"the package holds a file that is not part of it: {entry.name!r}")
             _check_plain(entry)
             names.add(f"sha256:{entry.name}")
@@ -284,7 +256,7 @@ def _check_plain(entry: os.DirEntry[str]) -> None:
         refuse(f"{entry.name} in the package is a hard link: another name can change it")
 
 
-def _verified_layers(root: Path, manifest: _Manifest) -> tuple[list[Layer], bytes]:
+def _verified_layers(root: Path, manifest: Manifest) -> tuple[list[Layer], bytes]:
     if len(manifest.layers) > FILES_LIMIT:
         refuse(f"the package lists {len(manifest.layers)} files, at most {FILES_LIMIT} are read")
     directory = _directory(manifest.annotations)
@@ -293,7 +265,7 @@ def _verified_layers(root: Path, manifest: _Manifest) -> tuple[list[Layer], byte
         refuse("the package lists a file twice")
     for layer, descriptor in zip(layers, manifest.layers, strict=True):
         if layer.path == _manifest.DESCRIPTION_FILE:
-            data = _document(root, descriptor, ATTESTATION_LIMIT_BYTES + _CHUNK_BYTES)
+            data = document(root, descriptor, ATTESTATION_LIMIT_BYTES + _CHUNK_BYTES)
             start = len(_tar.head(f"{directory}/{layer.path}", 0))
             return layers, data[start : start + layer.size_bytes]
     return refuse("the package has no shoal.json")
@@ -308,24 +280,24 @@ def _directory(annotations: dict[str, str]) -> str:
     return _names.directory(name, version, annotations.get("io.shoal.runtime", ""))
 
 
-def _verified_layer(root: Path, directory: str, descriptor: _Descriptor) -> Layer:
+def _verified_layer(root: Path, directory: str, descriptor: Descriptor) -> Layer:
     path = descriptor.annotations.get(_manifest.FILE_PATH, "")
     inner = path.removeprefix(f"{directory}/")
     if inner == path or not _names.is_file(inner):
         refuse(f"a layer is a file that a package cannot hold: {path!r}")
     hasher = hashlib.sha256()
     with open_blob(root, descriptor.digest) as blob:
-        _check_size(blob, descriptor)
+        check_size(blob, descriptor)
         size_bytes = _tar.content_bytes(path, blob.read(len(_tar.head(path, 0))))
         _check_end(blob, path, size_bytes, descriptor)
         blob.seek(0)
         while piece := blob.read(_CHUNK_BYTES):
             hasher.update(piece)
-    _check_digest(f"sha256:{hasher.hexdigest()}", descriptor)
+    check_digest(f"sha256:{hasher.hexdigest()}", descriptor)
     return _manifest.Layer(inner, size_bytes, descriptor.digest)
 
 
-def _check_end(blob: BinaryIO, path: str, size_bytes: int, descriptor: _Descriptor) -> None:
+def _check_end(blob: BinaryIO, path: str, size_bytes: int, descriptor: Descriptor) -> None:
     end = _tar.tail(size_bytes)
     start = len(_tar.head(path, 0)) + size_bytes
     if start + len(end) != descriptor.size:
@@ -335,39 +307,13 @@ def _check_end(blob: BinaryIO, path: str, size_bytes: int, descriptor: _Descript
         refuse(f"the tar of {path} holds more than this file")
 
 
-def _attestation(root: Path, entry: _Descriptor, subject: bytes) -> tuple[Attestation, bytes]:
-    text = _document(root, entry, DOCUMENT_LIMIT_BYTES)
-    manifest = _decoded(text, _Manifest, "an attestation")
-    kind = manifest.annotations.get(_manifest.ATTESTATION_KIND, "")
-    if not 0 < len(manifest.layers) <= 1 + ATTACHED_LIMIT or not _names.is_kind(kind):
-        refuse(f"the manifest {entry.digest} is not an attestation")
-    document = _document(root, manifest.layers[0], ATTESTATION_LIMIT_BYTES)
-    files = tuple(_attached(root, each) for each in manifest.layers[1:])
-    is_other = _manifest.attestation_manifest(kind, document, subject, files) != text
-    if is_other or not _manifest.is_about(document, _manifest.digest_of(subject)):
-        refuse(f"the attestation {entry.digest} is not one of this package")
-    if _document(root, manifest.config, len(_manifest.EMPTY)) != _manifest.EMPTY:
-        refuse(f"the attestation {entry.digest} has a configuration")
-    value = _decoded(document, object, "an attestation's document")
-    predicate = _manifest.predicate_type(document)
-    return Attestation(kind, entry.digest, value, files, predicate), text
-
-
-def _attached(root: Path, layer: _Descriptor) -> AttachedFile:
-    name = layer.annotations.get(_manifest.TITLE, "")
-    if not _names.is_attached(name):
-        refuse(f"an attestation brings along a file that it cannot: {name!r}")
-    _document(root, layer, ATTESTATION_LIMIT_BYTES)
-    return _manifest.AttachedFile(name, layer.mediaType, layer.digest, layer.size)
-
-
 def _check_derived(root: Path, layout: Layout[D], image_text: bytes) -> None:
     documents = layout.documents
     if documents.image_manifest != image_text:
         refuse("the image manifest does not say what the package holds")
-    for document in documents.blobs():
-        path = blob_path(root, _manifest.digest_of(document))
-        if not path.exists() or small(path, DOCUMENT_LIMIT_BYTES) != document:
+    for derived in documents.blobs():
+        path = blob_path(root, _manifest.digest_of(derived))
+        if not path.exists() or small(path, DOCUMENT_LIMIT_BYTES) != derived:
             refuse(f"the package lacks a document it must have: {path.name}")
 
 
@@ -375,7 +321,7 @@ def _check_nothing_else(root: Path, layout: Layout[D], blobs: set[str]) -> None:
     expected = {_manifest.digest_of(document) for document in layout.documents.blobs()}
     expected |= {layer.digest for layer in layout.layers}
     for attestation, text in layout.attestations:
-        manifest = _decoded(text, _Manifest, "an attestation")
+        manifest = decoded(text, Manifest, "an attestation")
         expected |= {attestation.digest, manifest.config.digest}
         expected |= {layer.digest for layer in manifest.layers}
     _check_unfinished(root, layout.documents.digest, blobs - expected)
@@ -403,7 +349,7 @@ def _check_unfinished(root: Path, subject: str, blobs: set[str]) -> None:
 def _named_files(data: bytes, subject: str) -> set[str]:
     """The digests of files that a manifest of an attestation of this package names."""
     try:
-        manifest = msgspec.json.decode(data, type=_Manifest)
+        manifest = msgspec.json.decode(data, type=Manifest)
     except msgspec.MsgspecError:
         return set()
     is_own = manifest.subject is not None and manifest.subject.digest == subject
@@ -416,32 +362,3 @@ def _is_json(data: bytes) -> bool:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
     return True
-
-
-def _document(root: Path, descriptor: _Descriptor, limit_bytes: int) -> bytes:
-    if not 0 <= descriptor.size <= limit_bytes:
-        refuse(f"{descriptor.digest} states {descriptor.size} bytes, {limit_bytes} are read")
-    with open_blob(root, descriptor.digest) as blob:
-        _check_size(blob, descriptor)
-        data = blob.read(limit_bytes)
-    _check_digest(_manifest.digest_of(data), descriptor)
-    return data
-
-
-def _check_size(blob: BinaryIO, descriptor: _Descriptor) -> None:
-    size_bytes = os.fstat(blob.fileno()).st_size
-    if size_bytes != descriptor.size:
-        refuse(f"{descriptor.digest} has {size_bytes} bytes instead of {descriptor.size}")
-
-
-def _check_digest(found: str, descriptor: _Descriptor) -> None:
-    if found != descriptor.digest:
-        refuse(f"the blob {descriptor.digest} has the digest {found}")
-
-
-def _decoded(data: bytes, kind: type[T], what: str) -> T:
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        message = f"{what} cannot be read: {error}"
-        raise CorruptPackageError(message) from error

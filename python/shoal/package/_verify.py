@@ -13,8 +13,8 @@ from shoal.package._package import open
 if TYPE_CHECKING:
     from os import PathLike
 
+    from shoal.package._attested import Attestation
     from shoal.package._package import Package
-    from shoal.package._read import Attestation
 
 
 class Inspection(msgspec.Struct, frozen=True):

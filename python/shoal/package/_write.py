@@ -3,21 +3,24 @@
 - A package is staged in a temporary directory beside its place, flushed to disk, then renamed.
 - Whatever fails, the staging directory is removed and the place is as it was before.
 - A place that holds something is refused, unless it holds this very package.
+- What is added to a package is added under a lock of its directory, blobs first, and is taken away
+  in the opposite order: whoever is killed in between leaves a package that opens.
 
 Source: OCI image layout specification 1.1.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shoal.errors import PackageError, StorageError
+from shoal.errors import PackageError, PathError, StorageError
 from shoal.package import _manifest, _names, _tar
 from shoal.package._read import read_described
 from shoal.runtime import canonical_json
@@ -57,6 +60,13 @@ def write_layout(
 def add_attestation(root: Path, documents: tuple[bytes, ...], index: bytes) -> None:
     """Adds blobs and then the index that lists them; a failure takes the new blobs away again.
 
+    The caller holds the package `locked`, and has read what it holds since.
+
+    Args:
+        root: The package.
+        documents: The blobs: the manifest, then what it names.
+        index: The text of the new index.
+
     Raises:
         StorageError: the package cannot be written.
     """
@@ -65,13 +75,46 @@ def add_attestation(root: Path, documents: tuple[bytes, ...], index: bytes) -> N
         try:
             for document in documents:
                 added += _add_blob(root, staging, document)
+                # Also where the power fails, a manifest is there before what it names.
+                _flush(root / "blobs" / "sha256")
             _flushed_file(staging / "index.json", index)
             (staging / "index.json").rename(root / "index.json")
         except BaseException:
-            for blob in added:
-                blob.unlink(missing_ok=True)
+            _take_away(root, added, index)
             raise
         _flush_directories(root)
+
+
+def _take_away(root: Path, added: list[Path], index: bytes) -> None:
+    """Removes blobs, unless the index that lists them is there already.
+
+    The last first: whenever this ends, a manifest still names what is left beside it.
+    """
+    if (root / "index.json").read_bytes() != index:
+        for blob in reversed(added):
+            blob.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(root: Path) -> Iterator[None]:
+    """Nobody else adds to the package during the block; who wants to waits.
+
+    Raises:
+        PathError: there is nothing at the path.
+        StorageError: the directory cannot be locked.
+    """
+    with ExitStack() as held:
+        try:
+            handle = os.open(root, os.O_RDONLY)
+            held.callback(os.close, handle)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except FileNotFoundError as error:
+            message = f"there is nothing at {root}"
+            raise PathError(message) from error
+        except OSError as error:
+            message = f"{root} cannot be locked against others: {error.strerror or error}"
+            raise StorageError(message) from error
+        yield
 
 
 @contextmanager

@@ -13,11 +13,16 @@ from sklearn.datasets import make_classification
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.impute import KNNImputer
+from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import FeatureUnion, make_pipeline
-from sklearn.preprocessing import MinMaxScaler, QuantileTransformer, StandardScaler
+from sklearn.preprocessing import (
+    MinMaxScaler,
+    OneHotEncoder,
+    QuantileTransformer,
+    StandardScaler,
+)
 from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
@@ -177,6 +182,66 @@ def test_parts_of_a_union_are_told_apart(tmp_path: Path, monkeypatch: pytest.Mon
     assert "in the step featureunion.normal (StandardScaler), exported as Scaler" in str(error)
 
 
+def test_a_part_that_only_a_whole_makes_too_far_is_refused_as_such(tmp_path: Path) -> None:
+    """The parts lie within their tolerance; among zeros and ones the same distance does not."""
+    random = np.random.default_rng(2)
+    frame = pd.DataFrame({name: random.normal(1000, 100, 2000) for name in "xy"})
+    frame["city"] = random.choice(["Oslo", "Rome", "Bonn"], len(frame))
+    city = OneHotEncoder(sparse_output=False)
+    model = ColumnTransformer([("sum", PCA(1), ["x", "y"]), ("city", city, ["city"])]).fit(frame)
+    error = refused(model, frame, tmp_path / "bad")
+    assert "They part in ColumnTransformer, exported as" in str(error)
+
+
+def test_text_that_is_equal_is_not_where_answers_part(tmp_path: Path) -> None:
+    texts = np.random.default_rng(0).choice(["Oslo", "Rome", ""], len(X))
+    frame = pd.DataFrame(np.abs(ON_A_GRID) * 50, columns=list("abcdefgh")).assign(city=texts)
+    city = make_pipeline(
+        SimpleImputer(missing_values="", strategy="most_frequent"),
+        OneHotEncoder(handle_unknown="ignore"),
+    )
+    columns = ColumnTransformer([("city", city, ["city"]), ("a", "passthrough", [*"abcdefgh"])])
+    last = SGDClassifier(loss="log_loss", random_state=0)
+    model = make_pipeline(columns, last).fit(frame[FITTED], Y[FITTED])
+    error = refused(model, frame[HELD_OUT], tmp_path / "bad")
+    assert "They part in the step sgdclassifier (SGDClassifier), exported as" in str(error)
+    assert "probabilities near 1 are equal" in str(error.hint)
+
+
+def test_equally_likely_classes_are_no_cause_of_other_probabilities(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The label is right, and each first probability of a row is wrong."""
+    rows = np.repeat(X[:1], 500, axis=0)
+    model = RandomForestClassifier(2, random_state=0, bootstrap=False)
+    model.fit(rows, np.arange(500) % 2)
+    assert np.ptp(model.predict_proba(rows)[0]) == 0
+    sabotage(monkeypatch, lambda node: None, less_likely)
+    error = refused(model, rows, tmp_path / "bad")
+    assert "in column 'probabilities'" in str(error)
+    assert "equally likely" not in str(error.hint)
+
+
+def test_a_model_that_cannot_be_explained_is_refused_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last step answers no lone row, which explaining asks for."""
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X[FITTED], Y[FITTED])
+    answer = model[-1].predict
+
+    def of_several(rows: Any) -> Any:
+        if len(rows) < 2:
+            raise ValueError("a lone row")
+        return answer(rows)
+
+    model[-1].predict = of_several
+    sabotage(monkeypatch, lambda node: None, swap_labels)
+    error = refused(model, X[HELD_OUT], tmp_path / "bad")
+    assert "disagrees with the original on" in str(error)
+    assert "They part" not in str(error)
+    assert "No step was found: ValueError: a lone row" in error.__notes__
+
+
 def test_what_has_no_known_cause_is_named_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,3 +284,12 @@ def swap_labels(model: Any) -> None:
         for each in node.attribute:
             if each.name == "classlabels_ints":
                 each.ints[0], each.ints[1] = each.ints[1], each.ints[0]
+
+
+def less_likely(model: Any) -> None:
+    """Takes a little of every weight of the last class in trees."""
+    for node in model.graph.node:
+        found = {each.name: each for each in node.attribute}
+        if "class_weights" in found:
+            weights = found["class_weights"].floats
+            weights[:] = [weight * (0.9 if at % 2 else 1.0) for at, weight in enumerate(weights)]

@@ -12,6 +12,7 @@ import pytest
 from inline_snapshot import snapshot
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -148,15 +149,37 @@ def test_a_model_that_refuses_made_up_rows_needs_a_choice(
 
 
 def test_columns_that_take_null_have_some(tmp_path: Path) -> None:
-    frame = people(1)[["age", "visits"]]
+    frame = people(1)[["age", "visits"]].astype(float)
     frame.loc[::7, "age"] = np.nan
-    filled = frame.fillna(0.0)
-    model = make_pipeline(
-        ColumnTransformer([("all", "passthrough", ["age", "visits"])]), StandardScaler()
-    ).fit(filled)
+    model = make_pipeline(SimpleImputer(), LogisticRegression()).fit(frame, people(1)["member"])
     built = seal(model, tmp_path / "m", example=frame)
-    assert golden_values(built)["age"].count(None) == 0  # NaN is answered by NaN, which JSON lacks
+    golden = json.loads(built.description_text)["golden"]
+    values = [value for tensor in golden["inputs"] for value in tensor["data"]]
+    assert None in values
     assert package.verify(built.path).golden == "matched"
+
+
+@pytest.mark.parametrize("kind", [None, False, "None", "sythetic", "", 0])
+def test_what_says_no_origin_is_refused_and_keeps_no_record(kind: Any, tmp_path: Path) -> None:
+    """Before anything else: the example would be refused too."""
+    with pytest.raises(InvalidRequestError) as refused:
+        seal(LogisticRegression(), tmp_path / "m", kind, example=None)
+    message = f"golden_rows is {kind!r}, expected one of 'synthetic', 'real', 'none'"
+    assert str(refused.value) == message
+    assert not (tmp_path / "m").exists()
+
+
+def test_words_that_a_model_refuses_are_not_tried(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    frame = people(1)[["age", "city"]]
+    columns = [("age", StandardScaler(), ["age"]), ("city", OneHotEncoder(), ["city"])]
+    model = make_pipeline(ColumnTransformer(columns), LogisticRegression())
+    model.fit(frame, people(1)["member"])
+    found = golden_values(seal(model, tmp_path / "m", example=frame))
+    assert len(found["city"]) == 4
+    assert set(found["city"]) <= set(CITIES)
+    assert capfd.readouterr().err == ""  # ONNX Runtime tells of each row that it refuses
 
 
 def test_rows_whose_origin_is_not_said_are_real(sealed: Package) -> None:

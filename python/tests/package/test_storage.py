@@ -98,6 +98,92 @@ def test_a_full_disk_at_any_moment_of_attesting_leaves_the_package_as_it_was(
     assert len(package.open(sealed.path).attestations()) == 2
 
 
+ATTESTING = """
+import sys
+from shoal import package
+place, name, count = sys.argv[1:]
+opened = package.open(place)
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(int(count)):
+    opened.attest("report", {"by": name, "number": number}, files={"same.txt": b"the same"})
+"""
+
+
+def test_statements_that_several_processes_add_at_once_are_all_kept(sealed: Package) -> None:
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", ATTESTING, str(sealed.path), name, "5"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in "ab"
+    ]
+    for process in started:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in started:
+        process.communicate("go\n", timeout=60)
+    assert [process.returncode for process in started] == [0, 0]
+    found = [each.document for each in package.open(sealed.path).attestations()]
+    for name in "ab":
+        for number in range(5):
+            assert {"by": name, "number": number} in found
+
+
+KILLED_WHILE_ATTESTING = """
+import os, sys
+from shoal import package
+calls, killed_at, failing_at, unlinks = 0, *map(int, sys.argv[2:])
+
+def counted(audited, arguments):
+    global calls, unlinks
+    if audited == "os.rename":
+        calls += 1
+        if calls == killed_at:
+            os._exit(9)
+        if calls == failing_at:
+            raise OSError(28, "No space left on device")
+    if audited == "os.remove" and "/blobs/sha256/" in str(arguments[0]):
+        unlinks -= 1
+        if unlinks < 0:
+            os._exit(9)
+
+sys.addaudithook(counted)
+opened = package.open(sys.argv[1])
+opened.attest("report", {"number": 1}, files={"a.bin": b"\\0a", "b.bin": b"\\0b"})
+"""
+RENAMES = 5
+"""A manifest, a document, two files and the index; the empty configuration is there already."""
+
+
+@pytest.mark.parametrize("renames", range(1, RENAMES + 1))
+def test_attesting_that_is_killed_leaves_a_package_that_opens_and_can_be_attested(
+    sealed: Package, renames: int
+) -> None:
+    assert killed(sealed.path, renames, 0, 0) == 9
+    assert len(package.open(sealed.path).attestations()) == 1
+    assert killed(sealed.path, 0, 0, 0) == 0
+    assert len(package.open(sealed.path).attestations()) == 2
+
+
+@pytest.mark.parametrize("unlinks", range(4))
+def test_taking_blobs_away_that_is_killed_leaves_a_package_that_opens(
+    sealed: Package, unlinks: int
+) -> None:
+    """The disk is full at the index, and whoever takes the blobs away again is killed."""
+    assert killed(sealed.path, 0, RENAMES, unlinks) == 9
+    assert len(package.open(sealed.path).attestations()) == 1
+    assert killed(sealed.path, 0, 0, 0) == 0
+    assert len(package.open(sealed.path).attestations()) == 2
+
+
+def killed(place: Path, *moments: int) -> int:
+    command = [sys.executable, "-c", KILLED_WHILE_ATTESTING, str(place), *map(str, moments)]
+    return subprocess.run(command, capture_output=True, check=False).returncode
+
+
 SEALING_WITH_SMALL_FILES = """
 import resource, sys
 from shoal import errors, package

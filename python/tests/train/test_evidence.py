@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ from shoal.train import (
     environment_here,
     evidence_of,
 )
+from shoal.train._seal._here import code_revision_or_reason
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -156,6 +158,31 @@ def test_a_package_of_which_nothing_is_stated_is_refused(sealed: Package) -> Non
         evidence_of(sealed.path)
 
 
+def test_a_provenance_that_another_builder_wrote_is_passed_over(sealed: Package) -> None:
+    stated = evidence()
+    (own,) = attest(sealed, stated).attestations()
+    foreign = {
+        "buildDefinition": {
+            "buildType": "https://actions.github.io/buildtypes/workflow/v1",
+            "externalParameters": {"workflow": {"ref": "refs/heads/main"}},
+        },
+        "runDetails": {"builder": {"id": "https://github.com/actions"}, "metadata": {"n": 1}},
+    }
+    for predicate in (foreign, {}, None):
+        sealed.attest("provenance", own.document | {"predicate": predicate})
+    found = package.open(sealed.path)
+    assert len(found.attestations()) == 4
+    assert evidence_of(found) == stated
+
+
+def test_a_statement_whose_time_has_no_zone_is_refused_by_name(sealed: Package) -> None:
+    (own,) = attest(sealed, evidence()).attestations()
+    text = json.dumps(own.document).replace("2026-01-31T12:00:00Z", "2026-01-31T12:00:00")
+    sealed.attest("provenance", json.loads(text))
+    with pytest.raises(InvalidRequestError, match="finishedOn is '2026-01-31T12:00:00', expected"):
+        evidence_of(sealed.path)
+
+
 def test_a_private_package_holds_no_records(model: Any, tmp_path: Path) -> None:
     holding = seal(model, tmp_path / "real", "real")
     with pytest.raises(InvalidRequestError, match="holds records as golden rows"):
@@ -265,6 +292,62 @@ def test_the_revision_of_code_is_a_commit_and_whether_it_changed(tmp_path: Path)
     assert found == Code(commit=git(tmp_path, "rev-parse", "HEAD").strip(), changed=False)
     (tmp_path / "train.py").write_text("print(2)\n")
     assert code_revision(tmp_path) == msgspec.structs.replace(found, changed=True)
+
+
+def committed(place: Path, content: str) -> str:
+    """The commit of a new repository of one file."""
+    place.mkdir()
+    git(place, "init", "--quiet")
+    (place / "train.py").write_text(content)
+    git(place, "add", "train.py")
+    author = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+    git(place, *author, "commit", "--quiet", "-m", content)
+    return git(place, "rev-parse", "HEAD").strip()
+
+
+def test_the_revision_is_that_of_the_directory_whatever_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, other = (committed(tmp_path / name, name) for name in ("wanted", "other"))
+    assert wanted != other
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path / "other"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "nothing"))
+    assert code_revision(tmp_path / "wanted") == Code(commit=wanted, changed=False)
+
+
+def test_asking_for_the_revision_writes_nothing(tmp_path: Path) -> None:
+    """A file that was only touched makes git write its index anew, if it is let."""
+    place = tmp_path / "code"
+    commit = committed(place, "one")
+    index, moment = place / ".git" / "index", 1_000_000_000
+    os.utime(place / "train.py", (moment, moment))
+    before, written_ns = index.read_bytes(), index.stat().st_mtime_ns
+    assert code_revision(place) == Code(commit=commit, changed=False)
+    assert (index.read_bytes(), index.stat().st_mtime_ns) == (before, written_ns)
+
+
+def test_a_revision_that_git_cannot_tell_may_be_a_note_instead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, programs = tmp_path / "code", tmp_path / "programs"
+    commit = committed(code, "one")
+    assert code_revision_or_reason(code) == Code(commit=commit, changed=False)
+    assert code_revision_or_reason(tmp_path) is None
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    git(empty, "init", "--quiet")
+    reason = f"git cannot tell the revision of {empty}: fatal: Needed a single revision"
+    assert code_revision_or_reason(empty) == reason
+    programs.mkdir()
+    monkeypatch.setenv("PATH", str(programs))
+    assert "git is not there" in str(code_revision_or_reason(code))
+    (programs / "git").write_text("#!/bin/sh\nexec /bin/sleep 60\n")
+    (programs / "git").chmod(0o755)
+    monkeypatch.setattr("shoal.train._seal._here._GIT_WAIT_SECONDS", 0.2)
+    assert "git said nothing" in str(code_revision_or_reason(code))
+    (programs / "git").write_text("no program")
+    assert "git cannot be asked" in str(code_revision_or_reason(code))
 
 
 def git(place: Path, *words: str) -> str:

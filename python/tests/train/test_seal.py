@@ -218,6 +218,23 @@ def test_held_out_records_are_in_the_package_only_where_that_is_said(
     assert holds == {golden_rows == "real"}
 
 
+@pytest.mark.parametrize("golden_rows", [None, "None", "sythetic"])
+def test_what_says_no_origin_of_golden_rows_is_refused(
+    golden_rows: Any,
+    learned: pa.Table,
+    held_out: pa.Table,
+    preparation: Preparation,
+    tmp_path: Path,
+) -> None:
+    model = fit(
+        learned, "left", Candidate(estimator="logistic_regression"), preparation=preparation
+    )
+    place = tmp_path / "package"
+    with pytest.raises(InvalidRequestError, match=f"golden_rows is {golden_rows!r}, expected"):
+        seal(model, held_out, name="left", version="1", output=place, golden_rows=golden_rows)
+    assert not place.exists()
+
+
 DATES = ["1969-12-31T23:59:59.5Z", "1883-11-18 12:03:58", "2024-02-29T12:00:00.999+05:30"]
 SECONDS = [-1, -2_717_668_562, 1_709_188_200]
 

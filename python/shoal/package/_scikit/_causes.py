@@ -37,12 +37,14 @@ class Case(NamedTuple):
 
     Attributes:
         parting: Where it parts from the original's.
+        column: The output column that differs.
         rows: All rows that were asked, as the package takes them.
         row: Which one of them it answers.
         references: What the original answers, an array for each output column.
     """
 
     parting: Parting
+    column: str
     rows: Rows
     row: int
     references: tuple[Array, ...]
@@ -70,6 +72,7 @@ _THRESHOLDS_IN_DOUBLE = (*_HISTOGRAMS, "LGBMClassifier", "LGBMRegressor")
 _BOOSTED = (*_THRESHOLDS_IN_DOUBLE, "XGBClassifier", "XGBRegressor", "NamedXgboost")
 _NEIGHBOURS = ("KNeighborsClassifier", "KNeighborsRegressor")
 _TEXTS = ("TfidfVectorizer", "CountVectorizer")
+_LABEL = "label"
 _EQUAL = 1e-6
 _OFFSET = 1e3
 """Numbers so many times farther from zero than from each other lose their differences."""
@@ -89,9 +92,9 @@ def _is_rounded_before(*names: str) -> Callable[[Case], bool]:
 
 
 def _is_equally_likely(case: Case) -> bool:
-    """Whether two classes are equally likely, so that the last digit decides."""
+    """Whether two classes are equally likely, so that the last digit decides on the label."""
     label, *scores = case.references
-    if not scores or label.ndim > 1 or scores[0].ndim == 1:
+    if case.column != _LABEL or not scores or label.ndim > 1 or scores[0].ndim == 1:
         return False
     largest = np.sort(scores[0][case.row])[-2:]
     return bool(np.diff(largest).max(initial=0.0) < _EQUAL)
@@ -101,8 +104,9 @@ def _is_missing_in_trees(case: Case) -> bool:
     """Whether trees are given a missing value."""
     if case.step not in _TREES:
         return False
-    if case.parting.given is not None:
-        return bool(np.isnan(case.parting.given).any())
+    given = case.parting.given
+    if given is not None and given.dtype.kind == "f":
+        return bool(np.isnan(given).any())
     one = case.rows.take(np.array([case.row]))
     floats = (values for values in one.values if values.dtype.kind == "f")
     return any(mask.any() for mask in one.missing) or any(np.isnan(each).any() for each in floats)
@@ -150,7 +154,7 @@ _TABLE: tuple[tuple[Callable[[Case], bool], Cause], ...] = (
         ),
     ),
     (
-        _is_step("SGDClassifier"),
+        lambda case: case.step == "SGDClassifier" and case.column == _LABEL,
         Cause(
             "The export takes the class of the largest probability, in single precision, where "
             "probabilities near 1 are equal.",

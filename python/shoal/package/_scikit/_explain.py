@@ -29,7 +29,7 @@ def explained(
     tolerance: Tolerance,
     row_names: Sequence[str] | None,
 ) -> ProofError:
-    """The refusal with its cause.
+    """The refusal with its cause; without it where explaining fails.
 
     Args:
         error: The refusal.
@@ -39,13 +39,26 @@ def explained(
         row_names: What the rows are called; None for their numbers.
     """
     difference = error.difference
+    told = difference.told(_row_name(difference, row_names))
+    try:
+        where, hint = _where_and_why(difference, model, inputs, tolerance)
+    except Exception as failure:  # noqa: BLE001 - parts of a model are asked as nobody asks them,
+        # and may raise whatever they like: that must not take the place of what was proved.
+        plain = ProofError(told, hint=HINT)
+        plain.add_note(f"No step was found: {type(failure).__name__}: {failure}")
+        return plain
+    return ProofError(f"{told}. {where}", hint=hint)
+
+
+def _where_and_why(
+    difference: Difference, model: Any, inputs: Inputs, tolerance: Tolerance
+) -> tuple[str, str]:
     exported = export(model, inputs)
     found = parting(model, exported, inputs, difference.row, tolerance)
     rows = rows_of(inputs.batch, inputs.columns)
-    cause = cause_of(Case(found, rows, difference.row, exported.references))
-    message = f"{difference.told(_row_name(difference, row_names))}. {_told(found)}"
-    hint = HINT if cause is None else f"{cause.reason} {cause.remedy}"
-    return ProofError(message, hint=hint)
+    case = Case(found, difference.column, rows, difference.row, exported.references)
+    cause = cause_of(case)
+    return _told(found), HINT if cause is None else f"{cause.reason} {cause.remedy}"
 
 
 def _row_name(difference: Difference, row_names: Sequence[str] | None) -> str:

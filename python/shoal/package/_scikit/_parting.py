@@ -54,7 +54,8 @@ class Parting(NamedTuple):
         is_rounding: Whether what it gives lies within the tolerance, and only what the last step
             decides by it does not.
         last: The last step.
-        given: What the original gives the last step for the row; None where it is the only one.
+        given: What the original gives the last step for the row; None where it is the only one, or
+            the answers part before it.
         by: How far the step's own output is off at the row; None where that is not known.
     """
 
@@ -106,24 +107,27 @@ def parting(model: Any, whole: Exported, inputs: Inputs, row: int, tolerance: To
             continue
         seen.append(found)
         if found.tolerances > 1:
-            return _parting(found, last, row, is_rounding=False)
+            return _parting(found, last, row, None)
     operators = _added(_operators(whole), known.get(last.base))
     rounded = next((each for each in seen if each.by(row) > 0), None)
-    if rounded is not None and _decides_otherwise(last.step, seen[-1], row, tolerance):
-        return _parting(rounded, last, row, is_rounding=True)
-    given = seen[-1].expected[row] if seen else None
+    base = next((each for each in seen if each.stage.path == last.base), None)
+    given = None if base is None else base.expected[row]
+    if rounded is not None and base is not None and _turns(last.step, base, row, tolerance):
+        return _parting(rounded, last, row, given)
     path = ".".join(last.path)
     return Parting(path, last.step, operators, False, last.step, given, None)  # noqa: FBT003 - named by the class
 
 
-def _parting(seen: _Seen, last: _Stage, row: int, *, is_rounding: bool) -> Parting:
-    path, step = ".".join(seen.stage.path), seen.stage.step
-    given = seen.expected[row]
+def _parting(seen: _Seen, last: _Stage, row: int, given: Array | None) -> Parting:
+    """That a step differs, or rounds where it is known what the last step is given."""
+    path, step, is_rounding = ".".join(seen.stage.path), seen.stage.step, seen.tolerances <= 1
     return Parting(path, step, seen.operators, is_rounding, last.step, given, seen.by(row))
 
 
-def _decides_otherwise(step: Any, before: _Seen, row: int, tolerance: Tolerance) -> bool:
+def _turns(step: Any, before: _Seen, row: int, tolerance: Tolerance) -> bool:
     """Whether the original's last step answers otherwise to what the exported steps give it."""
+    if before.found.dtype.kind != "f":  # what is exact was equal, or they would have parted there
+        return False
     rows = np.array([row])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that columns have no names

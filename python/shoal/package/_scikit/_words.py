@@ -42,7 +42,7 @@ def _string_inputs(model: Any) -> set[str]:
 
 def _downstream(model: Any, tensor: str) -> Words:
     """The lists of the first operators on every way from a tensor that have one."""
-    reached, known, is_sentence = {tensor}, set[str](), False
+    reached, known, is_sentence, refuses_others = {tensor}, set[str](), False, False
     for node in model.graph.node:  # in the order in which they are computed
         if reached.isdisjoint(node.input):
             continue
@@ -50,6 +50,13 @@ def _downstream(model: Any, tensor: str) -> Words:
         for each in lists:
             known.update(text.decode() for text in each.strings[:_WORDS_LIMIT])
             is_sentence = is_sentence or each.name == "pool_strings"
+        refuses_others = refuses_others or _refuses_others(node)
         if not lists:
             reached.update(node.output)
-    return Words(tuple(sorted(known - {""})), is_sentence)
+    return Words(tuple(sorted(known - {""})), is_sentence, refuses_others)
+
+
+def _refuses_others(node: Any) -> bool:
+    """Whether an operator fails on a word that it does not list: OneHotEncoder without `zeros`."""
+    zeros = (each.i for each in node.attribute if each.name == "zeros")
+    return node.op_type == "OneHotEncoder" and next(zeros, 1) == 0

@@ -61,6 +61,8 @@ def attest(
 def evidence_of(package: Package | str | PathLike[str]) -> Evidence:
     """What is stated beside a package of how it came to be; of several statements the latest.
 
+    A provenance that something else wrote, which its build type tells, is passed over.
+
     Raises:
         InvalidRequestError: nothing is stated, or not in the form that `attest` writes.
     """
@@ -69,6 +71,7 @@ def evidence_of(package: Package | str | PathLike[str]) -> Evidence:
         _statement.read(attestation.document)
         for attestation in opened.attestations()
         if attestation.predicate_type == _statement.PREDICATE_TYPE
+        and _statement.is_own(attestation.document)
     ]
     if not found:
         message = f"nothing beside {opened.name} {opened.version} says how it came to be"

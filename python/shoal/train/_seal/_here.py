@@ -1,11 +1,15 @@
 """What trains here: the versions of what computes, and the revision of the code.
 
-Git is asked where the code lies in a repository; nothing of the repository is run or changed.
+- Git is asked where the code lies in a repository: that of the directory, whatever `GIT_DIR` and
+  its like in the environment say.
+- Nothing is changed, not even git's index; no monitor and no hook is started. To tell whether a
+  file differs, git does run the filters that it is configured to run on such files, as git-lfs is.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import shutil
 import subprocess
@@ -58,6 +62,14 @@ def code_revision(directory: Path) -> Code | None:
     return Code(commit=commit, changed=bool(_git(place, "status", "--porcelain").strip()))
 
 
+def code_revision_or_reason(directory: Path) -> Code | str | None:
+    """The same; or why git cannot tell it, for those to whom that is only worth a note."""
+    try:
+        return code_revision(directory)
+    except RequirementError as error:
+        return str(error)
+
+
 def digest_of_file(path: Path) -> str:
     """`sha256:` and the digest of a file.
 
@@ -75,23 +87,32 @@ def digest_of_file(path: Path) -> str:
 
 
 def _git(directory: Path, *words: str) -> str:
-    """What git prints; no monitor and no hook of the repository is started."""
+    """What git prints."""
     git = shutil.which("git")
     if git is None:
         message = f"{directory} lies in a repository, and git is not there to tell its revision"
         raise RequirementError(message, hint="Install git, or state no revision.")
-    command = [git, "-C", str(directory), "-c", "core.fsmonitor=false", *words]
+    command = [git, "--no-optional-locks", "-C", str(directory), "-c", "core.fsmonitor=false"]
+    environment = {name: each for name, each in os.environ.items() if not name.startswith("GIT_")}
     try:
         done = subprocess.run(  # noqa: S603 - a list of words; no shell
-            command, capture_output=True, text=True, timeout=_GIT_WAIT_SECONDS, check=False
+            [*command, *words],
+            capture_output=True,
+            env=environment,
+            timeout=_GIT_WAIT_SECONDS,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
         message = f"git said nothing of {directory} for {_GIT_WAIT_SECONDS} seconds"
         raise RequirementError(message) from error
+    except OSError as error:
+        message = f"git cannot be asked for the revision of {directory}: {error.strerror or error}"
+        raise RequirementError(message) from error
     if done.returncode:
-        message = f"git cannot tell the revision of {directory}: {done.stderr.strip()}"
+        reason = " ".join(done.stderr.decode(errors="replace").split())
+        message = f"git cannot tell the revision of {directory}: {reason}"
         raise RequirementError(message, hint="Commit the code, or state no revision.")
-    return done.stdout
+    return done.stdout.decode(errors="replace")
 
 
 def _version(name: str) -> str | None:

@@ -105,8 +105,31 @@ def written(
     return found
 
 
+class _TypedDefinition(msgspec.Struct, rename="camel"):
+    build_type: str
+
+
+class _TypedPredicate(msgspec.Struct, rename="camel"):
+    build_definition: _TypedDefinition
+
+
+class _Typed(msgspec.Struct):
+    """As much of a statement as every provenance of SLSA 1 has."""
+
+    predicate: _TypedPredicate
+
+
+def is_own(document: Any) -> bool:
+    """Whether a statement says how Shoal trained; other builders have build types of their own."""
+    try:
+        found = msgspec.convert(document, _Typed).predicate.build_definition.build_type
+    except msgspec.ValidationError:
+        return False
+    return found == BUILD_TYPE
+
+
 def read(document: Any) -> Evidence:
-    """The evidence that a statement holds.
+    """The evidence that a statement holds, of those that are `is_own`.
 
     Raises:
         InvalidRequestError: it is not in the form that `written` gives.
@@ -114,8 +137,6 @@ def read(document: Any) -> Evidence:
     try:
         predicate = msgspec.convert(document, _Statement).predicate
         definition, details = predicate.build_definition, predicate.run_details
-        _check_build_type(definition.build_type)
-        finished = details.metadata.get("finishedOn")
         return Evidence(
             plan=definition.external_parameters["plan"],
             data=tuple(_data(definition.resolved_dependencies)),
@@ -125,17 +146,19 @@ def read(document: Any) -> Evidence:
             metrics=details.shoal_metrics,
             privacy=details.shoal_privacy,
             report=_named(details.byproducts, _REPORT),
-            finished_at=None if finished is None else datetime.fromisoformat(finished),
+            finished_at=_finished(details.metadata.get("finishedOn")),
         )
     except (msgspec.ValidationError, KeyError, ValueError) as error:
         message = f"the statement is not one of how Shoal trained: {error!r}"
         raise InvalidRequestError(message) from error
 
 
-def _check_build_type(found: str) -> None:
-    if found != BUILD_TYPE:
-        message = f"the build type is {found!r}, expected {BUILD_TYPE!r}"
+def _finished(text: str | None) -> datetime | None:
+    found = None if text is None else datetime.fromisoformat(text)
+    if found is not None and found.tzinfo is None:
+        message = f"finishedOn is {text!r}, expected a time with a zone"
         raise ValueError(message)
+    return found
 
 
 def _definition(evidence: Evidence) -> _Definition:
