@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shoal.package._names import check_names
 from shoal.package._attested import Attestation
+from shoal.package._names import check_names
 from shoal.package._package import Package, identify, open
 from shoal.package._read import Identity
 

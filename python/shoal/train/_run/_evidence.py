@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from shoal.errors import RequirementError
 from shoal.train._run._configuration import told_of
 from shoal.train._run._plan import Plan
 from shoal.train._seal._evidence import Data, Evidence
-from shoal.train._seal._here import code_revision, environment_here
+from shoal.train._seal._here import code_revision_or_reason, environment_here
 
 if TYPE_CHECKING:
     from shoal.evaluate import Report
@@ -48,10 +47,10 @@ def here(configuration: Configuration) -> Here:
         PathError: the lock file cannot be read.
     """
     environment = environment_here(None if configuration.lock is None else Path(configuration.lock))
-    try:
-        return Here(environment, code_revision(Path.cwd()))
-    except RequirementError as error:
-        return Here(environment, None, (f"no revision of the code is stated: {error}",))
+    code = code_revision_or_reason(Path.cwd())
+    if isinstance(code, str):
+        return Here(environment, None, (f"no revision of the code is stated: {code}",))
+    return Here(environment, code)
 
 
 def evidence_for(
@@ -69,6 +68,7 @@ def evidence_for(
     is_private = outcome.spent is not None
     plan = Plan(
         configuration=told_of(configuration),
+        task=outcome.fitted.task,
         candidate=None if outcome.board is None else outcome.board.best.candidate,
         preparation=None if is_private else outcome.fitted.preparation,
         order=() if is_private else tuple(outcome.fitted.preparation.columns),

@@ -105,7 +105,7 @@ def _check(evidence: Evidence, records: Dataset) -> None:
 
 
 def _trained_again(plan: Plan, records: Dataset, output: Path) -> str:
-    if plan.candidate is None or plan.preparation is None:
+    if plan.candidate is None or plan.preparation is None or plan.task is None:
         raise InvalidRequestError("the evidence does not say which candidate was chosen")
     configuration = plan.configuration
     material = material_of(records.to_table(), configuration)
@@ -114,7 +114,7 @@ def _trained_again(plan: Plan, records: Dataset, output: Path) -> str:
         configuration.target,
         plan.candidate,
         preparation=plan.preparation,
-        task=material.task,
+        task=plan.task,
         seed=configuration.search.seed,
     )
     if plan.threshold is not None and plan.positive is not None:

@@ -92,3 +92,13 @@ def test_a_package_without_a_plan_is_refused(
     train.attest(tmp_path / "package", later)
     with pytest.raises(InvalidRequestError, match="no plan of `shoal train`"):
         train.reproduce(tmp_path / "package", output / "dataset")
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_parameter_that_an_estimator_does_not_declare_is_refused(output: Path) -> None:
+    evidence = train.evidence_of(output / "package")
+    plan = plan_in(evidence)
+    wild = train.Candidate(estimator="lightgbm", parameters={"local_listen_port": 12400})
+    other = msgspec.to_builtins(msgspec.structs.replace(plan, candidate=wild))
+    with pytest.raises(InvalidRequestError, match="declares no parameter 'local_listen_port'"):
+        plan_in(msgspec.structs.replace(evidence, plan=other))
