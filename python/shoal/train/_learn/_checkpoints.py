@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from shoal.train._learn._models._learner import State
 
-FORMAT = 1
+FORMAT = 2
 LEARNING, STATE = "learning.json", "state.npz"
 LIMIT_BYTES = 1 << 30
 

@@ -72,7 +72,10 @@ class LearnSettings(msgspec.Struct, frozen=True, kw_only=True):
         step_records: How many records are learned from between two changes of the model.
         shards: Into how many parts a step is cut, whose gradients or updates are merged by the
             weighted mean. They stay the same however many workers there are.
-        held_out: The share of records that nothing is learned from, to measure the loss on.
+        held_out: The share of records that nothing is learned from, to measure the loss on: not
+            the model, and not what stands before it (means, medians, categories, classes). Short
+            runs of records that `seed` chooses. Those of a class that no other record has are not
+            measured.
         patience: After so many epochs without a smaller held-out loss it ends, and the model with
             the smallest is taken; None goes on to the last epoch and takes the last model.
         workers: How many threads read, prepare and learn. The answer does not depend on it.

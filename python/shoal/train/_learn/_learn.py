@@ -1,7 +1,7 @@
 """`learn`: a model from more records than memory holds.
 
-1. One pass over the source: records are prepared and stored on disk, and what they are like is
-   found out (`_stored`).
+1. One pass over the source: records are prepared and stored on disk. What they are like is found
+   out from those stored that are not held out (`_stored`).
 2. Steps over what is stored, in an order that the seed decides (`_order.py`): each is cut into
    shards, whose gradients or updates are merged by the weighted mean (`_run.py`, `_models`).
 3. The model becomes a pipeline of scikit-learn that takes raw columns (`_stored`).
@@ -107,6 +107,15 @@ class _Asked(NamedTuple):
     def task(self) -> Task:
         return "classification" if self.question.has_classes else "regression"
 
+    def order(self, rows: int) -> Order:
+        """In which order so many records are learned from, and which are held out.
+
+        Raises:
+            InvalidRequestError: none would be, on one of the sides.
+        """
+        settings = self.settings
+        return Order(rows, settings.step_records, settings.held_out, settings.seed)
+
     @property
     def configuration(self) -> dict[str, Any]:
         """All that decides the answer beside the records, as plain data."""
@@ -177,7 +186,8 @@ class _Learning:
                 if store is not None or is_done:
                     return kept.survey, store
         blocks = source.blocks(self._asked.question.names)
-        known, store = survey(self._asked.question, blocks, self._folder, self._threads)
+        asked = self._asked
+        known, store = survey(asked.question, blocks, self._folder, self._threads, asked.order)
         try:
             if kept is not None:
                 self._checkpoints.check_same("records", kept.survey.digest, known.digest)
@@ -190,6 +200,6 @@ class _Learning:
 
     def _run(self, learner: Learner, known: Survey, tell: Callable[[Progress], object]) -> Run:
         settings = self._asked.settings
-        order = Order(known.rows, settings.step_records, settings.held_out, settings.seed)
+        order = self._asked.order(known.rows)
         classes = np.asarray(known.class_places, np.float64) if known.classes else None
         return Run(learner, order, settings, self._threads, self._checkpoints, classes, tell)

@@ -3,7 +3,8 @@
 - Records are cut into runs that lie beside each other; each epoch draws runs in another order, and
   mixes the records of a step. A run is short where there are few records (one, below 8192), so that
   a step always has records from very many places: also where they are sorted by their target.
-- A share of the runs is held out, the same in all epochs.
+- A share of the runs is held out, the same in all epochs. Which they are is known once the records
+  are counted, and before anything is learned of what they are like.
 - A step takes whole runs, and is cut into shards. The last step of an epoch may be smaller.
 - Neither the number of workers nor the cut of the source plays a part.
 """
@@ -104,6 +105,11 @@ class Order:
         for start in range(0, len(runs), self._step_runs):
             yield [self._range(run) for run in runs[start : start + self._step_runs]]
 
+    def is_learned(self, records: Range) -> Array:
+        """(records,) whether each is learned from; the others are held out."""
+        found: Array = self._is_learned[np.arange(*records) // self.run_rows]
+        return found
+
     @property
     def _runs(self) -> int:
         return math.ceil(self.rows / self.run_rows)
@@ -118,6 +124,13 @@ class Order:
         runs = np.random.default_rng((self.seed, HELD_OUT)).permutation(self._runs)
         count = round(self.held_out * self._runs)
         return np.sort(runs[count:]), np.sort(runs[:count])
+
+    @cached_property
+    def _is_learned(self) -> Array:
+        """(runs,)."""
+        found = np.zeros(self._runs, np.bool_)
+        found[self._parted[0]] = True
+        return found
 
     def _range(self, run: int) -> Range:
         return Range(run * self.run_rows, min((run + 1) * self.run_rows, self.rows))

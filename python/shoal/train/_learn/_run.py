@@ -1,6 +1,7 @@
 """The steps of all epochs, from where a learning stands to its end.
 
 - Steps are read and prepared ahead of the one that is learned from, by the same threads.
+- The held-out loss is that of records whose class is learned: of any other no model says anything.
 - How far it is is kept after so many steps, and after each epoch.
 """
 
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from shoal.errors import InvalidRequestError
 from shoal.train._learn._description import LearnSettings, Progress
 from shoal.train._learn._models._learner import Moment, Shard
 from shoal.train._learn._order import shards_of
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from shoal.train._learn._stored._store import Range, Store
     from shoal.train._learn._threads import Threads
 
+# The place of a class that only held-out records have: the model has no answer to measure.
+UNKNOWN = -1
+
 
 class Run(NamedTuple):
     """A learning that goes on.
@@ -37,7 +42,8 @@ class Run(NamedTuple):
         settings: How they are gone through.
         threads: Who works.
         checkpoints: Where it is kept how far it is.
-        classes: For each code of a stored target its class; None where it is a number.
+        classes: For each code of a stored target its class, -1 for an unknown one; None where it
+            is a number.
         tell: Is told of each step.
     """
 
@@ -66,7 +72,8 @@ class Run(NamedTuple):
             How it stands when all is learned.
 
         Raises:
-            InvalidRequestError: the model does not stay finite.
+            InvalidRequestError: the model does not stay finite, or no class that is held out is
+                learned.
             SinkError: it cannot be kept how far it is.
             SourceError: the records cannot be read.
         """
@@ -121,10 +128,15 @@ class Run(NamedTuple):
 
         def lost(ranges: list[Range]) -> tuple[float, int]:
             records = reader.records(ranges)
-            return self.learner.loss(state, records), len(records.target)
+            rows = len(records.target)
+            return (self.learner.loss(state, records) if rows else 0.0), rows
 
         found = list(self.threads.answers(lost, self.order.held_out_ranges()))
-        return math.fsum(loss for loss, _ in found) / sum(rows for _, rows in found)
+        rows = sum(rows for _, rows in found)
+        if not rows:
+            message = "no record that is held out is of a class that is learned"
+            raise InvalidRequestError(message, hint="Choose another seed, or hold out more.")
+        return math.fsum(loss for loss, _ in found) / rows
 
     def _tell(
         self, standing: Standing, loss: float | None, held_out_loss: float | None = None
@@ -152,8 +164,12 @@ class _Reader(NamedTuple):
         return self._prepared(step.mixed(self.store.read(step.ranges)))
 
     def records(self, ranges: list[Range]) -> Shard:
-        """The records of some ranges, in order."""
-        return self._prepared(self.store.read(ranges))
+        """The records of some ranges, in order, but for those of an unknown class."""
+        found = self._prepared(self.store.read(ranges))
+        if self.classes is None:
+            return found
+        is_known = found.target != UNKNOWN
+        return Shard(found.rows[is_known], found.target[is_known])
 
     def _prepared(self, records: NDArray[Any]) -> Shard:
         target = records["target"].astype(np.float64)

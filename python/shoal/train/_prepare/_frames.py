@@ -104,9 +104,11 @@ def numbers_of(name: str, values: pa.Array, *, first_row: int = 0) -> NDArray[np
     """
     if pa.types.is_boolean(values.type):
         values = values.cast(pa.uint8())
-    numbers: NDArray[np.float64] = _cast(name, values, pa.float64(), "numbers").to_numpy(
-        zero_copy_only=False
-    )
+    try:
+        numbers = doubles_of(values)
+    except (pa.ArrowException, ValueError) as error:
+        message = f"column {name!r} is {values.type}, expected numbers: {error}"
+        raise DtypeError(message) from error
     with np.errstate(over="ignore"):
         single = numbers.astype(np.float32)
     if (infinite := np.flatnonzero(np.isinf(single))).size:
@@ -117,6 +119,18 @@ def numbers_of(name: str, values: pa.Array, *, first_row: int = 0) -> NDArray[np
         )
         raise DtypeError(message, hint="Replace infinite numbers, or make them null.")
     return single.astype(np.float64)
+
+
+def doubles_of(values: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
+    """(rows,) numbers, NaN where missing; whole ones beyond 2^53 become the nearest double.
+
+    FP32, in which a model takes them, rounds far more than that.
+
+    Raises:
+        ArrowException: they are no numbers.
+    """
+    found: NDArray[np.float64] = np.asarray(values.cast(pa.float64(), safe=False))
+    return found
 
 
 def seconds_of(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from shoal.train import Categorical, Date, Numeric, Preparation
+from shoal import train
+from shoal.train import Categorical, Date, LearnSettings, Numeric, Preparation
+from shoal.train._learn._order import Order
 from shoal.train._learn._stored._features import Features, fitted_step
 from shoal.train._learn._stored._layout import layout_of
 from shoal.train._learn._stored._ranks import Rank, ranked
@@ -18,7 +22,7 @@ from shoal.train._learn._stored._records import records_of
 from shoal.train._learn._stored._store import Range
 from shoal.train._learn._stored._survey import Question, survey
 from shoal.train._learn._threads import Threads
-from shoal.train._prepare._frames import frame_of, kept
+from shoal.train._prepare._frames import frame_of, kept, numbers_of
 from shoal.train._prepare._steps import steps_of
 from tests.train.conftest import customers
 
@@ -44,7 +48,9 @@ def test_features_are_those_of_the_steps_and_both_those_of_a_fit(way: str, is_sc
     preparation = Preparation(columns=WAYS[way])
     question = Question(preparation, layout_of(preparation), "left", is_scaled, has_classes=True)
     with Threads(2) as threads:
-        found, store = survey(question, records_of(RECORDS).blocks(question.names), None, threads)
+        blocks = records_of(RECORDS).blocks(question.names)
+        order = partial(Order, step_rows=4096, held_out=0.0, seed=0)
+        found, store = survey(question, blocks, None, threads, order)
     known = RECORDS.filter(kept(RECORDS, preparation))
     frame = frame_of(known, preparation)
     with store:
@@ -56,6 +62,22 @@ def test_features_are_those_of_the_steps_and_both_those_of_a_fit(way: str, is_sc
     ((_, wanted),) = steps_of(preparation, is_scaled=is_scaled, is_classification=True)
     assert np.allclose(features, wanted.fit_transform(frame), rtol=2e-6, atol=2e-6)
     assert found.classes == ["no", "yes"]
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.uint64(), pa.dictionary(pa.int32(), pa.int64())])
+def test_whole_numbers_that_no_double_holds_are_rounded_to_the_nearest(kind: pa.DataType) -> None:
+    """Before and after 2^53, and the largest that there are; FP32 rounds all of them."""
+    values = [0, 2**53 - 1, 2**53 + 1, 2**62 + 12_345, None]
+    found = numbers_of("x", pa.array(values, kind))
+    assert found[:4].tolist() == [np.float32(value) for value in values[:4]]
+    assert np.isnan(found[4])
+
+
+def test_a_column_of_long_keys_is_learned_from() -> None:
+    keys = pa.array(2**60 + np.random.default_rng(0).integers(0, 2**58, 3000))
+    table = pa.table({"key": keys, "left": RECORDS.column("left")})
+    fitted = train.learn(table, "left", settings=LearnSettings(epochs=1, held_out=0.1))
+    assert np.isfinite(fitted.pipeline.predict_proba(frame_of(table, fitted.preparation))).all()
 
 
 @given(

@@ -404,6 +404,17 @@ def test_errors_of_numbers_are_measured_near_the_true_ones(
     assert learned.evaluation.metric("r2").value == pytest.approx(true["r2"], abs=0.15)
 
 
+def test_whole_numbers_that_no_double_holds_can_be_predicted() -> None:
+    table = records()
+    place = table.column_names.index("spent")
+    spent = pc.add(pc.cast(pc.round(table.column("spent")), pa.int64()), 2**60)
+    table = table.set_column(place, "spent", spent)
+    bounds = (2.0**60 - 400, 2.0**60 + 400)
+    learned = learn_privately(table, "spent", settings(classes=(), target_bounds=bounds), seed=0)
+    answers = learned.fitted.pipeline.predict(frame_of(table, learned.fitted.preparation))
+    assert np.isfinite(answers).all()
+
+
 def holds(metric: Metric, value: float) -> bool:
     return metric.bounds is not None and metric.bounds.low <= value <= metric.bounds.high
 

@@ -1,4 +1,4 @@
-"""A micro-batch as it is stored, and what it adds to the statistics.
+"""A micro-batch as it is stored.
 
 - Names become codes in the order in which a column first has them. A column with very many
   different names is refused: it is a key, or a text.
@@ -19,9 +19,7 @@ from shoal.train._prepare._frames import kept, numbers_of, seconds_of, texts_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from shoal.batch import Partial
     from shoal.train._learn._stored._layout import Layout
-    from shoal.train._learn._stored._statistics import Statistics
     from shoal.train._prepare._description import Preparation
 
     Array = NDArray[Any]
@@ -45,27 +43,22 @@ class Block(NamedTuple):
         seconds: (rows, dates).
         categories: One for each column of names.
         target: Numbers, or the names of classes.
-        partial: What it adds to the statistics.
     """
 
     numbers: Array
     seconds: Array
     categories: list[Named]
     target: Array | Named
-    partial: Partial
 
 
 class Encoder:
     """Makes blocks of micro-batches; several threads may."""
 
-    def __init__(
-        self, preparation: Preparation, layout: Layout, target: str, statistics: Statistics
-    ) -> None:
+    def __init__(self, preparation: Preparation, layout: Layout, target: str) -> None:
         """Takes what is to be learned from."""
         self._preparation = preparation
         self._layout = layout
         self._target = target
-        self._statistics = statistics
 
     def __call__(self, numbered: tuple[int, pa.RecordBatch]) -> Block:
         """Gives the block of a micro-batch, and of the number of its first record.
@@ -81,13 +74,11 @@ class Encoder:
         if not is_kept.all():
             records = records.filter(pa.array(is_kept))
             numbers, seconds, target = numbers[is_kept], seconds[is_kept], _taken(target, is_kept)
-        known = target if isinstance(target, np.ndarray) else None
         return Block(
             numbers,
             seconds,
             [_named(texts_of(name, records.column(name))) for name in self._layout.categories],
             target,
-            self._statistics.lift(numbers, seconds, known),
         )
 
     def _numbers(self, records: pa.RecordBatch, first: int) -> Array:
@@ -105,17 +96,15 @@ class Encoder:
 
 
 class Codes:
-    """The names of one column in the order in which they came, and how often each did.
+    """The names of one column, each with its place in the order in which they came.
 
     Attributes:
         names: In that order.
-        counts: For each of them.
     """
 
     def __init__(self, label: str, most: int, hint: str) -> None:
         """Takes what the column is called, and how many names it may have."""
         self.names: dict[str, int] = {}
-        self.counts = np.zeros(0, np.int64)
         self._label, self._most, self._hint = label, most, hint
 
     def take(self, named: Named) -> Array:
@@ -130,9 +119,6 @@ class Codes:
             message = f"{self._label} has more than {self._most} different values"
             raise InvalidRequestError(message, hint=self._hint)
         found: Array = codes[named.places] if len(codes) else np.zeros(0, np.int32)
-        more = np.bincount(found, minlength=len(known))
-        more[: len(self.counts)] += self.counts
-        self.counts = more
         return found
 
 

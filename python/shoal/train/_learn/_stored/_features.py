@@ -77,7 +77,7 @@ class Features:
 
 
 def fitted_step(question: Question, survey: Survey) -> tuple[str, ColumnTransformer]:
-    """The step of the preparation, as if it had been fitted on all records."""
+    """The step of the preparation, fitted as if on all records that are learned from."""
     layout = question.layout
     steps = steps_of(
         question.preparation,

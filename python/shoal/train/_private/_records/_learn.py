@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline
 
 from shoal.errors import DtypeError, InvalidRequestError
 from shoal.evaluate import Classification
-from shoal.train._prepare._frames import frame_of
+from shoal.train._prepare._frames import doubles_of, frame_of
 from shoal.train._private._account import Account
 from shoal.train._private._choice import randomness_of
 from shoal.train._private._records._candidates import Candidates
@@ -139,7 +139,7 @@ def _answers(records: pa.Table, target: str, settings: PrivateSettings) -> NDArr
 
 def _numbers(records: pa.Table, target: str) -> NDArray[np.float64]:
     try:
-        numbers: NDArray[np.float64] = records.column(target).cast(pa.float64()).to_numpy()
+        numbers = doubles_of(records.column(target))
     except (pa.ArrowException, ValueError) as error:
         message = f"the target {target!r} is {records.column(target).type}, expected numbers"
         raise DtypeError(message, hint="State classes to predict one of them.") from error
