@@ -179,6 +179,7 @@ SURFACE = snapshot(
             "Settings",
             "Verification",
             "build",
+            "check_names",
             "identify",
             "inspect",
             "keep_data",
