@@ -26,7 +26,7 @@ def train(
     ],
     output: Annotated[
         Path,
-        typer.Argument(metavar="OUTPUT", help="A folder; a run that was ended goes on in it."),
+        typer.Argument(metavar="OUTPUT", help="A folder; a run that did not end goes on in it."),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

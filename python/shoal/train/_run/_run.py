@@ -107,7 +107,7 @@ def run(
 
     Args:
         configuration: What.
-        output: A folder: a new one, or one of the same configuration to go on in.
+        output: A folder: a new one, or that of a run of the same data to go on in.
         watch: Hears how far it is.
 
     Raises:
@@ -163,10 +163,18 @@ def _learned(dataset: Dataset, configuration: Configuration, place: Path, watch:
     board = _searched(material, configuration, place, watch)
     watch.step("fitting")
     decided = _fitted(board, material, configuration)
+    notes = (
+        *_suspected(material, configuration),
+        *decided.notes,
+        *_notes(board),
+        *_left_out(configuration, material),
+    )
 
     def report(package: Package) -> evaluate.Report:
         facts = _facts(dataset, material, decided, package)
-        return report_of(package.model().predict, board, material, configuration, facts)
+        found = report_of(package.model().predict, board, material, configuration, facts)
+        told = msgspec.structs.replace(found.evaluation, notes=(*notes, *found.evaluation.notes))
+        return msgspec.structs.replace(found, evaluation=told)
 
     return Outcome(
         fitted=decided.fitted,
@@ -175,12 +183,7 @@ def _learned(dataset: Dataset, configuration: Configuration, place: Path, watch:
         board=board,
         threshold=decided.threshold,
         positive=decided.positive,
-        notes=(
-            *_suspected(material, configuration),
-            *decided.notes,
-            *_notes(board),
-            *_left_out(configuration, material),
-        ),
+        notes=notes,
     )
 
 

@@ -118,7 +118,9 @@ def test_a_column_that_tells_too_much_is_named(tmp_path: Path) -> None:
         search=Settings(estimators=("dummy", "naive_bayes"), trials=2),
     )
     found = run(configuration, tmp_path / "output")
-    assert [note for note in found.notes if note.startswith("closed is suspected")]
+    (suspected,) = [note for note in found.notes if note.startswith("closed is suspected")]
+    assert suspected in found.report.evaluation.notes
+    assert "closed is suspected" in (tmp_path / "output" / "report.html").read_text()
     assert not [note for note in found.notes if note.startswith("age is suspected")]
 
 
