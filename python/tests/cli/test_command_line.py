@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -117,6 +118,34 @@ def test_build_seals_a_python_function(example_file: Path, tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     assert "not run" in run("package", "verify", output).stdout
     assert "answered as sealed" in run("package", "verify", output, "--allow-code").stdout
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("synthetic", "golden rows   4 (made up)"),
+        ("real", "(records of the example)"),
+        ("none", "golden rows   none"),
+    ],
+)
+def test_golden_rows_are_made_up_unless_others_are_asked_for(
+    kind: str, told: str, example_file: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "sealed"
+    named = ("--name", "double", "--version", "1", "--output", output, "--example", example_file)
+    chosen = () if kind == "synthetic" else ("--golden-rows", kind)
+    done = run("package", "build", "fragile:answer", *named, *chosen, where=STORIES)
+    assert done.returncode == 0, done.stderr
+    assert told in run("package", "inspect", output).stdout
+
+
+def test_inspect_and_verify_tell_what_is_stated(digits: Sealed, tmp_path: Path) -> None:
+    place = tmp_path / "stated"
+    shutil.copytree(digits.path, place)
+    package.open(place).attest("metrics", {"accuracy": 1}, files={"report.html": b"<p>good</p>"})
+    shown = run("package", "inspect", place).stdout
+    assert "metrics, with report.html (11 bytes)" in shown
+    assert "1 as stated" in run("package", "verify", place).stdout
 
 
 def test_build_takes_what_a_python_model_says_of_itself(example_file: Path, tmp_path: Path) -> None:

@@ -13,8 +13,6 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from shoal import serve
 from shoal.values import from_arrow, to_json
 from tests.train.zoo.combining import ROWS, combinations, through_the_runtime, tried
@@ -50,7 +48,6 @@ def through_a_server(package: Package, rows: pa.RecordBatch) -> list[Any]:
     return answers
 
 
-@pytest.mark.timeout(600)
 def test_what_is_sealed_answers_fresh_rows_as_the_original(
     tmp_path: Path, prove_scale: int, record_property: Callable[[str, object], None]
 ) -> None:
