@@ -58,9 +58,9 @@ class Result(msgspec.Struct, frozen=True):
 
 def main(  # noqa: PLR0913, PLR0917 - options
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of the overhead.")] = 5,
-    seeds: Annotated[int, typer.Option(min=1, help="Searches for quality.")] = 3,
+    seeds: Annotated[int, typer.Option(min=0, help="Searches for quality; 0: none.")] = 3,
     quality_seconds: Annotated[float, typer.Option(help="The time of each of them.")] = 60.0,
-    outer: Annotated[int, typer.Option(min=2, help="Outer folds beside FLAML.")] = 5,
+    outer: Annotated[int, typer.Option(min=0, help="Outer folds beside FLAML; 0: none.")] = 5,
     budget_seconds: Annotated[float, typer.Option(help="The time in each of them.")] = 30.0,
     results: Annotated[Path, typer.Option(help="Where the result goes.")] = FOLDER / "results",
 ) -> None:
@@ -71,9 +71,10 @@ def main(  # noqa: PLR0913, PLR0917 - options
             overheads[f"{each} workers"].append(overhead(each))
             typer.echo(f"round {number}: overhead, {each} workers")
     quality = {
-        name: [_best(name, seed, quality_seconds) for seed in range(seeds)] for name in QUALITY
+        name: [_best(name, seed, quality_seconds) for seed in range(seeds)]
+        for name in (QUALITY if seeds else ())
     }
-    beside = {name: _beside(name, outer, budget_seconds) for name in SETS}
+    beside = {name: _beside(name, outer, budget_seconds) for name in (SETS if outer else ())}
     seen = Result(
         now(),
         commit(),

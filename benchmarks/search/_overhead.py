@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.search._sets import table_of, values_of
 from shoal.train import Choice, Folds, Numeric, Preparation, Settings, Space, search
+from shoal.train._estimators._table import CLASSIFIERS
 from shoal.train._search._folds import folds_of
 
 if TYPE_CHECKING:
@@ -74,7 +75,10 @@ def _fits(rows: NDArray[np.float64], target: NDArray[Any], workers: int) -> dict
         for c in LOGISTIC
     } | {
         _key({"max_features": features, "min_samples_leaf": leaf}): RandomForestClassifier(
-            200, max_features=features, min_samples_leaf=leaf, random_state=0
+            CLASSIFIERS["random_forest"].fixed["n_estimators"],
+            max_features=features,
+            min_samples_leaf=leaf,
+            random_state=0,
         )
         for features, leaf in product(FEATURES, LEAVES)
     }
