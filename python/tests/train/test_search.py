@@ -19,16 +19,17 @@ from sklearn.preprocessing import StandardScaler
 from shoal.errors import ConflictError, DtypeError, InvalidRequestError, NullError
 from shoal.train._estimators._table import CLASSIFIERS, Choice
 from shoal.train._prepare._description import Categorical, Numeric, Preparation
+from shoal.train._search._candidates import Candidate
 from shoal.train._search._folds import Folds, folds_of, held_out
 from shoal.train._search._scores import METRICS, scorer_of
 from shoal.train._search._search import Settings, search, target_of
 from shoal.train._search._space import Space
+from shoal.train._search._study import Tried, attempt_of
 from tests.train.conftest import customers
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from shoal.train._search._study import Tried
 
 NUMBERS = Preparation(columns={"a": Numeric(), "b": Numeric()})
 LINEAR = Settings(
@@ -274,6 +275,28 @@ def test_a_journal_is_of_one_search(tmp_path: Path) -> None:
     journal.write_text("[]\nnothing\n")
     with pytest.raises(ConflictError, match="not the journal of a search"):
         search(numbers(), "target", settings=LINEAR, journal=journal)
+
+
+def test_a_search_that_was_killed_while_it_began_goes_on(tmp_path: Path) -> None:
+    whole, journal = tmp_path / "whole", tmp_path / "journal"
+    settings = Settings(preparation=NUMBERS, estimators=("dummy", "naive_bayes"), trials=2)
+    board = search(numbers(), "target", settings=settings, journal=whole)
+    lines = whole.read_bytes().splitlines(keepends=True)
+    for count in (1, 2, 3, 4):
+        journal.write_bytes(b"".join(lines[:count]))
+        again = search(numbers(), "target", settings=settings, journal=journal)
+        assert [row.scores for row in again.rows] == [row.scores for row in board.rows]
+
+
+@pytest.mark.parametrize(
+    ("scores", "sign", "loss"),
+    [((0.9, 0.7), 1, 0.2), ((-0.5, -0.5), 1, 1.5), ((-2.0, -4.0), -1, 3.0), ((-0.0,), -1, 0.0)],
+)
+def test_a_better_score_is_a_smaller_loss(
+    scores: tuple[float, ...], sign: int, loss: float
+) -> None:
+    tried = Tried(candidate=Candidate(estimator="ridge"), scores=scores, seconds=1.0)
+    assert attempt_of(tried, sign).loss == pytest.approx(loss)
 
 
 @pytest.mark.parametrize("cut_bytes", [1, 20, 90])

@@ -16,11 +16,15 @@ from shoal.train._search._scores import positive_of
 from shoal.train._search._space import names_for
 
 if TYPE_CHECKING:
+    from shoal.train._estimators._table import Task
     from shoal.train._run._configuration import Configuration
     from shoal.train._run._material import Material
     from shoal.train._run._threshold import Threshold
     from shoal.train._search._candidates import Candidate
     from shoal.train._search._search import Fitted
+
+
+OF_PROBABILITIES = {"log_loss", "brier_score", "expected_calibration_error"}
 
 
 class Decided(NamedTuple):
@@ -85,14 +89,26 @@ def decided_by(
 def estimators_for(configuration: Configuration, material: Material) -> dict[str, str | None]:
     """All estimators, and why one is not compared where none are named; None for those that are."""
     task, records = material.task, material.learned.num_rows
-    needs_shares = configuration.threshold is not None and task == "classification"
+    needs = "a threshold needs" if configuration.threshold is not None else None
+    if of_probabilities(configuration):
+        needs = f"{configuration.evaluation.metric!r} needs"
     found: dict[str, str | None] = dict.fromkeys(TABLES[task])
     for name in found:
-        if needs_shares and not hasattr(made(entry(task, name), {}, seed=0), "predict_proba"):
-            found[name] = "it gives no probabilities, which a threshold needs"
+        if needs and task == "classification" and not gives_probabilities(name, task):
+            found[name] = f"it gives no probabilities, which {needs}"
         if name not in names_for(task, records):
             found[name] = f"{records} records would take it too long"
     return found
+
+
+def of_probabilities(configuration: Configuration) -> bool:
+    """Whether what decides in the report is measured on probabilities."""
+    return configuration.evaluation.metric in OF_PROBABILITIES
+
+
+def gives_probabilities(name: str, task: Task) -> bool:
+    """Whether an estimator gives probabilities."""
+    return hasattr(made(entry(task, name), {}, seed=0), "predict_proba")
 
 
 def thresholded(fitted: Fitted, threshold: float, positive: str) -> Fitted:

@@ -16,7 +16,7 @@ from shoal import evaluate
 from shoal.batch import process, rows, split
 from shoal.errors import InvalidRequestError
 from shoal.train._run._answers import answers_of, packaged
-from shoal.train._run._decide import decided_by
+from shoal.train._run._decide import decided_by, gives_probabilities, of_probabilities
 from shoal.train._search._candidates import Candidate
 from shoal.train._search._scores import USUAL, positive_of, sign_of
 from shoal.train._search._search import fit, target_of
@@ -155,8 +155,13 @@ def check_measurable(material: Material, configuration: Configuration) -> None:
     """Measures the baseline, so that what cannot be measured is said before hours of search.
 
     Raises:
-        InputError: a slice, a weight or a metric is none.
+        InputError: a slice, a weight or a metric is none, or an estimator that is named cannot have
+            the metric.
     """
+    for name in configuration.search.estimators or ():
+        if of_probabilities(configuration) and not gives_probabilities(name, material.task):
+            metric = configuration.evaluation.metric
+            raise InvalidRequestError(f"{name} gives no probabilities, which {metric!r} needs")
     answers = _others(BASELINE, {}, material, configuration)
     chosen = msgspec.structs.replace(configuration.evaluation, replicates=0)
     truth = target_of(material.held_out, configuration.target, task=material.task)

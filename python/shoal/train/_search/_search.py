@@ -146,7 +146,8 @@ def search(
         is_alike=is_alike(material.frame, preparation),
     )
     digest = _digest(material, chosen, space)
-    asked = Asked(space, task, chosen.sampler, chosen.seed, digest)
+    sign = sign_of(task, chosen.score or USUAL[task])
+    asked = Asked(space, task, chosen.sampler, chosen.seed, sign, digest)
     study = Study(asked, journal=journal)
     spent = sum(tried.seconds for tried in study.tried())
     ends_at = None if chosen.seconds is None else time.monotonic() + chosen.seconds - spent

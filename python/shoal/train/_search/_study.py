@@ -75,6 +75,7 @@ class Asked(NamedTuple):
         task: What is predicted.
         sampler: How they are chosen.
         seed: What random choices follow from.
+        sign: -1 where a score is the negative of an error, 1 otherwise.
         digest: Of all that a score depends on: records, folds, metric, preparation and these.
     """
 
@@ -82,6 +83,7 @@ class Asked(NamedTuple):
     task: Task
     sampler: Sampler
     seed: int
+    sign: int
     digest: str
 
 
@@ -97,7 +99,7 @@ class Study:
             SinkError: the journal cannot be written (disk full, no right).
         """
         self._space, self._task = asked.space, asked.task
-        self._sampler, self._seed = asked.sampler, asked.seed
+        self._sampler, self._seed, self._sign = asked.sampler, asked.seed, asked.sign
         space, task = asked.space, asked.task
         first = list(grid(space, task) if asked.sampler == "grid" else usual(space, task))
         storage = InMemoryStorage() if journal is None else opened(journal)
@@ -157,7 +159,11 @@ class Study:
         if self._sampler == "grid":
             return None
         history = {
-            name: [_attempt(each) for each in self._tried if each.candidate.estimator == name]
+            name: [
+                attempt_of(each, self._sign)
+                for each in self._tried
+                if each.candidate.estimator == name
+            ]
             for name, repeated in self._repeated.items()
             if repeated < MOST_REPEATED
         }
@@ -196,12 +202,17 @@ class Study:
             self._studies[name].tell(trial, float(np.mean(found.scores)))
 
 
-def _attempt(tried: Tried) -> Attempt:
+def attempt_of(tried: Tried, sign: int) -> Attempt:
+    """What a candidate came to; the loss of a score is what it lacks to 1, that of an error itself.
+
+    Args:
+        tried: The candidate.
+        sign: -1 where its scores are negative errors, 1 otherwise.
+    """
     if tried.status != "done":
         return Attempt(tried.seconds, None)
     mean = float(np.mean(tried.scores))
-    # A score of 1 is perfect; an error, which is below 0, is a loss by itself.
-    return Attempt(tried.seconds, 1 - mean if 0 <= mean <= 1 else abs(mean))
+    return Attempt(tried.seconds, -mean if sign < 0 else 1 - mean)
 
 
 def _check(study: optuna.Study, digest: str, journal: Path | None) -> None:
@@ -215,7 +226,7 @@ def _check(study: optuna.Study, digest: str, journal: Path | None) -> None:
 
 def _check_names(storage: BaseStorage, space: Space, journal: Path | None) -> None:
     known = {study.study_name for study in _summaries(storage)}
-    if known and known != set(space.estimators):
+    if not known <= set(space.estimators):  # fewer where one was killed while it began
         raise _of_another(journal)
 
 

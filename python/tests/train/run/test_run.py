@@ -25,6 +25,7 @@ from shoal.evaluate import Settings as EvaluationSettings
 from shoal.train import Configuration, Folds, InputData, Leaderboard, Settings, run
 from shoal.train._collect._recipe import InputText
 from shoal.train._run._answers import packaged
+from shoal.train._run._decide import estimators_for
 from shoal.train._run._material import material_of
 from shoal.train._run._place import held
 from shoal.train._run._run import NOBODY
@@ -122,6 +123,23 @@ def test_a_column_that_tells_too_much_is_named(tmp_path: Path) -> None:
     assert suspected in found.report.evaluation.notes
     assert "closed is suspected" in (tmp_path / "output" / "report.html").read_text()
     assert not [note for note in found.notes if note.startswith("age is suspected")]
+
+
+def test_an_estimator_without_probabilities_is_not_measured_by_them(
+    configuration: Configuration, tmp_path: Path
+) -> None:
+    search = Settings(score="average_precision", trials=9)
+    asked = changed(
+        configuration,
+        search=search,
+        threshold=None,
+        evaluation=EvaluationSettings(replicates=20, repeats=1, metric="log_loss"),
+    )
+    reasons = estimators_for(asked, material_of(customers(1500, seed=5), asked))
+    assert {name for name, reason in reasons.items() if reason} == {"linear_svm", "svm"}
+    named = msgspec.structs.replace(search, estimators=("dummy", "linear_svm"))
+    with pytest.raises(InputError, match="linear_svm gives no probabilities, which 'log_loss'"):
+        run(changed(asked, search=named), tmp_path / "output")
 
 
 def test_nothing_that_is_held_out_is_learned_from(configuration: Configuration) -> None:
