@@ -34,6 +34,7 @@
     ├── PackageError                  invalid_package
     │   ├── CorruptPackageError       corrupt_package
     │   ├── UntrustedPackageError     untrusted_package
+    │   │   └── SignatureError        signature_refused
     │   ├── UnsupportedModelError     unsupported_model
     │   ├── RequirementError          unmet_requirement
     │   ├── ProofError                export_mismatch
@@ -43,6 +44,16 @@
     │   ├── SourceError               source_failed
     │   ├── SinkError                 sink_failed
     │   └── ConflictError             output_conflict
+    ├── RegistryError                 registry_failed
+    │   ├── RegistryAccessError       registry_access_denied
+    │   ├── RegistryNotFoundError     not_in_registry
+    │   └── RegistryUnavailableError  registry_unavailable
+    ├── DeployError                   deploy_failed
+    │   ├── ClusterAccessError        cluster_access_denied
+    │   ├── ClusterConflictError      cluster_conflict
+    │   ├── ClusterLacksError         cluster_lacks
+    │   ├── ClusterUnavailableError   cluster_unavailable
+    │   └── RolloutError              rollout_failed
     └── InternalError                 internal
 
 Rules:
@@ -286,6 +297,12 @@ class UntrustedPackageError(PackageError):
     code = "untrusted_package"
 
 
+class SignatureError(UntrustedPackageError):
+    """The package is not signed, or not by the key that was asked for, or is not what was signed."""
+
+    code = "signature_refused"
+
+
 class UnsupportedModelError(PackageError):
     """This model cannot be sealed; the message says why."""
 
@@ -338,6 +355,66 @@ class ConflictError(PipelineError):
     """The output holds what another run wrote, or another run is writing to it."""
 
     code = "output_conflict"
+
+
+class RegistryError(ShoalError):
+    """A registry of packages and images did not do what was asked."""
+
+    code = "registry_failed"
+
+
+class RegistryAccessError(RegistryError):
+    """The registry wants other credentials, or grants these less."""
+
+    code = "registry_access_denied"
+
+
+class RegistryNotFoundError(RegistryError):
+    """The registry has no such repository, tag or digest."""
+
+    code = "not_in_registry"
+
+
+class RegistryUnavailableError(RegistryError):
+    """The registry cannot be reached, is too slow, or breaks off."""
+
+    code = "registry_unavailable"
+
+
+class DeployError(ShoalError):
+    """What was asked of a cluster or an image cannot be done."""
+
+    code = "deploy_failed"
+
+
+class ClusterAccessError(DeployError):
+    """The cluster does not let this user do that."""
+
+    code = "cluster_access_denied"
+
+
+class ClusterConflictError(DeployError):
+    """Someone else owns what would be changed in the cluster."""
+
+    code = "cluster_conflict"
+
+
+class ClusterLacksError(DeployError):
+    """The cluster lacks something that this needs: a kind of object, a namespace, a version."""
+
+    code = "cluster_lacks"
+
+
+class ClusterUnavailableError(DeployError):
+    """The cluster cannot be reached."""
+
+    code = "cluster_unavailable"
+
+
+class RolloutError(DeployError):
+    """A new version did not come up, or was judged worse; the old one serves on."""
+
+    code = "rollout_failed"
 
 
 class InternalError(ShoalError):

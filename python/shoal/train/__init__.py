@@ -4,12 +4,10 @@
   them, where they come from, and one digest.
 - `look` says what is in records before anything is trained on them: what is missing, out of the
   ordinary or equal, how they drift, and which columns (`suspects`) tell too much of the target.
-- `search` compares estimators, `fit` lets one learn, `seal` proves what was exported.
-- `learn_privately` does so without giving records away; `Budget` and `GradientClassifier` too.
-- `learn` learns in micro-batches from more records than memory holds.
 - `search` compares estimators, `fit` lets one learn, `seal` proves what was exported, `attest`
   states beside the package how it came to be.
-- `Budget` and `GradientClassifier` learn without giving records away.
+- `learn` learns in micro-batches from more records than memory holds.
+- `learn_privately` learns without giving records away; `Budget` and `GradientClassifier` too.
 - Importing this room loads nothing heavy.
 """
 
