@@ -298,7 +298,7 @@ class UntrustedPackageError(PackageError):
 
 
 class SignatureError(UntrustedPackageError):
-    """The package is not signed, or not by the key that was asked for, or is not what was signed."""
+    """The package is not signed, or not by the key asked for, or is not what was signed."""
 
     code = "signature_refused"
 

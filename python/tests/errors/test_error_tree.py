@@ -59,10 +59,11 @@ def test_every_entry_of_the_file_is_complete() -> None:
         assert entry["sentence"].endswith("."), code
 
 
-def test_only_errors_of_load_may_be_sent_again_unchanged() -> None:
+def test_only_errors_of_load_or_absence_may_be_sent_again_unchanged() -> None:
     retryable = {code for code, entry in catalogue().items() if entry["retryable"]}
     busy = {"queue_full", "server_busy", "deadline_out_of_reach"}
-    assert retryable == busy | {"shutting_down", "model_unavailable"}
+    away = {"shutting_down", "model_unavailable", "registry_unavailable", "cluster_unavailable"}
+    assert retryable == busy | away
 
 
 def test_tree_in_the_docstring_is_the_tree_in_the_code() -> None:
