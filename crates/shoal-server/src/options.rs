@@ -70,6 +70,9 @@ pub struct Options {
     pub idle_timeout_ms: u64,
     /// How long a client may take none of its answer.
     pub write_timeout_ms: u64,
+    /// From SIGTERM or SIGINT on, how long requests are still taken while readiness says no: whoever shares out requests
+    /// learns of the end, and clients leave at their own pace.
+    pub drain_notice_ms: u64,
     /// The certificates of this server in PEM, its own first; with `tls_key`, all doors speak TLS.
     pub tls_certificate: Option<PathBuf>,
     /// The private key of the certificate in PEM.
@@ -129,6 +132,7 @@ impl Default for Options {
             // Longer than the 60 s of common load balancers, so that it is they who close.
             idle_timeout_ms: 75_000,
             write_timeout_ms: 30_000,
+            drain_notice_ms: 0,
             tls_certificate: None,
             tls_key: None,
             api_keys: None,
@@ -155,20 +159,22 @@ impl Options {
         if !(1..=WORKERS_LIMIT).contains(&options.workers) {
             return Err(wrong(&format!("workers is {}, expected 1 to {WORKERS_LIMIT}", options.workers)));
         }
-        for (name, value_ms) in options.times_ms() {
-            if !(1..=TIME_LIMIT_MS).contains(&value_ms) {
-                return Err(wrong(&format!("{name} is {value_ms}, expected 1 to {TIME_LIMIT_MS}")));
+        for (name, value_ms, least_ms) in options.times_ms() {
+            if !(least_ms..=TIME_LIMIT_MS).contains(&value_ms) {
+                return Err(wrong(&format!("{name} is {value_ms}, expected {least_ms} to {TIME_LIMIT_MS}")));
             }
         }
         Ok(options)
     }
 
-    const fn times_ms(&self) -> [(&'static str, u64); 4] {
+    /// (name, value, least).
+    const fn times_ms(&self) -> [(&'static str, u64, u64); 5] {
         [
-            ("worker_timeout_ms", self.worker_timeout_ms),
-            ("worker_start_timeout_ms", self.worker_start_timeout_ms),
-            ("worker_restart_wait_ms", self.worker_restart_wait_ms),
-            ("worker_restart_wait_limit_ms", self.worker_restart_wait_limit_ms),
+            ("worker_timeout_ms", self.worker_timeout_ms, 1),
+            ("worker_start_timeout_ms", self.worker_start_timeout_ms, 1),
+            ("worker_restart_wait_ms", self.worker_restart_wait_ms, 1),
+            ("worker_restart_wait_limit_ms", self.worker_restart_wait_limit_ms, 1),
+            ("drain_notice_ms", self.drain_notice_ms, 0),
         ]
     }
 }
@@ -187,6 +193,7 @@ mod tests {
             r#"{"threads":0}"#,
             r#"{"threads":257}"#,
             r#"{"worker_timeout_ms":0}"#,
+            r#"{"drain_notice_ms":86400001}"#,
             r#"{"worker_environment":"any"}"#,
         ] {
             assert_eq!(Options::from_json(wrong).unwrap_err().code, Code::InvalidRequest, "{wrong}");

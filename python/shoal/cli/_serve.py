@@ -54,6 +54,7 @@ def serve(
     slowest_body_bytes_per_s: given.SlowestBodyBytesPerS = 64 * 2**10,
     idle_timeout_ms: given.IdleTimeoutMs = 75_000,
     write_timeout_ms: given.WriteTimeoutMs = 30_000,
+    drain_notice_ms: given.DrainNoticeMs = 0,
     tls_certificate: given.TlsCertificate = None,
     tls_key: given.TlsKey = None,
     api_keys: given.ApiKeys = None,

@@ -66,6 +66,9 @@ BodyTimeoutMs: TypeAlias = Annotated[
 SlowestBodyBytesPerS: TypeAlias = Annotated[int, _number("The slowest rate of a body.")]
 IdleTimeoutMs: TypeAlias = Annotated[int, _number("For the next request of an open connection.")]
 WriteTimeoutMs: TypeAlias = Annotated[int, _number("For a client that takes none of its answer.")]
+DrainNoticeMs: TypeAlias = Annotated[
+    int, _number("From the first signal on, how long requests are still taken.", least=0)
+]
 TlsCertificate: TypeAlias = Annotated[
     Path | None, _file("Certificates in PEM: all doors speak TLS.")
 ]

@@ -50,6 +50,9 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         idle_timeout_ms: For the next request on an open connection. Over gRPC a client that is
             silent for so long is asked for a sign of life.
         write_timeout_ms: For a client that takes none of its answer, or gives no sign of life.
+        drain_notice_ms: From SIGTERM or SIGINT on, how long requests are still taken while
+            readiness says no, so that whoever shares out requests learns of the end, and clients
+            leave at their own pace: each answer over HTTP is the last on its connection.
         tls_certificate: The certificates of this server in PEM, its own first; with `tls_key`,
             all doors speak TLS and nothing else. Both files are read anew when they change.
         tls_key: The private key of the certificate in PEM, without password.
@@ -88,6 +91,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     slowest_body_bytes_per_s: int = 64 * 2**10
     idle_timeout_ms: int = 75_000
     write_timeout_ms: int = 30_000
+    drain_notice_ms: int = 0
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     api_keys: Path | None = None
