@@ -1,7 +1,9 @@
-"""`shoal package`: seal a model, look at a sealed one, and check its seal."""
+"""`shoal package`: seal a model, look at a sealed one, sign it, and check its seal."""
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,6 +13,8 @@ from shoal.cli import _collect
 from shoal.cli._failure import reported
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from shoal.package import Inspection, Verification
 
 app = typer.Typer(help="Seal models, look at sealed ones, check seals.", no_args_is_help=True)
@@ -18,6 +22,10 @@ app.command("keep")(_collect.keep)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="The package's directory.")]
+PublicKey = Annotated[
+    Path | None,
+    typer.Option("--key", metavar="PUB.pem", help="The public key that has to have signed it."),
+]
 Output = Annotated[Path, typer.Option(metavar="DIR", help="The directory to make.")]
 Example = Annotated[
     Path | None,
@@ -115,16 +123,46 @@ def verify(
     allow_code: Annotated[
         bool, typer.Option("--allow-code", help="Let a python package answer its golden rows.")
     ] = False,
+    key: PublicKey = None,
     as_json: Json = False,
 ) -> None:
-    """Check every digest, and answer the golden rows again."""
+    """Check every digest, and who signed, and answer the golden rows again."""
     with reported(as_json=as_json):
         import msgspec
 
         from shoal import package
 
-        found = package.verify(directory, allow_code=allow_code)
+        found = package.verify(directory, allow_code=allow_code, key=key)
         _show(msgspec.to_builtins(found) if as_json else _checked(found), as_json=as_json)
+
+
+@app.command()
+def sign(
+    directory: Directory,
+    key: Annotated[
+        Path, typer.Option(metavar="KEY.pem", help="The private key, on P-256, P-384 or P-521.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Sign a package; a password of the key comes from SHOAL_KEY_PASSWORD, or is asked for."""
+    with reported(as_json=as_json):
+        from shoal import package
+
+        signed = package.sign(directory, key, password=_password())
+        told = {"package": str(directory), "digest": signed.package, "key": signed.key}
+        _show({**told, "attestation": signed.attestation}, as_json=as_json)
+
+
+def _password() -> str | Callable[[], str] | None:
+    """The password of a private key, or who asks for it; it never stands on a command line."""
+    if word := os.environ.get("SHOAL_KEY_PASSWORD"):
+        return word
+    return _asked if sys.stdin.isatty() else None
+
+
+def _asked() -> str:
+    answer: str = typer.prompt("password of the key", hide_input=True, err=True)
+    return answer
 
 
 def _rows(path: Path) -> Any:
@@ -204,9 +242,11 @@ def _checked(found: Verification) -> dict[str, Any]:
         "none": "the package has none",
         "not run": f"{found.golden_rows} not run: that takes --allow-code",
     }[found.golden]
+    signed = {} if found.signed_by is None else {"signed by": found.signed_by}
     return {
         "digest": found.digest,
         "files": f"{found.files} as sealed",
         "golden rows": golden,
         "attestations": f"{found.attestations} as stated" if found.attestations else "none",
+        **signed,
     }

@@ -75,6 +75,7 @@ def serve(
     admin_token_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The token that an operator must send.")
     ] = None,
+    require_signed: given.RequireSigned = None,
 ) -> None:
     """Serve packages over HTTP and gRPC until SIGTERM or SIGINT; what was accepted is answered."""
     chosen = {name: value for name, value in locals().items() if name not in NO_OPTIONS}

@@ -3,7 +3,7 @@
 - A package is an OCI image layout directory; its digest is that of its image manifest and depends
   on its content only. One flipped bit in any file is refused.
 - Building is atomic, and proves the model first: against the original, and against law 1.
-- Opening, inspecting and verifying digests never run a package's code.
+- Opening, inspecting, verifying digests and checking who signed never run a package's code.
 - Importing this room loads nothing heavy; `build` and `verify` import what they need when called.
 """
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from shoal.package._build import Settings, build
     from shoal.package._data._package import DataDescription, DataPackage, keep_data, open_data
     from shoal.package._golden import GoldenRows
+    from shoal.package._signing._keys import PublicKey, read_public_key
+    from shoal.package._signing._sign import Signed, sign, verify_signature
     from shoal.package._verify import Inspection, Verification, inspect, verify
 
 __all__ = [
@@ -30,7 +32,9 @@ __all__ = [
     "Identity",
     "Inspection",
     "Package",
+    "PublicKey",
     "Settings",
+    "Signed",
     "Verification",
     "build",
     "check_names",
@@ -39,7 +43,10 @@ __all__ = [
     "keep_data",
     "open",
     "open_data",
+    "read_public_key",
+    "sign",
     "verify",
+    "verify_signature",
 ]
 
 _LAZY = {
@@ -47,13 +54,18 @@ _LAZY = {
     "DataPackage": "_data._package",
     "GoldenRows": "_golden",
     "Inspection": "_verify",
+    "PublicKey": "_signing._keys",
     "Settings": "_build",
+    "Signed": "_signing._sign",
     "Verification": "_verify",
     "build": "_build",
     "inspect": "_verify",
     "keep_data": "_data._package",
     "open_data": "_data._package",
+    "read_public_key": "_signing._keys",
+    "sign": "_signing._sign",
     "verify": "_verify",
+    "verify_signature": "_signing._sign",
 }
 
 

@@ -15,6 +15,7 @@ from shoal.errors import InvalidRequestError
 from shoal.runtime import Launch, library, native
 from shoal.serve._options import Options, in_json
 from shoal.serve._repository import Keeper, Repository
+from shoal.serve._trust import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -125,6 +126,7 @@ def start(
         PathError: there is no package at a path, or no file that the options name.
         CorruptPackageError: a package's files differ from its digests.
         UntrustedPackageError: a package runs code, and `allow_code` is False.
+        SignatureError: the key of `Options.require_signed` has not signed a package.
         RequirementError: the environment of a python package does not have what it requires.
         ModelError: a python package cannot be opened by its workers; the message has the cause.
         ModelUnavailableError: a worker ended, or took too long, before it could say why.
@@ -132,9 +134,9 @@ def start(
     chosen = options or Options()
     text = in_json(chosen, http=http, grpc=grpc)
     environment = chosen.worker_environment
+    trust = Trust.read(allow_code=allow_code, key=chosen.require_signed)
     if isinstance(packages, Repository):
-        place = Path(packages.directory)
-        keeper = Keeper(place, allow_code=allow_code, environment=environment)
+        keeper = Keeper(Path(packages.directory), trust=trust, environment=environment)
         return Server(_native_server([], text, keeper), [])
     opened = [_open(each) for each in _listed(packages)]
     if not opened:
@@ -144,9 +146,7 @@ def start(
             (
                 each.description_text,
                 each.digest,
-                payloads.enter_context(
-                    each.payload(allow_code=allow_code, environment=environment)
-                ),
+                payloads.enter_context(trust.payload(each, environment)),
             )
             for each in opened
         ]
