@@ -1,9 +1,10 @@
-"""A sealed model on disk: build, open, inspect, verify.
+"""A sealed model on disk or in a registry: build, open, inspect, verify, push, pull.
 
 - A package is an OCI image layout directory; its digest is that of its image manifest and depends
   on its content only. One flipped bit in any file is refused.
 - Building is atomic, and proves the model first: against the original, and against law 1.
 - Opening, inspecting, verifying digests and checking who signed never run a package's code.
+- What is pulled from a registry is checked as what is opened, and its target holds all or nothing.
 - Importing this room loads nothing heavy; `build` and `verify` import what they need when called.
 """
 
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from shoal.package._build import Settings, build
     from shoal.package._data._package import DataDescription, DataPackage, keep_data, open_data
     from shoal.package._golden import GoldenRows
+    from shoal.package._registry._layouts import pull_layout, push_layout
+    from shoal.package._registry._pull import pull
+    from shoal.package._registry._push import Pushed, push
+    from shoal.package._registry._reference import Resolved
+    from shoal.package._registry._resolve import resolve
     from shoal.package._signing._keys import PublicKey, read_public_key
     from shoal.package._signing._sign import Signed, sign, verify_signature
     from shoal.package._verify import Inspection, Verification, inspect, verify
@@ -33,6 +39,8 @@ __all__ = [
     "Inspection",
     "Package",
     "PublicKey",
+    "Pushed",
+    "Resolved",
     "Settings",
     "Signed",
     "Verification",
@@ -43,7 +51,12 @@ __all__ = [
     "keep_data",
     "open",
     "open_data",
+    "pull",
+    "pull_layout",
+    "push",
+    "push_layout",
     "read_public_key",
+    "resolve",
     "sign",
     "verify",
     "verify_signature",
@@ -55,6 +68,8 @@ _LAZY = {
     "GoldenRows": "_golden",
     "Inspection": "_verify",
     "PublicKey": "_signing._keys",
+    "Pushed": "_registry._push",
+    "Resolved": "_registry._reference",
     "Settings": "_build",
     "Signed": "_signing._sign",
     "Verification": "_verify",
@@ -62,7 +77,12 @@ _LAZY = {
     "inspect": "_verify",
     "keep_data": "_data._package",
     "open_data": "_data._package",
+    "pull": "_registry._pull",
+    "pull_layout": "_registry._layouts",
+    "push": "_registry._push",
+    "push_layout": "_registry._layouts",
     "read_public_key": "_signing._keys",
+    "resolve": "_registry._resolve",
     "sign": "_signing._sign",
     "verify": "_verify",
     "verify_signature": "_signing._sign",
