@@ -11,6 +11,7 @@ import typer
 
 from shoal.cli import _collect, _registry
 from shoal.cli._failure import reported
+from shoal.cli._registry import PlainHttp, byte_bar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,13 @@ app.command("pull")(_registry.pull)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="The package's directory.")]
+DirectoryOrName = Annotated[
+    str,
+    typer.Argument(
+        metavar="DIR|oci://HOST/NAME:TAG",
+        help="Its directory, or its name in a registry.",
+    ),
+]
 PublicKey = Annotated[
     Path | None,
     typer.Option("--key", metavar="PUB.pem", help="The public key that has to have signed it."),
@@ -121,11 +129,12 @@ def inspect(directory: Directory, as_json: Json = False) -> None:
 
 @app.command()
 def verify(
-    directory: Directory,
+    directory: DirectoryOrName,
     allow_code: Annotated[
         bool, typer.Option("--allow-code", help="Let a python package answer its golden rows.")
     ] = False,
     key: PublicKey = None,
+    plain_http: PlainHttp = None,
     as_json: Json = False,
 ) -> None:
     """Check every digest, and who signed, and answer the golden rows again."""
@@ -134,24 +143,40 @@ def verify(
 
         from shoal import package
 
-        found = package.verify(directory, allow_code=allow_code, key=key)
+        read = None if key is None else package.read_public_key(key)
+        place: str | Path = directory
+        if directory.startswith("oci://"):
+            with byte_bar("pulling") as progress:
+                fetched = package.fetch(
+                    directory, key=read, progress=progress, plain_http=plain_http
+                )
+            place = fetched.path
+        found = package.verify(place, allow_code=allow_code, key=read)
         _show(msgspec.to_builtins(found) if as_json else _checked(found), as_json=as_json)
 
 
 @app.command()
 def sign(
-    directory: Directory,
+    directory: DirectoryOrName,
     key: Annotated[
         Path, typer.Option(metavar="KEY.pem", help="The private key, on P-256, P-384 or P-521.")
     ],
+    plain_http: PlainHttp = None,
     as_json: Json = False,
 ) -> None:
     """Sign a package; a password of the key comes from SHOAL_KEY_PASSWORD, or is asked for."""
     with reported(as_json=as_json):
         from shoal import package
 
-        signed = package.sign(directory, key, password=_password())
-        told = {"package": str(directory), "digest": signed.package, "key": signed.key}
+        word = _password()
+        if directory.startswith("oci://"):
+            with byte_bar("pulling") as progress:
+                signed = package.sign_pushed(
+                    directory, key, password=word, progress=progress, plain_http=plain_http
+                )
+        else:
+            signed = package.sign(directory, key, password=word)
+        told = {"package": directory, "digest": signed.package, "key": signed.key}
         _show({**told, "attestation": signed.attestation}, as_json=as_json)
 
 

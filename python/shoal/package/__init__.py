@@ -20,6 +20,7 @@ from shoal.package._read import Identity
 if TYPE_CHECKING:
     from shoal.package._build import Settings, build
     from shoal.package._data._package import DataDescription, DataPackage, keep_data, open_data
+    from shoal.package._fetch import fetch
     from shoal.package._golden import GoldenRows
     from shoal.package._registry._layouts import pull_layout, push_layout
     from shoal.package._registry._pull import pull
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from shoal.package._registry._reference import Resolved
     from shoal.package._registry._resolve import resolve
     from shoal.package._signing._keys import PublicKey, read_public_key
+    from shoal.package._signing._pushed import sign_pushed
     from shoal.package._signing._sign import Signed, sign, verify_signature
     from shoal.package._verify import Inspection, Verification, inspect, verify
 
@@ -46,6 +48,7 @@ __all__ = [
     "Verification",
     "build",
     "check_names",
+    "fetch",
     "identify",
     "inspect",
     "keep_data",
@@ -58,6 +61,7 @@ __all__ = [
     "read_public_key",
     "resolve",
     "sign",
+    "sign_pushed",
     "verify",
     "verify_signature",
 ]
@@ -74,6 +78,7 @@ _LAZY = {
     "Signed": "_signing._sign",
     "Verification": "_verify",
     "build": "_build",
+    "fetch": "_fetch",
     "inspect": "_verify",
     "keep_data": "_data._package",
     "open_data": "_data._package",
@@ -84,6 +89,7 @@ _LAZY = {
     "read_public_key": "_signing._keys",
     "resolve": "_registry._resolve",
     "sign": "_signing._sign",
+    "sign_pushed": "_signing._pushed",
     "verify": "_verify",
     "verify_signature": "_signing._sign",
 }

@@ -110,7 +110,9 @@ def start(
     long as another can be; of several versions the highest answers requests that name none.
 
     Args:
-        packages: an open package, the path of one, a list of these, or a repository.
+        packages: an open package, the path of one, the name of one in a registry
+            (`oci://HOST/NAME:TAG`, looked up now and kept on this machine by its digest), a list
+            of these, or a repository.
         http: where to listen for HTTP, as "HOST:PORT"; port 0 picks a free one, which
         `Server.http` tells.
         grpc: the same for gRPC.
@@ -127,6 +129,7 @@ def start(
         CorruptPackageError: a package's files differ from its digests.
         UntrustedPackageError: a package runs code, and `allow_code` is False.
         SignatureError: the key of `Options.require_signed` has not signed a package.
+        RegistryError: a registry has no such package, refuses, or cannot be reached.
         RequirementError: the environment of a python package does not have what it requires.
         ModelError: a python package cannot be opened by its workers; the message has the cause.
         ModelUnavailableError: a worker ended, or took too long, before it could say why.
@@ -138,7 +141,7 @@ def start(
     if isinstance(packages, Repository):
         keeper = Keeper(Path(packages.directory), trust=trust, environment=environment)
         return Server(_native_server([], text, keeper), [])
-    opened = [_open(each) for each in _listed(packages)]
+    opened = [_open(each, trust) for each in _listed(packages)]
     if not opened:
         raise InvalidRequestError("there is no package to serve; at least one is expected")
     with ExitStack() as payloads:  # a payload may be a file that lives until the server has read it
@@ -168,5 +171,9 @@ def _listed(packages: Servable | Sequence[Servable]) -> list[Servable]:
     return list(packages)
 
 
-def _open(each: Servable) -> Package:
-    return each if isinstance(each, package.Package) else package.open(each)
+def _open(each: Servable, trust: Trust) -> Package:
+    if isinstance(each, package.Package):
+        return each
+    if isinstance(each, str) and each.startswith("oci://"):
+        return package.fetch(each, key=trust.key)
+    return package.open(each)

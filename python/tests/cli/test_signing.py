@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.end_to_end.models import Sealed
+    from tests.services.docker_registry import DockerRegistry
+
+pytest_plugins = ["tests.services.docker_registry"]
 
 
 @pytest.fixture(scope="session")
@@ -94,3 +97,16 @@ def test_a_password_is_asked_for_on_a_terminal_and_not_shown(
     assert process.returncode == 0
     assert json.loads(answer)["package"] == str(sealed)
     assert b"password of the key" in shown
+
+
+def test_a_package_in_a_registry_is_signed_and_verified_by_its_name(
+    docker_registry: DockerRegistry, digits: Sealed, ann: Pair
+) -> None:
+    name = f"oci://{docker_registry.host}/digits:1"
+    assert run("package", "push", digits.path, name).returncode == 0
+    refused("package", "verify", name, "--key", ann.public, code=1)
+    signed = run("package", "sign", name, "--key", ann.private, "--json")
+    said = json.loads(signed.stdout)
+    assert said["package"] == name
+    verified = run("package", "verify", name, "--key", ann.public, "--json")
+    assert json.loads(verified.stdout)["signed_by"] == said["key"]

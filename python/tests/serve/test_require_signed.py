@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,17 +14,22 @@ from shoal.errors import (
     ConfigurationError,
     PackageError,
     PathError,
+    RegistryNotFoundError,
     SignatureError,
     UntrustedPackageError,
 )
 from tests.end_to_end import models
-from tests.end_to_end.driver import ask, serving
+from tests.end_to_end.driver import SHOAL, ask, serving
 from tests.end_to_end.repository_driver import keeping
 from tests.package.keys import Pair, maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from tests.services.docker_registry import DockerRegistry
+
+pytest_plugins = ["tests.services.docker_registry"]
 
 ROW = [0.0] * 64
 
@@ -142,3 +149,34 @@ def test_the_command_takes_the_key(signed: Path, asked: Pair) -> None:
     arguments = ("--require-signed", str(asked.public))
     with serving(signed, arguments=arguments) as served:
         assert served.ask("POST", "/predict", {"features": ROW}).status == 200
+
+
+def test_a_package_is_served_straight_from_a_registry_if_the_key_signed_it(
+    docker_registry: DockerRegistry, unsigned: Path, asked: Pair, tmp_path: Path
+) -> None:
+    name = f"oci://{docker_registry.host}/served:1"
+    package.push(unsigned, name)
+    settings = {"XDG_CACHE_HOME": str(tmp_path)}
+    command = [*SHOAL, "serve", name, "--require-signed", str(asked.public)]
+    done = subprocess.run(
+        command, env=os.environ | settings, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: the package digits 1 is not signed\nhint: ")
+    package.sign_pushed(name, asked.private)
+    arguments = (name, "--require-signed", str(asked.public))
+    with serving(arguments=arguments, **settings) as served:
+        assert served.ask("POST", "/predict", {"features": ROW}).status == 200
+    (kept,) = (tmp_path / "shoal" / "packages").iterdir()
+    assert kept.name == package.open(unsigned).digest.replace(":", "-")
+
+
+def test_a_name_in_a_registry_is_as_good_as_a_path(
+    docker_registry: DockerRegistry, signed: Path, asked: Pair
+) -> None:
+    name = f"oci://{docker_registry.host}/named:2"
+    package.push(signed, name)
+    with serve.start(name, options=requiring(asked.public)) as server:
+        assert ask(server.http, "POST", "/predict", {"features": ROW}).status == 200
+    with pytest.raises(RegistryNotFoundError):
+        serve.start(f"{name}0")

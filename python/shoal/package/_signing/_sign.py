@@ -18,7 +18,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from shoal.errors import SignatureError
 from shoal.package._package import Package, open
 from shoal.package._signing import _statement
-from shoal.package._signing._keys import Password, PublicKey, read_private_key, read_public_key
+from shoal.package._signing._keys import (
+    Password,
+    PrivateKey,
+    PublicKey,
+    read_private_key,
+    read_public_key,
+)
 from shoal.package._signing._statement import Bundle, Content
 
 if TYPE_CHECKING:
@@ -77,7 +83,11 @@ def sign(
         StorageError: the package cannot be written.
         RequirementError: `shoal[sign]` is not installed.
     """
-    private = read_private_key(key, password)
+    return sign_with(package, read_private_key(key, password))
+
+
+def sign_with(package: Package | str | PathLike[str], private: PrivateKey) -> Signed:
+    """Signs a package with a key that was read; see `sign`."""
     current = open(package.path if isinstance(package, Package) else package)
     held = _holding(current, private.public)
     if isinstance(held, Signed):
