@@ -98,3 +98,7 @@ WorkerRestartWaitLimitMs: TypeAlias = Annotated[int, _number("The longest such w
 Environment: TypeAlias = Annotated[
     WorkerEnvironment, typer.Option(help="What workers import: this environment, or the lock.")
 ]
+RequireSigned: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(metavar="PUB.pem", help="Serve only what this key has signed."),
+]

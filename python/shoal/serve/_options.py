@@ -1,7 +1,8 @@
 """What the operator of a server may choose beyond its addresses.
 
-One field here is one field of `Options` in `crates/shoal-server/src/options.rs`, of the same name
-and default, and one option of `shoal serve`. A number carries its unit in its name.
+One field here is one option of `shoal serve`, and one field of `Options` in
+`crates/shoal-server/src/options.rs`, of the same name and default; but `require_signed` is looked
+after here, before the native core gets a package. A number carries its unit in its name.
 """
 
 from __future__ import annotations
@@ -69,6 +70,9 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             None listens nowhere.
         admin_token_file: The file of the token that these calls need; an `admin` without it is
             refused.
+        require_signed: The public key, in PEM, that must have signed each package, also one that is
+            loaded later; a package without its signature is refused before anything of it is
+            loaded. Read once, when the server starts. None asks for no signature.
     """
 
     threads: int = 1
@@ -102,11 +106,13 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     profile_cache: Path | None = None
     admin: str | None = None
     admin_token_file: Path | None = None
+    require_signed: Path | None = None
 
 
 def in_json(options: Options, *, http: str, grpc: str) -> str:
     """The choices as the native core reads them."""
     fields = {"http": http, "grpc": grpc, **msgspec.structs.asdict(options)}
+    del fields["require_signed"]
     return msgspec.json.encode(fields, enc_hook=_path).decode()
 
 
