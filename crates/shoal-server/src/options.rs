@@ -31,6 +31,8 @@ pub struct Options {
     pub admin_token_file: Option<PathBuf>,
     /// Event loops, each on a thread of its own: who reads requests, runs quick models and writes answers.
     pub threads: usize,
+    /// Processors that one call of an ONNX model may use; nothing said is all that there are.
+    pub cores: Option<usize>,
     /// A request body or message, at most.
     pub body_limit_bytes: usize,
     /// Instead of what packages say: a request with a free executor waits for company no longer than this.
@@ -111,6 +113,7 @@ impl Default for Options {
             admin_token_file: None,
             // One answers as many requests as most machines are ever sent; more are the operator's choice.
             threads: 1,
+            cores: None,
             body_limit_bytes: 64 << 20,
             max_wait_ms: None,
             latency_target_ms: None,
@@ -156,6 +159,9 @@ impl Options {
         if !(1..=THREADS_LIMIT).contains(&options.threads) {
             return Err(wrong(&format!("threads is {}, expected 1 to {THREADS_LIMIT}", options.threads)));
         }
+        if let Some(cores) = options.cores.filter(|cores| !(1..=THREADS_LIMIT).contains(cores)) {
+            return Err(wrong(&format!("cores is {cores}, expected 1 to {THREADS_LIMIT}")));
+        }
         if !(1..=WORKERS_LIMIT).contains(&options.workers) {
             return Err(wrong(&format!("workers is {}, expected 1 to {WORKERS_LIMIT}", options.workers)));
         }
@@ -192,6 +198,7 @@ mod tests {
             r#"{"workers":0}"#,
             r#"{"threads":0}"#,
             r#"{"threads":257}"#,
+            r#"{"cores":0}"#,
             r#"{"worker_timeout_ms":0}"#,
             r#"{"drain_notice_ms":86400001}"#,
             r#"{"worker_environment":"any"}"#,

@@ -45,6 +45,7 @@ def serve(
         bool, typer.Option("--allow-code", help="Let python packages run their code.")
     ] = False,
     threads: given.Threads = 1,
+    cores: given.Cores = None,
     body_limit_bytes: given.BodyLimitBytes = 64 * 2**20,
     max_wait_ms: given.MaxWaitMs = None,
     latency_target_ms: given.LatencyTargetMs = None,

@@ -46,6 +46,9 @@ def _file(words: str) -> typer.models.OptionInfo:
 Threads: TypeAlias = Annotated[
     int, _number("Event loops: who reads requests, runs quick models and writes answers.")
 ]
+Cores: TypeAlias = Annotated[
+    int | None, typer.Option(min=1, help="Processors that one call of an ONNX model may use.")
+]
 BodyLimitBytes: TypeAlias = Annotated[int, _number("A request body, at most.")]
 MaxWaitMs: TypeAlias = Annotated[
     float | None, typer.Option(min=0, help="Waiting for company, at most.")

@@ -23,6 +23,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     Args:
         threads: Event loops, each on a thread of its own: who reads requests, runs quick models and
             writes answers.
+        cores: Processors that one call of an ONNX model may use; None is all that there are.
         body_limit_bytes: A request body or message, at most; a larger one is refused with
             `body_too_large`.
         max_wait_ms: Instead of what packages say: a request with a free executor waits for company
@@ -76,6 +77,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """
 
     threads: int = 1
+    cores: int | None = None
     body_limit_bytes: int = 64 * 2**20
     max_wait_ms: float | None = None
     latency_target_ms: float | None = None

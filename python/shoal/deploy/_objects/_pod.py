@@ -179,11 +179,12 @@ def _server(asked: Deployment) -> Container:
 
 def _arguments(asked: Deployment) -> list[str]:
     doors = ["--http", f"0.0.0.0:{HTTP_PORT}", "--grpc", f"0.0.0.0:{GRPC_PORT}"]
-    cores = ["--allow-code", "--workers"] if asked.allow_code else ["--threads"]
+    crew = ["--allow-code", "--workers"] if asked.allow_code else ["--threads"]
+    cores = [*crew, f"$({_CPUS})", "--cores", f"$({_CPUS})"]
     kept = ["--log-format", "json", "--profile-cache", _CACHE_PATH]
     told = [word for option in options_of(asked) for word in argument(option)]
     package = PACKAGE_PATH if has_image_volumes(asked.version) else PULLED_PATH
-    return ["serve", package, *doors, *cores, f"$({_CPUS})", *kept, *told]
+    return ["serve", package, *doors, *cores, *kept, *told]
 
 
 def _variables() -> list[EnvVar]:
