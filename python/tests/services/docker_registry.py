@@ -1,6 +1,4 @@
-"""Debian's registry, which lists no referrers.
-
-    pytest_plugins = ["tests.services.docker_registry"]
+"""Debian's registry, which lists no referrers: the fixture `docker_registry`, or one of one's own.
 
 It is started on a free port with a directory of its own, open to all, or behind users and passwords
 (`basic`), a server of tokens (`tests.services.tokens`), or TLS.
@@ -14,8 +12,6 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import pytest
 
 from tests.services import SERVICES, end, free_port, listens, until
 
@@ -85,10 +81,3 @@ def basic(directory: Path) -> dict[str, Any]:
     """Settings of a registry that lets in one user."""
     (directory / "passwords").write_text(PASSWORDS, "utf-8")
     return {"htpasswd": {"realm": "shoal", "path": str(directory / "passwords")}}
-
-
-@pytest.fixture(scope="session")
-def docker_registry(program: Callable[[str], str]) -> Iterator[DockerRegistry]:
-    """A registry that lets in everyone."""
-    with running(program) as server:
-        yield server

@@ -42,13 +42,13 @@ class Asked:
     headers: dict[str, str]
 
 
-Fault = Callable[["_Way", Answer], None]
+Fault = Callable[["Way", Answer], None]
 
 
 def says(status: int, body: bytes = b"", **headers: str) -> Fault:
     """Another answer than the registry's."""
 
-    def fault(way: _Way, _answer: Answer) -> None:
+    def fault(way: Way, _answer: Answer) -> None:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         way.send(Answer(status, named, body))
 
@@ -58,7 +58,7 @@ def says(status: int, body: bytes = b"", **headers: str) -> Fault:
 def cut(after_bytes: int) -> Fault:
     """The connection ends after so many bytes of the body."""
 
-    def fault(way: _Way, answer: Answer) -> None:
+    def fault(way: Way, answer: Answer) -> None:
         way.send_head(answer)
         way.wfile.write(answer.body[:after_bytes])
         way.hang_up()
@@ -74,7 +74,7 @@ def lost() -> Fault:
 def changed(change: Callable[[bytes], bytes]) -> Fault:
     """The body is another one; its length is stated as it is then."""
 
-    def fault(way: _Way, answer: Answer) -> None:
+    def fault(way: Way, answer: Answer) -> None:
         answer.body = change(answer.body)
         answer.headers["Content-Length"] = str(len(answer.body))
         way.send(answer)
@@ -85,7 +85,7 @@ def changed(change: Callable[[bytes], bytes]) -> Fault:
 def stalls(after_bytes: int, until: Event) -> Fault:
     """Nothing more is said after so many bytes of the body, until an event."""
 
-    def fault(way: _Way, answer: Answer) -> None:
+    def fault(way: Way, answer: Answer) -> None:
         way.send_head(answer)
         way.wfile.write(answer.body[:after_bytes])
         until.wait(30)
@@ -94,14 +94,12 @@ def stalls(after_bytes: int, until: Event) -> Fault:
     return fault
 
 
-def without(*names: str) -> Fault:
-    """The answer lacks headers."""
+def silent(until: Event) -> Fault:
+    """Nothing is said at all, until an event."""
 
-    def fault(way: _Way, answer: Answer) -> None:
-        answer.headers = {
-            name: value for name, value in answer.headers.items() if name.lower() not in names
-        }
-        way.send(answer)
+    def fault(way: Way, _answer: Answer) -> None:
+        until.wait(30)
+        way.hang_up()
 
     return fault
 
@@ -121,7 +119,7 @@ class Door:
     port: int = 0
     asked: list[Asked] = field(default_factory=list)
     _rules: list[_Rule] = field(default_factory=list)
-    _uploads: list[int] = field(default_factory=list)
+    _uploads: list[tuple[int, bool]] = field(default_factory=list)
     _lock: Lock = field(default_factory=Lock)
 
     @property
@@ -133,9 +131,9 @@ class Door:
         """From now on this goes wrong: so many times, or always."""
         self._rules.append(_Rule(method, re.compile(path), fault, times))
 
-    def cut_upload(self, after_bytes: int) -> None:
-        """The next upload ends after so many bytes."""
-        self._uploads.append(after_bytes)
+    def cut_upload(self, after_bytes: int, *, is_kept: bool = False) -> None:
+        """The next upload ends after so many bytes; the registry may keep those."""
+        self._uploads.append((after_bytes, is_kept))
 
     def of(self, method: str, path: str = "") -> list[Asked]:
         """What was asked so."""
@@ -150,13 +148,13 @@ class Door:
                     return rule.fault
         return None
 
-    def upload_end(self, method: str) -> int | None:
-        """After how many bytes this upload ends."""
+    def upload_end(self, method: str) -> tuple[int, bool] | None:
+        """After how many bytes this upload ends, and whether they are kept."""
         with self._lock:
             return self._uploads.pop(0) if method == "PATCH" and self._uploads else None
 
 
-class _Way(BaseHTTPRequestHandler):
+class Way(BaseHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"
@@ -186,26 +184,29 @@ class _Way(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = pass_on  # noqa: N815 - the library's names
 
     def _answered(self) -> Answer | None:
+        """The registry's answer; None where the connection is to end."""
         length = int(self.headers.get("Content-Length") or 0)
-        end = self.door.upload_end(self.command)
+        end, is_kept = self.door.upload_end(self.command) or (length, False)
         connection = http.client.HTTPConnection("127.0.0.1", self.registry_port, timeout=30)
         connection.connect()
         try:
             connection.putrequest(self.command, self.path, skip_host=True)
             for name, value in self.headers.items():
-                connection.putheader(name, value)
+                is_shorter = is_kept and name.lower() == "content-length"
+                connection.putheader(name, str(end) if is_shorter else value)
             connection.endheaders()
-            left = length if end is None else min(end, length)
+            left = end
             while left and (piece := self.rfile.read(min(left, 1 << 16))):
                 connection.send(piece)
                 left -= len(piece)
-            if end is not None and end < length:
+            if end < length and not is_kept:
                 connection.sock.shutdown(socket.SHUT_WR)
                 connection.sock.recv(1)  # the registry has noticed
                 return None
             response = connection.getresponse()
             headers = {k: v for k, v in response.getheaders() if k.lower() not in _HOP}
-            return Answer(response.status, headers, response.read())
+            answer = Answer(response.status, headers, response.read())
+            return answer if end == length else None
         finally:
             connection.close()
 
@@ -238,7 +239,7 @@ class _Way(BaseHTTPRequestHandler):
 def running(registry_port: int) -> Iterator[Door]:
     """A way to a registry, for a block."""
     door = Door()
-    way = type("Way", (_Way,), {"door": door, "registry_port": registry_port})
+    way = type("_Way", (Way,), {"door": door, "registry_port": registry_port})
     server = ThreadingHTTPServer(("127.0.0.1", 0), way)
     server.daemon_threads = True
     server.block_on_close = False

@@ -1,6 +1,4 @@
-"""A registry that lists referrers, of go-containerregistry.
-
-    pytest_plugins = ["tests.services.go_registry"]
+"""A registry that lists referrers, of go-containerregistry: the fixture `go_registry`.
 
 It is compiled once (`go_registry/`) and kept in the user's cache, by what it is made of.
 """
@@ -15,8 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import pytest
 
 from tests.services import SERVICES, end, free_port, listens, until
 
@@ -68,10 +64,3 @@ def running(program: Callable[[str], str]) -> Iterator[GoRegistry]:
             yield server
         finally:
             end(process)
-
-
-@pytest.fixture(scope="session")
-def go_registry(program: Callable[[str], str]) -> Iterator[GoRegistry]:
-    """A registry that lists referrers, and lets in everyone."""
-    with running(program) as server:
-        yield server

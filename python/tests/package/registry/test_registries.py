@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from shoal.package import Package
     from tests.package.registry.conftest import Caller
 
-pytest_plugins = ["tests.services.docker_registry", "tests.services.go_registry"]
-
 
 @pytest.fixture(params=["docker", "go"])
 def host(request: pytest.FixtureRequest) -> str:
