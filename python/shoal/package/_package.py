@@ -84,6 +84,11 @@ class Package:
         """The columns that the model takes and gives."""
         return self.description.signature
 
+    @property
+    def image_directory(self) -> str:
+        """Where its files lie in its image, relative to the root: `models/NAME/NUMBER`."""
+        return _manifest.path_in_image(self.description, "").rstrip("/")
+
     def files(self) -> tuple[str, ...]:
         """The names of the files in the package, sorted; `shoal.json` is one of them."""
         return tuple(layer.path for layer in self._layout.layers)
