@@ -1,9 +1,10 @@
-"""A sealed model on disk: build, open, inspect, verify.
+"""A sealed model on disk or in a registry: build, open, inspect, verify, push, pull.
 
 - A package is an OCI image layout directory; its digest is that of its image manifest and depends
   on its content only. One flipped bit in any file is refused.
 - Building is atomic, and proves the model first: against the original, and against law 1.
 - Opening, inspecting and verifying digests never run a package's code.
+- What is pulled from a registry is checked as what is opened, and its target holds all or nothing.
 - Importing this room loads nothing heavy; `build` and `verify` import what they need when called.
 """
 
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from shoal.package._build import Settings, build
     from shoal.package._data._package import DataDescription, DataPackage, keep_data, open_data
     from shoal.package._golden import GoldenRows
+    from shoal.package._registry._layouts import pull_layout, push_layout
+    from shoal.package._registry._pull import pull
+    from shoal.package._registry._push import Pushed, push
+    from shoal.package._registry._reference import Resolved
+    from shoal.package._registry._resolve import resolve
     from shoal.package._verify import Inspection, Verification, inspect, verify
 
 __all__ = [
@@ -30,6 +36,8 @@ __all__ = [
     "Identity",
     "Inspection",
     "Package",
+    "Pushed",
+    "Resolved",
     "Settings",
     "Verification",
     "build",
@@ -39,6 +47,11 @@ __all__ = [
     "keep_data",
     "open",
     "open_data",
+    "pull",
+    "pull_layout",
+    "push",
+    "push_layout",
+    "resolve",
     "verify",
 ]
 
@@ -47,12 +60,19 @@ _LAZY = {
     "DataPackage": "_data._package",
     "GoldenRows": "_golden",
     "Inspection": "_verify",
+    "Pushed": "_registry._push",
+    "Resolved": "_registry._reference",
     "Settings": "_build",
     "Verification": "_verify",
     "build": "_build",
     "inspect": "_verify",
     "keep_data": "_data._package",
     "open_data": "_data._package",
+    "pull": "_registry._pull",
+    "pull_layout": "_registry._layouts",
+    "push": "_registry._push",
+    "push_layout": "_registry._layouts",
+    "resolve": "_registry._resolve",
     "verify": "_verify",
 }
 

@@ -5,6 +5,7 @@ A document is read whole, up to a stated size, and has the size and the digest t
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import re
@@ -26,6 +27,7 @@ T = TypeVar("T")
 DOCUMENT_LIMIT_BYTES = 4 * 1024 * 1024
 """OCI registries take manifests of up to 4 MiB."""
 
+_CHUNK_BYTES = 1024 * 1024
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -64,6 +66,20 @@ def document(root: Path, descriptor: Descriptor, limit_bytes: int) -> bytes:
         data = blob.read(limit_bytes)
     check_digest(_manifest.digest_of(data), descriptor)
     return data
+
+
+def verify(root: Path, descriptor: Descriptor) -> None:
+    """Reads a whole blob, without holding it.
+
+    Raises:
+        CorruptPackageError: it has not the size or the digest that is stated.
+    """
+    hasher = hashlib.sha256()
+    with open_blob(root, descriptor.digest) as blob:
+        check_size(blob, descriptor)
+        while piece := blob.read(_CHUNK_BYTES):
+            hasher.update(piece)
+    check_digest(f"sha256:{hasher.hexdigest()}", descriptor)
 
 
 def check_size(blob: BinaryIO, descriptor: Descriptor) -> None:

@@ -30,7 +30,6 @@ from shoal.package._blobs import (
     Manifest,
     Window,
     blob_path,
-    check_digest,
     check_size,
     decoded,
     document,
@@ -38,6 +37,7 @@ from shoal.package._blobs import (
     opened,
     refuse,
     small,
+    verify,
 )
 from shoal.runtime import Description, read_description
 
@@ -115,6 +115,28 @@ def read_described(root: Path, read: Callable[[bytes], D]) -> Layout[D]:
     except UnsupportedModelError as error:  # no package was ever written so
         message = f"{root} describes what no package holds: {error}"
         raise CorruptPackageError(message) from error
+
+
+def stated_content(root: Path, manifest: Manifest) -> tuple[list[Layer], bytes]:
+    """The files that a manifest lists, and the text of `shoal.json`.
+
+    Of the blobs only that of `shoal.json` is verified; of the others the ends are looked at.
+
+    Raises:
+        CorruptPackageError: a layer is none of a package, or there is no `shoal.json`.
+    """
+    if len(manifest.layers) > FILES_LIMIT:
+        refuse(f"the package lists {len(manifest.layers)} files, at most {FILES_LIMIT} are read")
+    directory = _directory(manifest.annotations)
+    layers = [_stated_layer(root, directory, each) for each in manifest.layers]
+    if len({layer.path for layer in layers}) < len(layers):
+        refuse("the package lists a file twice")
+    for layer, descriptor in zip(layers, manifest.layers, strict=True):
+        if layer.path == _manifest.DESCRIPTION_FILE:
+            data = document(root, descriptor, ATTESTATION_LIMIT_BYTES + _CHUNK_BYTES)
+            start = len(_tar.head(f"{directory}/{layer.path}", 0))
+            return layers, data[start : start + layer.size_bytes]
+    return refuse("the package has no shoal.json")
 
 
 def read_identity(root: Path) -> Identity:
@@ -209,7 +231,9 @@ def _read(root: Path, read: Callable[[bytes], D]) -> Layout[D]:
         refuse("index.json does not list both manifests of a package")
     image_text = document(root, index.manifests[0], DOCUMENT_LIMIT_BYTES)
     manifest = decoded(image_text, Manifest, "the image manifest")
-    layers, text = _verified_layers(root, manifest)
+    layers, text = stated_content(root, manifest)
+    for descriptor in manifest.layers:
+        verify(root, descriptor)
     description = read(text)
     documents = _manifest.derive(description, layers)
     attestations = read_attestations(root, index.manifests[2:], image_text)
@@ -256,21 +280,6 @@ def _check_plain(entry: os.DirEntry[str]) -> None:
         refuse(f"{entry.name} in the package is a hard link: another name can change it")
 
 
-def _verified_layers(root: Path, manifest: Manifest) -> tuple[list[Layer], bytes]:
-    if len(manifest.layers) > FILES_LIMIT:
-        refuse(f"the package lists {len(manifest.layers)} files, at most {FILES_LIMIT} are read")
-    directory = _directory(manifest.annotations)
-    layers = [_verified_layer(root, directory, each) for each in manifest.layers]
-    if len({layer.path for layer in layers}) < len(layers):
-        refuse("the package lists a file twice")
-    for layer, descriptor in zip(layers, manifest.layers, strict=True):
-        if layer.path == _manifest.DESCRIPTION_FILE:
-            data = document(root, descriptor, ATTESTATION_LIMIT_BYTES + _CHUNK_BYTES)
-            start = len(_tar.head(f"{directory}/{layer.path}", 0))
-            return layers, data[start : start + layer.size_bytes]
-    return refuse("the package has no shoal.json")
-
-
 def _directory(annotations: dict[str, str]) -> str:
     """Where the image holds its files; checked later, when the manifest is derived again."""
     name = annotations.get("io.shoal.name", "")
@@ -280,20 +289,15 @@ def _directory(annotations: dict[str, str]) -> str:
     return _names.directory(name, version, annotations.get("io.shoal.runtime", ""))
 
 
-def _verified_layer(root: Path, directory: str, descriptor: Descriptor) -> Layer:
+def _stated_layer(root: Path, directory: str, descriptor: Descriptor) -> Layer:
     path = descriptor.annotations.get(_manifest.FILE_PATH, "")
     inner = path.removeprefix(f"{directory}/")
     if inner == path or not _names.is_file(inner):
         refuse(f"a layer is a file that a package cannot hold: {path!r}")
-    hasher = hashlib.sha256()
     with open_blob(root, descriptor.digest) as blob:
         check_size(blob, descriptor)
         size_bytes = _tar.content_bytes(path, blob.read(len(_tar.head(path, 0))))
         _check_end(blob, path, size_bytes, descriptor)
-        blob.seek(0)
-        while piece := blob.read(_CHUNK_BYTES):
-            hasher.update(piece)
-    check_digest(f"sha256:{hasher.hexdigest()}", descriptor)
     return _manifest.Layer(inner, size_bytes, descriptor.digest)
 
 

@@ -76,8 +76,8 @@ def add_attestation(root: Path, documents: tuple[bytes, ...], index: bytes) -> N
             for document in documents:
                 added += _add_blob(root, staging, document)
                 # Also where the power fails, a manifest is there before what it names.
-                _flush(root / "blobs" / "sha256")
-            _flushed_file(staging / "index.json", index)
+                flush(root / "blobs" / "sha256")
+            flushed_file(staging / "index.json", index)
             (staging / "index.json").rename(root / "index.json")
         except BaseException:
             _take_away(root, added, index)
@@ -141,9 +141,9 @@ def _write_content(staging: Path, description: Subject, files: Files) -> str:
     layers = [_write_layer(blobs, description, path, files[path]) for path in sorted(files)]
     documents = _manifest.derive(description, layers)
     for document in documents.blobs():
-        _flushed_file(blobs / _manifest.digest_of(document).removeprefix("sha256:"), document)
-    _flushed_file(staging / "oci-layout", _manifest.OCI_LAYOUT)
-    _flushed_file(staging / "index.json", _manifest.index(description, documents, []))
+        flushed_file(blobs / _manifest.digest_of(document).removeprefix("sha256:"), document)
+    flushed_file(staging / "oci-layout", _manifest.OCI_LAYOUT)
+    flushed_file(staging / "index.json", _manifest.index(description, documents, []))
     _flush_directories(staging)
     return documents.digest
 
@@ -195,7 +195,7 @@ def _move(staging: Path, target: Path, digest: str, read: Callable[[bytes], Subj
             raise
         _check_same(target, digest, read, error)
     else:
-        _flush(target.parent)
+        flush(target.parent)
 
 
 def _check_same(
@@ -216,12 +216,12 @@ def _add_blob(root: Path, staging: Path, document: bytes) -> list[Path]:
     blob = root / "blobs" / "sha256" / name
     if blob.exists():
         return []
-    _flushed_file(staging / name, document)
+    flushed_file(staging / name, document)
     (staging / name).rename(blob)
     return [blob]
 
 
-def _flushed_file(path: Path, data: bytes) -> None:
+def flushed_file(path: Path, data: bytes) -> None:
     with path.open("wb") as file:
         file.write(data)
         file.flush()
@@ -230,10 +230,10 @@ def _flushed_file(path: Path, data: bytes) -> None:
 
 def _flush_directories(root: Path) -> None:
     for directory in (root / "blobs" / "sha256", root / "blobs", root):
-        _flush(directory)
+        flush(directory)
 
 
-def _flush(directory: Path) -> None:
+def flush(directory: Path) -> None:
     handle = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(handle)
