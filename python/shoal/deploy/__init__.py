@@ -5,11 +5,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__: list[str] = []
+if TYPE_CHECKING:
+    from shoal.deploy._image._build import build_image
+    from shoal.deploy._image._result import Image, ImageBase, ImageSettings, PlatformImage
+    from shoal.deploy._image._rootfs import make_base
 
-_LAZY: dict[str, str] = {}
+__all__ = ["Image", "ImageBase", "ImageSettings", "PlatformImage", "build_image", "make_base"]
+
+_LAZY = {
+    "Image": "_image._result",
+    "ImageBase": "_image._result",
+    "ImageSettings": "_image._result",
+    "PlatformImage": "_image._result",
+    "build_image": "_image._build",
+    "make_base": "_image._rootfs",
+}
 
 
 def __getattr__(name: str) -> Any:
