@@ -278,7 +278,7 @@ def _annotations(plan: _Plan, base: Base) -> dict[str, str]:
         TITLE: plan.title,
         _VERSION: plan.tag,
         _BASE_DIGEST: base.digest,
-        "io.shoal.shoal": plan.version,
+        "io.shoal.server-version": plan.version,
     }
     if base.name:
         found[_BASE_NAME] = base.name

@@ -86,7 +86,7 @@ def check_glibc(found: tuple[int, int], needed: tuple[int, int], what: str) -> N
     """
     if found < needed:
         have, need = (".".join(map(str, each)) for each in (found, needed))
-        _refuse(f"the base has glibc {have}, {what} need {need} or later")
+        _refuse(f"the base has glibc {have}, expected {need} or later for {what}")
 
 
 def _python(tree: Tree, search_path: str) -> tuple[str, tuple[int, int]]:

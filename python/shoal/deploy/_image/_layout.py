@@ -171,11 +171,14 @@ class Writer:
         """Adds a blob from a file, which has to be what was stated.
 
         Raises:
-            CorruptPackageError: it is not.
+            CorruptPackageError: it is not, or there is no such file.
             OSError: the file cannot be read, or the blob not written.
         """
         target = blob_path(self.root, blob.digest)
         if not target.exists():
+            if not source.is_file():
+                message = f"{source.parents[2]} lacks the blob {blob.digest}"
+                raise CorruptPackageError(message)
             found = _copied(source, target)
             if found != (blob.digest, blob.size_bytes):
                 target.unlink()

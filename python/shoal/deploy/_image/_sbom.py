@@ -75,7 +75,7 @@ def bill_of(materials: Materials) -> bytes:
 
 
 def _serial_number(digest: str) -> UUID:
-    return uuid5(NAMESPACE_URL, f"https://shoal.io/image/{digest}")
+    return uuid5(NAMESPACE_URL, digest)
 
 
 def _libraries(materials: Materials) -> list[Any]:

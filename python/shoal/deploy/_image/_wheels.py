@@ -15,6 +15,7 @@ from __future__ import annotations
 import csv
 import shutil
 import subprocess
+import sys
 import tomllib
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -137,7 +138,9 @@ def _wheel(package: Mapping[str, Any], hashes: Mapping[tuple[str, str], frozense
 
 
 def _target(platform: Platform, interpreter: Interpreter) -> list[str]:
-    return ["--python-platform", platform.wheels, "--python-version", interpreter.name]
+    # This interpreter only answers for uv: without one named, uv looks for one of that version.
+    here = ["--python", sys.executable]
+    return [*here, "--python-platform", platform.wheels, "--python-version", interpreter.name]
 
 
 def _told(platform: Platform, interpreter: Interpreter) -> str:
