@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.end_to_end.models import Sealed
+    from tests.services.docker_registry import DockerRegistry
+    from tests.services.go_registry import GoRegistry
     from tests.services.kafka import Broker
 
 ROOT = Path(__file__).parents[2]
@@ -161,6 +163,24 @@ def kafka(
 
     with running(program, tmp_path_factory.mktemp("kafka")) as broker:
         yield broker
+
+
+@pytest.fixture(scope="session")
+def docker_registry(program: Callable[[str], str]) -> Iterator[DockerRegistry]:
+    """A registry that lists no referrers, and lets in everyone."""
+    from tests.services.docker_registry import running
+
+    with running(program) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def go_registry(program: Callable[[str], str]) -> Iterator[GoRegistry]:
+    """A registry that lists referrers, and lets in everyone."""
+    from tests.services.go_registry import running
+
+    with running(program) as server:
+        yield server
 
 
 def _children() -> dict[int, str]:

@@ -1,4 +1,4 @@
-"""`shoal package`: seal a model, look at a sealed one, and check its seal."""
+"""`shoal package`: seal a model, look at a sealed one, check its seal, and move it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from shoal.cli import _collect
+from shoal.cli import _collect, _registry
 from shoal.cli._failure import reported
 
 if TYPE_CHECKING:
     from shoal.package import Inspection, Verification
 
-app = typer.Typer(help="Seal models, look at sealed ones, check seals.", no_args_is_help=True)
+app = typer.Typer(help="Seal models, check seals, move packages.", no_args_is_help=True)
 app.command("keep")(_collect.keep)
+app.command("push")(_registry.push)
+app.command("pull")(_registry.pull)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="The package's directory.")]

@@ -108,15 +108,15 @@ def untrusted(asked: str, host: str, error: exceptions.SSLError) -> RegistryUnav
 
 
 def _what_broke(error: exceptions.HTTPError, patience: Patience) -> str:
-    if isinstance(error, exceptions.ConnectTimeoutError):
-        return f"gave no connection within {patience.connect_seconds:g} s"
-    if isinstance(error, exceptions.ReadTimeoutError):
-        return f"said nothing for {patience.read_seconds:g} s"
     if isinstance(error, exceptions.NameResolutionError):
         return "is not a name that is known here"
     if isinstance(error, exceptions.NewConnectionError):
         reason = getattr(error.__cause__, "strerror", None) or "no connection"
         return f"cannot be reached: {reason}"
+    if isinstance(error, exceptions.ConnectTimeoutError):
+        return f"gave no connection within {patience.connect_seconds:g} s"
+    if isinstance(error, exceptions.ReadTimeoutError):
+        return f"said nothing for {patience.read_seconds:g} s"
     return "broke off the connection"
 
 

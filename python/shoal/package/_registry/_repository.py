@@ -60,7 +60,7 @@ class Repository:
 
     def digest_of_tag(self, name: str) -> str | None:
         """What a tag or a digest names, if it is there and the registry says so in a header."""
-        request = Request("HEAD", self.path(f"manifests/{name}"), f"finding {name}", _ACCEPT)
+        request = Request("HEAD", self.path(f"manifests/{name}"), f"finding {_said(name)}", _ACCEPT)
         reply = self.wire.ask(request)
         if reply.status == NOT_FOUND:
             return None
@@ -85,7 +85,7 @@ class Repository:
         Raises:
             CorruptPackageError: it has another digest, or is none.
         """
-        request = Request("GET", self.path(f"manifests/{name}"), f"reading {name}", _ACCEPT)
+        request = Request("GET", self.path(f"manifests/{name}"), f"reading {_said(name)}", _ACCEPT)
         reply = self.wire.ask(request, limit_bytes=DOCUMENT_LIMIT_BYTES)
         if reply.status == NOT_FOUND:
             return self.wire.refusal(request, reply)
@@ -103,7 +103,7 @@ class Repository:
         request = Request(
             "PUT",
             self.path(f"manifests/{name}"),
-            f"writing {name}",
+            f"writing {_said(name)}",
             {"Content-Type": manifest.media_type},
             manifest.data,
         )
@@ -151,6 +151,10 @@ class Repository:
 
 
 _ACCEPT = {"Accept": ACCEPTED}
+
+
+def _said(name: str) -> str:
+    return f"the manifest {name}" if ":" in name else f"the tag {name}"
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 - The staging directory of a target has one name, so that the next pull takes up what is there.
 - One pull at a time works on a target; another one waits.
 - A pull that is killed, or that the registry leaves, keeps what it has. A pull that has been done,
-  or that was refused for good, leaves nothing.
+  that was refused for good, or that has nothing yet, leaves nothing.
 """
 
 from __future__ import annotations
@@ -40,6 +40,10 @@ def staged(target: Path) -> Iterator[Path]:
             raise StorageError(message, hint=hint) from error
         except (CorruptPackageError, StorageError):
             shutil.rmtree(place, ignore_errors=True)
+            raise
+        except BaseException:
+            if not any(path.stat().st_size for path in place.rglob("*") if path.is_file()):
+                shutil.rmtree(place, ignore_errors=True)
             raise
         shutil.rmtree(place, ignore_errors=True)
 
