@@ -10,7 +10,7 @@ from enum import IntEnum
 
 import typer
 
-from shoal.errors import InputError, ShoalError
+from shoal.errors import InputError, RequirementError, ShoalError
 
 
 class Exit(IntEnum):
@@ -34,10 +34,16 @@ def reported(*, as_json: bool = False) -> Iterator[None]:
     try:
         yield
     except ShoalError as error:
-        typer.echo(json.dumps(error.body()) if as_json else f"error: {error.render()}", err=True)
+        _report(error, as_json=as_json)
         raise typer.Exit(
             Exit.WRONG_INPUT if isinstance(error, InputError) else Exit.FAILED
         ) from None
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "shoal":
+            traceback.print_exc()
+            raise typer.Exit(Exit.DEFECT) from None
+        _report(_lacking(error.name), as_json=as_json)
+        raise typer.Exit(Exit.FAILED) from None
     except KeyboardInterrupt:
         raise typer.Exit(Exit.INTERRUPTED) from None
     except typer.Exit:
@@ -45,3 +51,15 @@ def reported(*, as_json: bool = False) -> Iterator[None]:
     except Exception:  # noqa: BLE001 - whatever else it is, it is a defect
         traceback.print_exc()
         raise typer.Exit(Exit.DEFECT) from None
+
+
+def _lacking(module: str) -> RequirementError:
+    """An image for serving, for one, has the libraries of serving only."""
+    message = f"this command needs {module.partition('.')[0]}, which is not installed here"
+    return RequirementError(
+        message, hint="Run it where Shoal is installed whole: pip install shoal"
+    )
+
+
+def _report(error: ShoalError, *, as_json: bool) -> None:
+    typer.echo(json.dumps(error.body()) if as_json else f"error: {error.render()}", err=True)

@@ -76,6 +76,20 @@ _LAZY: dict[str, str] = {
 }
 # What these import is in the extra `deploy`.
 _EXTRA = frozenset({"lightkube", "lightkube.models", "lightkube.resources", "yaml"})
+    from shoal.deploy._image._build import build_image
+    from shoal.deploy._image._result import Image, ImageBase, ImageSettings, PlatformImage
+    from shoal.deploy._image._rootfs import make_base
+
+__all__ = ["Image", "ImageBase", "ImageSettings", "PlatformImage", "build_image", "make_base"]
+
+_LAZY = {
+    "Image": "_image._result",
+    "ImageBase": "_image._result",
+    "ImageSettings": "_image._result",
+    "PlatformImage": "_image._result",
+    "build_image": "_image._build",
+    "make_base": "_image._rootfs",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,7 @@
 - An opened package has been verified whole; reading a file of it verifies that file again.
 - Opening, inspecting and verifying digests never run a package's code.
 - Attestations stand beside the content: they refer to the package's digest and never change it.
+- A folder of a package's files, as its image shows them where it is mounted, opens as the package.
 """
 
 from __future__ import annotations
@@ -26,6 +27,14 @@ from shoal.package._read import (
     read_identity,
     read_layout,
 )
+from shoal.package._unpacked import (
+    copy_unpacked_file,
+    identify_unpacked,
+    is_unpacked,
+    read_unpacked,
+    read_unpacked_file,
+    refuse_to_attest,
+)
 from shoal.package._write import add_attestation, locked
 
 if TYPE_CHECKING:
@@ -44,6 +53,7 @@ class Package:
 
     path: Path
     _layout: Layout[Description] = field(repr=False)
+    _is_unpacked: bool = field(default=False, repr=False)
 
     @property
     def digest(self) -> str:
@@ -75,6 +85,11 @@ class Package:
         """The columns that the model takes and gives."""
         return self.description.signature
 
+    @property
+    def image_directory(self) -> str:
+        """Where its files lie in its image, relative to the root: `models/NAME/NUMBER`."""
+        return _manifest.path_in_image(self.description, "").rstrip("/")
+
     def files(self) -> tuple[str, ...]:
         """The names of the files in the package, sorted; `shoal.json` is one of them."""
         return tuple(layer.path for layer in self._layout.layers)
@@ -98,7 +113,8 @@ class Package:
         Raises:
             CorruptPackageError: there is no such file, or it changed since the package was opened.
         """
-        return read_file(self.path, self.description, self._layer(name))
+        read = read_unpacked_file if self._is_unpacked else read_file
+        return read(self.path, self.description, self._layer(name))
 
     def copy(self, name: str, target: Path) -> None:
         """Writes the content of one file to a path that is not there yet.
@@ -106,7 +122,8 @@ class Package:
         Raises:
             CorruptPackageError: there is no such file, or it changed since the package was opened.
         """
-        copy_file(self.path, self.description, self._layer(name), target)
+        copy = copy_unpacked_file if self._is_unpacked else copy_file
+        copy(self.path, self.description, self._layer(name), target)
 
     def unpack(self, directory: str | PathLike[str]) -> None:
         """Writes all files to a directory that is not there yet: all of them, or nothing.
@@ -170,6 +187,8 @@ class Package:
             PathError: a file cannot be read, or there is no package any more.
             StorageError: the package cannot be written.
         """
+        if self._is_unpacked:
+            refuse_to_attest(self.path)
         with locked(self.path):
             current = open(self.path)
             layout = current._layout  # noqa: SLF001 - the same class
@@ -242,15 +261,21 @@ def identify(path: str | PathLike[str]) -> Identity:
     Raises:
         CorruptPackageError: the directory is not a package of Shoal.
     """
-    return read_identity(Path(path))
+    place = Path(path)
+    return identify_unpacked(place) if is_unpacked(place) else read_identity(place)
 
 
 def open(path: str | PathLike[str]) -> Package:
     """Opens the package in a directory, after verifying all of it.
+
+    The directory may also hold the files of a package, as its image shows them where it is mounted:
+    the package's digest is then computed from them.
 
     Raises:
         PathError: there is nothing at the path.
         CorruptPackageError: it is not, byte for byte, a package.
     """
     place = Path(path)
+    if is_unpacked(place):
+        return Package(place, read_unpacked(place), _is_unpacked=True)
     return Package(place, read_layout(place))

@@ -90,7 +90,7 @@ def read_layout(root: Path) -> Layout[Description]:
         PathError: there is nothing at the path.
         CorruptPackageError: what is there is not, byte for byte, a package of Shoal.
     """
-    return read_described(root, _read_model)
+    return read_described(root, read_model)
 
 
 def read_described(root: Path, read: Callable[[bytes], D]) -> Layout[D]:
@@ -223,8 +223,8 @@ class _Runtime(msgspec.Struct):
     runtime: str
 
 
-def _read_model(text: bytes) -> Description:
-    """The description of a model.
+def read_model(text: bytes) -> Description:
+    """The description of a model, from the text of `shoal.json`.
 
     Raises:
         CorruptPackageError: the package holds records, or the text is none.

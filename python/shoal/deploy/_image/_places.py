@@ -1,0 +1,79 @@
+"""Where a base comes from and where an image goes: a folder, or a registry.
+
+- A base in a registry is kept in the cache by its digest, one platform apart from the other; it is
+  fetched once, and everything that is taken from there is verified again.
+- An image for a registry is made in a folder of its own first, and sent when it is whole.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shoal import package
+from shoal.deploy._image._cache import cache_folder
+from shoal.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from os import PathLike
+
+    from shoal.deploy._image._platforms import Platform
+
+REGISTRY = "oci://"
+
+_NAMED = re.compile(r"(?P<place>.+)@(?P<digest>sha256:[0-9a-f]{64})", re.DOTALL)
+
+
+def found_base(
+    base: str | PathLike[str], platform: Platform, progress: Callable[[str], None]
+) -> tuple[Path, str, str | None]:
+    """The layout of a base, its name in a registry or "", and the digest it was named by.
+
+    Raises:
+        ConfigurationError: a base in a registry is not named by its digest.
+        RegistryError: the registry does not give it.
+    """
+    text = str(base)
+    match = _NAMED.fullmatch(text)
+    if not text.startswith(REGISTRY):
+        return (Path(match["place"]), "", match["digest"]) if match else (Path(text), "", None)
+    if match is None:
+        message = f"the base {text} is not named by its digest: a tag is another base tomorrow"
+        hint = "Write oci://HOST/NAME@sha256:...; `skopeo inspect` shows the digest of a tag."
+        raise ConfigurationError(message, hint=hint)
+    name = match["digest"].removeprefix("sha256:")
+    place = cache_folder() / "bases" / f"{name}-{platform.architecture}"
+    if not (place / "index.json").exists():
+        progress(f"{platform.name}: fetching the base")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        package.pull_layout(text, place, platform=platform.name)
+    return place, _without_digest(match["place"]), None
+
+
+@contextmanager
+def kept_at(output: str | PathLike[str], progress: Callable[[str], None]) -> Iterator[Path]:
+    """The folder to write an image to; what is meant for a registry is sent there at the end.
+
+    Raises:
+        RegistryError: the registry does not take it.
+    """
+    text = str(output)
+    if not text.startswith(REGISTRY):
+        yield Path(text)
+        return
+    with tempfile.TemporaryDirectory(prefix="shoal-image-") as work:
+        place = Path(work, "image")
+        yield place
+        progress(f"sending the image to {text}")
+        package.push_layout(place, text)
+
+
+def _without_digest(name: str) -> str:
+    """The name as others write it: without our scheme, and without a tag beside the digest."""
+    plain = name.removeprefix(REGISTRY)
+    folder, _, last = plain.rpartition("/")
+    return f"{folder}/{last.partition(':')[0]}"
