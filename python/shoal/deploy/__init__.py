@@ -1,6 +1,8 @@
 """From a package to replicas behind a service: images, objects of Kubernetes, rollouts.
 
 - `apply` makes a cluster have a deployment's objects, and touches nothing else.
+- `render` is pure: the same settings give the same objects, for one version of Kubernetes.
+- What is deployed is named by digest, images and packages alike.
 - Importing this room loads nothing heavy.
 """
 
@@ -26,53 +28,111 @@ if TYPE_CHECKING:
     from shoal.deploy._cluster._revisions import Revision
     from shoal.deploy._cluster._rollout import Rollout, wait_for_rollout
     from shoal.deploy._cluster._troubles import Trouble
+    from shoal.deploy._objects._files import write
+    from shoal.deploy._objects._job import render_job
+    from shoal.deploy._objects._render import render
+    from shoal.deploy._objects._settings._deployment import (
+        Autoscaling,
+        Canary,
+        Deployment,
+        Monitoring,
+        Route,
+    )
+    from shoal.deploy._objects._settings._patch import Operation, Patch, PatchTarget
+    from shoal.deploy._objects._settings._read import (
+        find_package,
+        read_deployment,
+        read_training_job,
+    )
+    from shoal.deploy._objects._settings._references import Reference, read_reference, reference_to
+    from shoal.deploy._objects._settings._training import TrainingJob
+    from shoal.deploy._objects._watch._alerts import alert_groups
 
 __all__ = [
     "SYSTEM_CLOCK",
     "Applied",
     "Autoscaler",
+    "Autoscaling",
+    "Canary",
     "Change",
     "Clock",
     "Deleted",
+    "Deployment",
     "JobState",
+    "Monitoring",
+    "Operation",
+    "Patch",
+    "PatchTarget",
+    "Reference",
     "Revision",
     "RolledBack",
     "Rollout",
+    "Route",
     "Scaled",
     "Status",
+    "TrainingJob",
     "Trouble",
+    "alert_groups",
     "apply",
     "cluster_version",
     "delete",
+    "find_package",
+    "read_deployment",
+    "read_reference",
+    "read_training_job",
+    "reference_to",
+    "render",
+    "render_job",
     "rollback",
     "run_job",
     "scale",
     "status",
     "wait_for_rollout",
+    "write",
 ]
 
+_SETTINGS = "_objects._settings"
 _LAZY: dict[str, str] = {
     "SYSTEM_CLOCK": "_cluster._clock",
     "Applied": "_cluster._apply",
     "Autoscaler": "_cluster._replicas",
+    "Autoscaling": f"{_SETTINGS}._deployment",
+    "Canary": f"{_SETTINGS}._deployment",
     "Change": "_cluster._apply",
     "Clock": "_cluster._clock",
     "Deleted": "_cluster._delete",
+    "Deployment": f"{_SETTINGS}._deployment",
     "JobState": "_cluster._job",
+    "Monitoring": f"{_SETTINGS}._deployment",
+    "Operation": f"{_SETTINGS}._patch",
+    "Patch": f"{_SETTINGS}._patch",
+    "PatchTarget": f"{_SETTINGS}._patch",
+    "Reference": f"{_SETTINGS}._references",
     "Revision": "_cluster._revisions",
     "RolledBack": "_cluster._commands",
     "Rollout": "_cluster._rollout",
+    "Route": f"{_SETTINGS}._deployment",
     "Scaled": "_cluster._commands",
     "Status": "_cluster._commands",
+    "TrainingJob": f"{_SETTINGS}._training",
     "Trouble": "_cluster._troubles",
+    "alert_groups": "_objects._watch._alerts",
     "apply": "_cluster._apply",
     "cluster_version": "_cluster._commands",
     "delete": "_cluster._delete",
+    "find_package": f"{_SETTINGS}._read",
+    "read_deployment": f"{_SETTINGS}._read",
+    "read_reference": f"{_SETTINGS}._references",
+    "read_training_job": f"{_SETTINGS}._read",
+    "reference_to": f"{_SETTINGS}._references",
+    "render": "_objects._render",
+    "render_job": "_objects._job",
     "rollback": "_cluster._commands",
     "run_job": "_cluster._job",
     "scale": "_cluster._commands",
     "status": "_cluster._commands",
     "wait_for_rollout": "_cluster._rollout",
+    "write": "_objects._files",
 }
 # What these import is in the extra `deploy`.
 _EXTRA = frozenset({"httpx2", "lightkube", "lightkube.models", "lightkube.resources", "yaml"})
