@@ -83,7 +83,7 @@ def test_a_dry_run_says_what_would_change_and_changes_nothing(
     assert "iris:v1" in str(found)
 
 
-def test_a_field_that_another_manager_owns_is_named_and_not_taken(
+def test_a_field_that_another_program_owns_is_named_and_not_taken(
     cluster: ControlPlane, namespace: str
 ) -> None:
     apply(objects(), namespace)
@@ -132,6 +132,21 @@ def test_a_kind_that_is_no_longer_wanted_at_all_is_found_and_deleted(namespace: 
     apply(objects(), namespace)
     applied = apply([workload(), options_map(), account()], namespace)
     assert actions(applied)["Service iris"] == "deleted"
+
+
+def test_what_a_killed_run_has_made_is_found_by_the_next_one(
+    cluster: ControlPlane, namespace: str
+) -> None:
+    def kill(change: deploy.Change) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        apply(objects(), namespace, progress=kill)
+    assert not list(cluster.client.list(Deployment, namespace=namespace))
+    assert actions(apply([service()], namespace)) == {
+        "Service iris": "created",
+        "ServiceAccount iris": "deleted",
+    }
 
 
 def test_options_of_a_version_that_can_be_gone_back_to_are_kept(

@@ -142,7 +142,7 @@ def test_a_quota_on_pods_ends_the_rollout_with_what_is_used_up(
     with pytest.raises(
         RolloutError, match=r"no Pod: FailedCreate: .*exceeded quota: few"
     ) as caught:
-        wait(namespace)
+        wait(namespace, clock=FAST)
     assert "larger quota" in str(caught.value.hint)
 
 
