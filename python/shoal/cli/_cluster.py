@@ -233,12 +233,16 @@ def _job_line(state: JobState) -> str:
 def _status_lines(found: Status) -> list[str]:
     scaling = found.autoscaler
     by = f"{scaling}, {scaling.least} to {scaling.most}" if scaling else "nobody: as it was set"
+    now = found.rollout.revision
     rows = {
         "deployment": [f"{found.name} in namespace {found.namespace}"],
         "replicas": [_rollout_line(found.rollout)],
         "scaled by": [by],
         "images": list(found.images),
-        "versions": [f"{each.number}  {each.created}" for each in found.revisions],
+        "versions": [
+            f"{each.number}  {each.created}{'  now' if each.number == now else ''}"
+            for each in found.revisions
+        ],
         "objects": list(found.objects),
     }
     return [

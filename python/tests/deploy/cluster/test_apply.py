@@ -165,7 +165,8 @@ def test_replicas_that_a_person_has_set_are_kept_unless_forced(
     apply(objects(), namespace)
     assert deploy.scale(NAME, 3, namespace=namespace).before == 1
     kept = apply(objects("v2", replicas=2), namespace)
-    assert kept.kept == ("Deployment iris keeps 3 replicas, not 2: shoal-scale has set it",)
+    (note,) = kept.kept
+    assert note == "Deployment iris keeps 3 replicas, not 2: `shoal deploy scale` has set it"
     assert _replicas(cluster, namespace) == 3
     assert apply(objects("v2", replicas=2), namespace, force=True).kept == ()
     assert _replicas(cluster, namespace) == 2

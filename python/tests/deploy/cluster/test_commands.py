@@ -14,7 +14,7 @@ from rich.console import Console
 
 from shoal import deploy
 from shoal.cli._cluster import _picture, _rollout_line
-from tests.deploy.objects.made import IMAGE, OTHER, PACKAGE, TARGETS, asked
+from tests.deploy.objects.made import DIGEST, IMAGE, OTHER, PACKAGE, TARGETS, asked
 from tests.services.kubernetes._kubelet import NO_IMAGE, READY, SUCCEEDED, Fate
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def test_a_package_is_deployed_looked_at_scaled_rolled_back_and_deleted(
 
     # The rendered deadline leaves a server its time to start; here it is seconds.
     patch = tmp_path / "hurry.yaml"
-    patch.write_text("kind: Deployment\nspec: {progressDeadlineSeconds: 2}\n", "utf-8")
+    patch.write_text("kind: Deployment\nspec: {progressDeadlineSeconds: 3}\n", "utf-8")
     worse = PACKAGE.rpartition("@")[0] + f"@{OTHER}"
     how = ("--apply", "--roll-back", "--patch", str(patch), "--json")
     bad = deployed(namespace, *how, package=worse)
@@ -96,6 +96,10 @@ def test_a_package_is_deployed_looked_at_scaled_rolled_back_and_deleted(
     failure = json.loads(bad.stderr)
     assert failure["code"] == "rollout_failed"
     assert "rolled back to revision 1" in failure["error"]
+    found = cluster.client.get(Deployment, "digits", namespace=namespace).metadata
+    assert found is not None
+    assert (found.labels or {})["app.kubernetes.io/version"] == DIGEST[7:19]
+    assert (found.annotations or {})["shoal.io/package-digest"] == DIGEST
 
     told = shoal("status", "digits", *where).stdout
     assert PACKAGE.removeprefix("oci://") in told
