@@ -91,16 +91,23 @@ class Metric(Part, frozen=True):
         return self.above_old is not None or self.times_old is not None
 
 
-_REQUESTS = "shoal_requests_total{$labels}"
-_ERRORS = 'shoal_requests_total{$labels,outcome!="ok"}'
 _BUCKETS = "sum by (le) (rate(shoal_request_seconds_bucket{$labels}[$window]))"
-# A counter of errors appears with the first error: what it counts then is no increase yet.
-_NEW_ERRORS = f"({_ERRORS} unless {_ERRORS} offset $window)"
+
+
+def _counted(series: str) -> str:
+    """By how much counters grew; one that was not there when the window began grew from nothing.
+
+    A counter of errors appears with the first error, and `increase` would not see what it has then.
+    """
+    return f"sum(({series} unless {series} offset $window) or increase({series}[$window]))"
+
+
+_REQUESTS = _counted("shoal_requests_total{$labels}")
+_ERRORS = _counted('shoal_requests_total{$labels,outcome!="ok"}')
 DEFAULTS = {
     "error_rate": Metric(
-        query=f"(sum({_NEW_ERRORS} or increase({_ERRORS}[$window])) or vector(0))"
-        f" / sum(increase({_REQUESTS}[$window]))",
-        samples=f"sum(increase({_REQUESTS}[$window]))",
+        query=f"({_ERRORS} or vector(0)) / {_REQUESTS}",
+        samples=_REQUESTS,
         minimum_samples=200,
         above_old=0.01,
     ),
