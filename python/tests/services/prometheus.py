@@ -44,8 +44,8 @@ def running(
     if past:
         text = directory / "past.txt"
         text.write_text(f"{past}# EOF\n", "utf-8")
-        command = [program("promtool"), "tsdb", "create-blocks-from", "openmetrics", text, data]
-        subprocess.run(command, check=True, capture_output=True)
+        make = [program("promtool"), "tsdb", "create-blocks-from", "openmetrics"]
+        subprocess.run([*make, str(text), str(data)], check=True, capture_output=True)
     settings = directory / "prometheus.json"  # JSON is YAML
     settings.write_text(json.dumps(_settings(targets or {})), "utf-8")
     port = free_port()

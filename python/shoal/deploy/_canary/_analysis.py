@@ -153,7 +153,7 @@ class Disagreement(Part, frozen=True):
         limit_records: How many records of the file are sent, from its beginning.
         outputs: The outputs that are compared, instead.
         absolute_tolerance: How far two floats may be apart.
-        relative_tolerance: How far, as a share of the old version's.
+        relative_tolerance: How far, as a share of the larger one.
         address: Where a version answers over HTTP; `$service` and `$namespace` as above.
         key_file: A file with an API key.
         ca_file: Certificates to trust instead of the system's.

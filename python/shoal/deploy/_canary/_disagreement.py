@@ -146,22 +146,22 @@ def address_of(template: str, *, namespace: str, service: str) -> str:
 
 
 def differ(old: Any, new: Any, absolute: float, relative: float) -> bool:
-    """Whether two answers to a record differ; a float may be a little off the old one.
+    """Whether two answers to a record differ; floats may be a little apart.
 
     Args:
         old: The answer of the old version: a value, or a list of them.
         new: That of the new one.
         absolute: How far two floats may be apart.
-        relative: How far, as a share of the old one.
+        relative: How far, as a share of the larger one.
     """
     if isinstance(old, list) and isinstance(new, list):
         pairs = zip(old, new, strict=False)
         return len(old) != len(new) or any(differ(*pair, absolute, relative) for pair in pairs)
     if not isinstance(old, float) or not isinstance(new, float):
         return bool(old != new)
-    if old == new or (math.isnan(old) and math.isnan(new)):
+    if math.isnan(old) and math.isnan(new):
         return False
-    return not abs(old - new) <= max(absolute, relative * abs(old))
+    return not math.isclose(old, new, rel_tol=relative, abs_tol=absolute)
 
 
 def _rows(address: str, body: bytes, headers: dict[str, str], count: int) -> list[Row]:

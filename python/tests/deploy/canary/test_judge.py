@@ -80,10 +80,9 @@ def test_what_is_not_known_is_never_good(
 
 
 def test_a_look_is_good_when_all_is_good_and_bad_when_one_is_bad() -> None:
-    good, bad, unknown = (
-        Verdict(metric=word, verdict=word, new=0.25, why=word)  # type: ignore[arg-type]
-        for word in ("good", "bad", "unknown")
-    )
+    good = Verdict(metric="good", verdict="good", new=0.25)
+    bad = Verdict(metric="bad", verdict="bad", new=0.25, why="bad")
+    unknown = Verdict(metric="unknown", verdict="unknown", why="no series")
     assert in_all([good, good]) == "good"
     assert in_all([good, unknown]) == "unknown"
     assert in_all([unknown, bad, good]) == "bad"
