@@ -125,8 +125,27 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     window_seconds: int = 0
 
 
+class Weights(msgspec.Struct, frozen=True):
+    """How requests are shared out, as it was read back from the route.
+
+    Attributes:
+        percent: The share of each Service.
+        accepted_by: How many Gateways have accepted the route as it is; None where the route does
+            not say so.
+    """
+
+    percent: dict[str, int]
+    accepted_by: int | None = None
+
+
 class Done(msgspec.Struct, frozen=True):
-    """The act is done, and its effect was read back."""
+    """The act is done, and its effect was read back.
+
+    Attributes:
+        weights: What was read back, where the act was to set them.
+    """
+
+    weights: Weights | None = None
 
 
 class Pending(msgspec.Struct, frozen=True):
