@@ -59,9 +59,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     detail: str = ""
 
 
-def event_of(
-    word: Word, document: Document, state: State | None, at: float, **more: Any
-) -> Event:
+def event_of(word: Word, document: Document, state: State | None, at: float, **more: Any) -> Event:
     """Something that happened to a canary.
 
     Args:

@@ -21,8 +21,8 @@ from shoal.errors import ClusterConflictError, ClusterLacksError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from shoal.deploy._canary._clock import Clock
     from shoal.deploy._canary._machine import State
-    from shoal.deploy._cluster._clock import Clock
 
 LOOKS_EVERY_SECONDS = 1.0
 _SIGNS = 3

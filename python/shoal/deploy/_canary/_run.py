@@ -28,10 +28,10 @@ from shoal.errors import ClusterUnavailableError, DeployError, RolloutError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from shoal.deploy._canary._clock import Clock
     from shoal.deploy._canary._events import Tell, Word
     from shoal.deploy._canary._lease import Held
     from shoal.deploy._canary._machine import Action, Outcome, State
-    from shoal.deploy._cluster._clock import Clock
 
 POLL_SECONDS = 1.0
 T = TypeVar("T")
