@@ -82,7 +82,8 @@ def acceptance_of(route: Mapping[str, Any]) -> Acceptance | None:
 
 def _rules(route: Mapping[str, Any]) -> list[dict[str, Any]]:
     spec = route.get("spec") or {}
-    found: list[dict[str, Any]] = spec.get("rules" if route.get("kind") == "HTTPRoute" else "http")
+    key = "rules" if route.get("kind") == "HTTPRoute" else "http"
+    found: list[dict[str, Any]] | None = spec.get(key)
     return found or []
 
 
