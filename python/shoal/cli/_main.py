@@ -9,6 +9,7 @@ import typer
 
 from shoal.cli import (
     _collect,
+    _deploy,
     _key,
     _look,
     _package,
@@ -35,6 +36,7 @@ app.command("reproduce")(_train.reproduce)
 app.command("quickstart")(_quickstart.quickstart)
 app.add_typer(_package.app, name="package")
 app.add_typer(_pipeline.app, name="pipeline")
+app.add_typer(_deploy.app, name="deploy")
 app.add_typer(_key.app, name="key")
 
 
