@@ -197,6 +197,7 @@ class Analysis(Part, frozen=True):
         patience_seconds: How much longer it may last until a look is good; then it is rolled back.
         failure_limit: How many bad looks of a step are forgiven.
         rollout_seconds: How long replicas may take to come up, and a route to be accepted.
+        lease_seconds: How long whoever runs it may be silent until another may go on.
         without: Metrics of the defaults that are not judged.
         prometheus: Where metrics are asked for.
         metric: What is changed of the defaults, and what is judged beside them.
@@ -208,6 +209,7 @@ class Analysis(Part, frozen=True):
     patience_seconds: float = 600.0
     failure_limit: int = 1
     rollout_seconds: float = 600.0
+    lease_seconds: float = 60.0
     without: tuple[str, ...] = ()
     prometheus: Prometheus = Prometheus()
     metric: dict[str, MetricText] = {}
@@ -223,6 +225,7 @@ class Analysis(Part, frozen=True):
         _check_least("step_seconds", self.step_seconds, 0)
         _check_least("patience_seconds", self.patience_seconds, 0)
         _check_least("rollout_seconds", self.rollout_seconds, 1)
+        _check_least("lease_seconds", self.lease_seconds, 0.3)
         _check_least("failure_limit", self.failure_limit, 0)
         _check_least("prometheus.timeout_seconds", self.prometheus.timeout_seconds, 0.1)
         if self.prometheus.url is not None:

@@ -31,8 +31,8 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         plan: What was settled before the first step.
         analysis: How the new version is judged.
         state: How far it is.
+        description: What the new package says of itself, where answers are compared.
         holder: Who acts; nobody where it is empty.
-        lease_seconds: How long the holder may be silent.
     """
 
     format: int = FORMAT
@@ -44,8 +44,13 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     plan: Plan
     analysis: Analysis
     state: State
+    description: str = ""
     holder: str = ""
-    lease_seconds: float = 60.0
+
+    @property
+    def lease_seconds(self) -> float:
+        """How long the holder may be silent."""
+        return self.analysis.lease_seconds
 
 
 class _Form(msgspec.Struct):

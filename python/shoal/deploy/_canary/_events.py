@@ -81,3 +81,23 @@ def event_of(word: Word, document: Document, state: State | None, at: float, **m
         new=document.new,
         **more,
     )
+
+
+def ended(package: str, steps: tuple[int, ...], at: float) -> Event:
+    """The deployment has the package already."""
+    detail = "it serves already"
+    return Event(
+        event="promoted",
+        at=at,
+        phase="promoted",
+        steps=steps,
+        old=package,
+        new=package,
+        detail=detail,
+    )
+
+
+def waiting(document: Document, left_seconds: float, at: float) -> Event:
+    """Another runner has the right to act, and is silent."""
+    detail = f"for {left_seconds:.0f} s, whether {document.holder} still runs it"
+    return event_of("waiting", document, None, at, detail=detail)

@@ -144,7 +144,7 @@ def take(store: Store, holder: str, clock: Clock, wait: Callable[[Document, floa
         if left_seconds <= 0:
             break
         wait(document, left_seconds)
-        clock.wait(min(left_seconds, LOOKS_EVERY_SECONDS))
+        clock.wait(min(left_seconds, LOOKS_EVERY_SECONDS, document.lease_seconds / _SIGNS))
         text, seen = _found(store)
         document = read(text)
         if seen != version and document.holder:

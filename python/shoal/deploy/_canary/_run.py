@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from shoal.deploy._canary._clock import Clock
-    from shoal.deploy._canary._events import Tell, Word
+    from shoal.deploy._canary._events import Event, Tell, Word
     from shoal.deploy._canary._lease import Held
     from shoal.deploy._canary._machine import Action, Outcome, State
 
@@ -58,11 +58,11 @@ class Runner:
         self._clock = clock
         self._tell = tell
 
-    def run(self) -> State:
+    def run(self) -> Event:
         """Runs to the end.
 
         Returns:
-            The state in which it ended: promoted, or rolled back.
+            How it ended: promoted, or rolled back.
 
         Raises:
             ClusterConflictError: another runner acts.
@@ -80,8 +80,7 @@ class Runner:
                 with suppress(DeployError):  # the lease ends by itself
                     self._held.release()
         word: Word = "promoted" if self._state.phase == "promoted" else "rolled_back"
-        self._say(word, detail=self._state.reason)
-        return self._state
+        return self._say(word, detail=self._state.reason)
 
     @property
     def _state(self) -> State:
@@ -139,5 +138,7 @@ class Runner:
         if self._state.phase not in {before.phase, *ENDS}:
             self._say("phase", detail=self._state.reason)
 
-    def _say(self, word: Word, state: State | None = None, **more: Any) -> None:
-        self._tell(event_of(word, self._held.document, state, self._clock.now(), **more))
+    def _say(self, word: Word, state: State | None = None, **more: Any) -> Event:
+        event = event_of(word, self._held.document, state, self._clock.now(), **more)
+        self._tell(event)
+        return event

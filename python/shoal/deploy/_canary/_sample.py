@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from shoal.package import Package
     from shoal.runtime import Description
     from shoal.values import Column, Message
 
@@ -50,12 +49,12 @@ class Sample:
 
 
 def sample_of(
-    package: Package, *, records: str | None, limit_records: int, outputs: tuple[str, ...]
+    description: Description, *, records: str | None, limit_records: int, outputs: tuple[str, ...]
 ) -> Sample:
     """The records that are sent.
 
     Args:
-        package: The new package.
+        description: What the new package says of itself.
         records: A Parquet file; None for the golden rows.
         limit_records: How many records are sent at most.
         outputs: The outputs that are compared; none for those that are no floats, or else all.
@@ -67,7 +66,6 @@ def sample_of(
     """
     from shoal.values import split_by_shape
 
-    description = package.description
     inputs = description.signature.inputs
     whole = _golden(description) if records is None else _read(description, records, limit_records)
     batches = tuple(

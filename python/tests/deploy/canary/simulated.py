@@ -176,8 +176,7 @@ def document(now: float, holder: str = "first") -> Document:
         settings={},
         replicas=3,
         plan=PLAN,
-        analysis=Analysis(),
+        analysis=Analysis(lease_seconds=30),
         state=begin(now, {}),
         holder=holder,
-        lease_seconds=30,
     )

@@ -56,7 +56,7 @@ def verdict(settings: Disagreement, sample: Sample, old: str, new: str) -> Verdi
 
 def sampled(path: Path, records: str | None = None, **asked: Any) -> Sample:
     usual: dict[str, Any] = {"limit_records": 1000, "outputs": ()}
-    return sample_of(package.open(path), records=records, **(usual | asked))
+    return sample_of(package.open(path).description, records=records, **(usual | asked))
 
 
 def test_the_share_of_records_that_are_answered_otherwise(

@@ -8,7 +8,7 @@ import pytest
 
 from shoal.deploy._canary._document import read
 from shoal.deploy._canary._lease import Held, begin, take
-from shoal.deploy._canary._machine import State, resumed
+from shoal.deploy._canary._machine import resumed
 from shoal.deploy._canary._run import Runner
 from shoal.errors import ClusterConflictError, ClusterUnavailableError, DeployError
 from tests.deploy.canary.simulated import BEGAN_AT, Killed, Memory, Service, Time, document
@@ -16,7 +16,7 @@ from tests.deploy.canary.simulated import BEGAN_AT, Killed, Memory, Service, Tim
 if TYPE_CHECKING:
     from shoal.deploy._canary._events import Event
     from shoal.deploy._canary._judge import Word
-    from shoal.deploy._canary._machine import Action, Outcome
+    from shoal.deploy._canary._machine import Action, Outcome, State
 
 
 class World:
@@ -34,11 +34,11 @@ class World:
         self.events: list[Event] = []
         self.waits: list[float] = []
 
-    def begin(self) -> State:
+    def begin(self) -> Event:
         held = begin(self.memory, document(self.time.seconds), self.time.clock())
         return self.runner(held).run()
 
-    def follow(self, holder: str = "second") -> State:
+    def follow(self, holder: str = "second") -> Event:
         self.memory.is_killed = False
         held = take(self.memory, holder, self.time.clock(), lambda _, left: self.waits.append(left))
         held.keep(resumed(held.document.state, self.time.seconds))
@@ -71,19 +71,19 @@ def test_a_good_version_is_promoted_step_by_step() -> None:
 @pytest.mark.parametrize("word", ["bad", "unknown"])
 def test_a_version_that_is_not_good_is_rolled_back(word: Word) -> None:
     world = World(["good", word])
-    state = world.begin()
-    assert state.phase == "rolled_back"
-    assert "at 50 %" in state.reason
+    end = world.begin()
+    assert end.phase == "rolled_back"
+    assert "at 50 %" in end.detail
     assert world.end == ("old", False, 0, None)
     assert world.service.weights == [0, 5, 50, 0]
     assert world.service.acts[-3:] == ["weigh", "restore", "remove"]
-    assert world.events[-1].detail == state.reason
+    assert world.events[-1] == end
 
 
 @pytest.mark.parametrize("act", ["prepare", "weigh", "promote"])
 def test_an_act_that_comes_to_nothing_is_rolled_back(act: str) -> None:
     world = World(["good"], broken=frozenset({act}))
-    assert world.begin().reason == "refused"
+    assert world.begin().detail == "refused"
     assert world.end == ("old", False, 0, None)
 
 
