@@ -1,4 +1,4 @@
-"""Who is around a canary on the control plane: a Gateway, Prometheus, and two versions with traffic.
+"""Who is around a canary on the control plane: a Gateway, Prometheus, two versions with traffic.
 
 - `gateway` plays the controller of Gateways: it accepts routes, or refuses them.
 - `telling` is a server of Prometheus' query API whose values the test decides.
