@@ -1,5 +1,6 @@
 """From a package to replicas behind a service: images, objects of Kubernetes, rollouts.
 
+- `apply` makes a cluster have a deployment's objects, and touches nothing else.
 - `render` is pure: the same settings give the same objects, for one version of Kubernetes.
 - What is deployed is named by digest, images and packages alike.
 - Importing this room loads nothing heavy.
@@ -10,6 +11,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from shoal.deploy._cluster._apply import Applied, Change, apply
+    from shoal.deploy._cluster._clock import SYSTEM_CLOCK, Clock
+    from shoal.deploy._cluster._commands import (
+        RolledBack,
+        Scaled,
+        Status,
+        cluster_version,
+        rollback,
+        scale,
+        status,
+    )
+    from shoal.deploy._cluster._delete import Deleted, delete
+    from shoal.deploy._cluster._job import JobState, run_job
+    from shoal.deploy._cluster._replicas import Autoscaler
+    from shoal.deploy._cluster._revisions import Revision
+    from shoal.deploy._cluster._rollout import Rollout, wait_for_rollout
+    from shoal.deploy._cluster._troubles import Trouble
     from shoal.deploy._objects._files import write
     from shoal.deploy._objects._job import render_job
     from shoal.deploy._objects._render import render
@@ -31,17 +49,33 @@ if TYPE_CHECKING:
     from shoal.deploy._objects._watch._alerts import alert_groups
 
 __all__ = [
+    "SYSTEM_CLOCK",
+    "Applied",
+    "Autoscaler",
     "Autoscaling",
     "Canary",
+    "Change",
+    "Clock",
+    "Deleted",
     "Deployment",
+    "JobState",
     "Monitoring",
     "Operation",
     "Patch",
     "PatchTarget",
     "Reference",
+    "Revision",
+    "RolledBack",
+    "Rollout",
     "Route",
+    "Scaled",
+    "Status",
     "TrainingJob",
+    "Trouble",
     "alert_groups",
+    "apply",
+    "cluster_version",
+    "delete",
     "find_package",
     "read_deployment",
     "read_reference",
@@ -49,22 +83,43 @@ __all__ = [
     "reference_to",
     "render",
     "render_job",
+    "rollback",
+    "run_job",
+    "scale",
+    "status",
+    "wait_for_rollout",
     "write",
 ]
 
 _SETTINGS = "_objects._settings"
 _LAZY: dict[str, str] = {
+    "SYSTEM_CLOCK": "_cluster._clock",
+    "Applied": "_cluster._apply",
+    "Autoscaler": "_cluster._replicas",
     "Autoscaling": f"{_SETTINGS}._deployment",
     "Canary": f"{_SETTINGS}._deployment",
+    "Change": "_cluster._apply",
+    "Clock": "_cluster._clock",
+    "Deleted": "_cluster._delete",
     "Deployment": f"{_SETTINGS}._deployment",
+    "JobState": "_cluster._job",
     "Monitoring": f"{_SETTINGS}._deployment",
     "Operation": f"{_SETTINGS}._patch",
     "Patch": f"{_SETTINGS}._patch",
     "PatchTarget": f"{_SETTINGS}._patch",
     "Reference": f"{_SETTINGS}._references",
+    "Revision": "_cluster._revisions",
+    "RolledBack": "_cluster._commands",
+    "Rollout": "_cluster._rollout",
     "Route": f"{_SETTINGS}._deployment",
+    "Scaled": "_cluster._commands",
+    "Status": "_cluster._commands",
     "TrainingJob": f"{_SETTINGS}._training",
+    "Trouble": "_cluster._troubles",
     "alert_groups": "_objects._watch._alerts",
+    "apply": "_cluster._apply",
+    "cluster_version": "_cluster._commands",
+    "delete": "_cluster._delete",
     "find_package": f"{_SETTINGS}._read",
     "read_deployment": f"{_SETTINGS}._read",
     "read_reference": f"{_SETTINGS}._references",
@@ -72,10 +127,15 @@ _LAZY: dict[str, str] = {
     "reference_to": f"{_SETTINGS}._references",
     "render": "_objects._render",
     "render_job": "_objects._job",
+    "rollback": "_cluster._commands",
+    "run_job": "_cluster._job",
+    "scale": "_cluster._commands",
+    "status": "_cluster._commands",
+    "wait_for_rollout": "_cluster._rollout",
     "write": "_objects._files",
 }
 # What these import is in the extra `deploy`.
-_EXTRA = frozenset({"lightkube", "lightkube.models", "lightkube.resources", "yaml"})
+_EXTRA = frozenset({"httpx2", "lightkube", "lightkube.models", "lightkube.resources", "yaml"})
 
 
 def __getattr__(name: str) -> Any:

@@ -94,17 +94,23 @@ def _suffix(data: Mapping[str, str]) -> str:
 
 
 def _check(given: Mapping[str, Any]) -> None:
+    from typing import get_type_hints
+
     from shoal.serve import Options
 
-    for name in given:
+    kinds = get_type_hints(Options)
+    for name, value in given.items():
         if name in _OWNED:
             message = f"server.{name} is not set here"
             raise ConfigurationError(message, hint=_remedy(name))
-    try:
-        msgspec.convert(given, Options)
-    except msgspec.ValidationError as error:
-        message = f"server: {error}".replace("Object contains", "there is an").replace("$.", "")
-        raise ConfigurationError(message, hint="See the options of `shoal serve`.") from error
+        if name not in kinds:
+            message = f"server.{name} is no option of the server"
+            raise ConfigurationError(message, hint="See the options of `shoal serve`.")
+        try:
+            msgspec.convert(value, kinds[name])
+        except msgspec.ValidationError as error:
+            message = f"server.{name} is {value!r}: {error}"
+            raise ConfigurationError(message) from error
 
 
 def _remedy(name: str) -> str:

@@ -14,6 +14,7 @@ Source: Kubernetes documentation, "Pod Security Standards", "Pod Lifecycle".
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from lightkube.models.core_v1 import (
@@ -96,8 +97,9 @@ def pod(asked: Deployment, track: Track, content: Reference) -> PodSpec:
 
 
 def grace_seconds(asked: Deployment) -> int:
-    """How long a replica may take to end."""
-    return _HEAR_OF_END_SECONDS + asked.drain_seconds + _SPARE_SECONDS
+    """How long a replica may take to end: all that it does until then, and some more."""
+    notice = math.ceil(float(asked.server.get("drain_notice_ms", 0)) / 1000)
+    return _HEAR_OF_END_SECONDS + notice + asked.drain_seconds + _SPARE_SECONDS
 
 
 def pull_secrets(secret: str | None) -> list[LocalObjectReference] | None:

@@ -30,5 +30,5 @@ def test_pod_security_refuses_a_pod_that_may_be_root(cluster: ControlPlane, name
 def test_kinds_of_other_projects_are_known_once_defined(
     cluster: ControlPlane, definitions: Callable[[str], None]
 ) -> None:
-    for project in ("gateway-api", "istio", "keda", "kserve", "prometheus-operator"):
+    for project in ("gateway-api", "istio"):
         definitions(project)

@@ -59,32 +59,40 @@ def _service(asked: Deployment) -> list[dict[str, Any]]:
             "ShoalErrors",
             f"{error_share(of)} > {limits.error_share:g}",
             ("5m", "critical"),
-            f"more than {limits.error_share:.2%} of requests fail by the server's fault",
-            f"The label outcome of shoal_requests_total says how: {', '.join(FAULTS)}.",
+            (
+                f"more than {limits.error_share:.2%} of requests fail by the server's fault",
+                f"The label outcome of shoal_requests_total says how: {', '.join(FAULTS)}.",
+            ),
         ),
         _alert(
             asked,
             "ShoalSlow",
             f"{p99(of)} > {limits.p99_ms / 1000:g}",
             ("10m", "warning"),
-            f"one request in a hundred takes longer than {limits.p99_ms:g} ms",
-            "Compare the wait with the time in the model; more replicas shorten the wait only.",
+            (
+                f"one request in a hundred takes longer than {limits.p99_ms:g} ms",
+                "Compare the wait with the time in the model; more replicas shorten the wait only.",
+            ),
         ),
         _alert(
             asked,
             "ShoalQueueWait",
             f"{queue_wait(of)} > {limits.queue_wait_ms / 1000:g}",
             ("5m", "warning"),
-            f"records wait longer than {limits.queue_wait_ms:g} ms for a micro-batch",
-            "More replicas, or a higher autoscaling.max_replicas.",
+            (
+                f"records wait longer than {limits.queue_wait_ms:g} ms for a micro-batch",
+                "More replicas, or a higher autoscaling.max_replicas.",
+            ),
         ),
         _alert(
             asked,
             "ShoalRefuses",
             f"{rate(refused, 'reason')} > {_REFUSED_PER_SECOND}",
             ("5m", "warning"),
-            "requests are refused: {{ $labels.reason }}",
-            "More waits than the server may hold: more replicas, or more of the machine.",
+            (
+                "requests are refused: {{ $labels.reason }}",
+                "More waits than the server may hold: more replicas, or more of the machine.",
+            ),
         ),
     ]
 
@@ -100,45 +108,45 @@ def _replicas(asked: Deployment) -> list[dict[str, Any]]:
             "ShoalDown",
             f"absent({of.series('up')} == 1)",
             ("2m", "critical"),
-            "no replica answers Prometheus",
-            "Look at the Pods, their events and their logs.",
+            ("no replica answers Prometheus", "Look at the Pods, their events and their logs."),
         ),
         _alert(
             asked,
             "ShoalModelUnavailable",
             f"{unavailable} > 0 or min({of.series('shoal_workers')}) < 1",
             ("2m", "critical"),
-            "a model has no process that could answer",
-            "The answer of /v2/health/ready says which, and why.",
+            (
+                "a model has no process that could answer",
+                "The answer of /v2/health/ready says which, and why.",
+            ),
         ),
         _alert(
             asked,
             "ShoalWorkersRestart",
             f"sum(increase({restarts}[1h])) > {_RESTARTS_PER_HOUR}",
             ("1m", "warning"),
-            "workers are started again and again",
-            "The log says how they ended; SIGKILL is nearly always memory.",
+            (
+                "workers are started again and again",
+                "The log says how they ended; SIGKILL is nearly always memory.",
+            ),
         ),
         _alert(
             asked,
             "ShoalConnectionsRefused",
             f"{dropped} > 0",
             ("5m", "warning"),
-            "clients find no connection free",
-            "More replicas, or a higher server.max_connections.",
+            (
+                "clients find no connection free",
+                "More replicas, or a higher server.max_connections.",
+            ),
         ),
     ]
 
 
-def _alert(  # noqa: PLR0913, PLR0917 - a row of a table
-    asked: Deployment,
-    name: str,
-    expression: str,
-    after: tuple[str, str],
-    summary: str,
-    description: str,
+def _alert(
+    asked: Deployment, name: str, expression: str, after: tuple[str, str], told: tuple[str, str]
 ) -> dict[str, Any]:
-    waits, severity = after
+    (waits, severity), (summary, description) = after, told
     label = DEPLOYMENT.replace(".", "_").replace("/", "_")
     return {
         "alert": name,

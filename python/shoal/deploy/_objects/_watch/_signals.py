@@ -21,8 +21,8 @@ FAULTS = ("model_failed", "worker_lost", "worker_timeout", "model_unavailable", 
 SHORT_OF_MACHINE = ("queue_full", "server_busy", "deadline_out_of_reach")
 RECORDED_WAIT = "shoal:queue_wait_seconds"
 
-_SCALING_WINDOW = "2m"
-# Below one micro-batch in a quarter of an hour nobody waits.
+_SCALING_WINDOW = "1m"
+# Of a fleet that runs fewer micro-batches a second, the wait counts as none.
 _LEAST_RATE = "0.001"
 
 
