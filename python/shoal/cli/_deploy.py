@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from shoal.cli import _canary
 from shoal.cli._failure import reported
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class PackageOrCommand(TyperGroup):
 
 
 app = typer.Typer(help="Serve packages on Kubernetes.", cls=PackageOrCommand, no_args_is_help=True)
+app.command("canary")(_canary.canary)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Settings = Annotated[

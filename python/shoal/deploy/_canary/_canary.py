@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from shoal.deploy._canary._analysis import Analysis, check_steps
-from shoal.deploy._canary._beginning import beginning, holder
+from shoal.deploy._canary._beginning import beginning, holder, plan_of
 from shoal.deploy._canary._clock import SYSTEM
 from shoal.deploy._canary._document import read
-from shoal.deploy._canary._events import Event, ended, waiting
+from shoal.deploy._canary._events import CanaryEvent, ended, event_of, waiting
 from shoal.deploy._canary._hands import ClusterHands
 from shoal.deploy._canary._lease import begin, take
 from shoal.deploy._canary._machine import resumed, withdrawn
@@ -41,7 +41,7 @@ from shoal.runtime import Description
 if TYPE_CHECKING:
     from shoal.deploy._canary._clock import Clock
     from shoal.deploy._canary._document import Document
-    from shoal.deploy._canary._events import Tell
+    from shoal.deploy._canary._events import Tell, Word
     from shoal.deploy._canary._lease import Held
     from shoal.deploy._cluster._connection import Connection
 
@@ -81,7 +81,7 @@ def run_canary(
     namespace: str | None = None,
     tell: Tell | None = None,
     clock: Clock = SYSTEM,
-) -> Event:
+) -> CanaryEvent:
     """Gives a new package more and more of the requests, and keeps it or takes it back.
 
     Args:
@@ -116,7 +116,7 @@ def stop_canary(
     namespace: str | None = None,
     tell: Tell | None = None,
     clock: Clock = SYSTEM,
-) -> Event:
+) -> CanaryEvent:
     """Calls a canary off: the old package has all requests again, and the new one goes.
 
     Args:
@@ -149,7 +149,7 @@ class _Tried:
         found = self._store.read()
         self._under_way = None if found is None else read(found[0])
 
-    def run(self, request: CanaryRequest | None) -> Event:
+    def run(self, request: CanaryRequest | None) -> CanaryEvent:
         """Goes on with what is under way, or begins."""
         if self._under_way is None:
             return self._begin(request)
@@ -157,9 +157,10 @@ class _Tried:
             _check_same(self._under_way, request)
         held = self._taken()
         held.keep(resumed(held.document.state, self._clock.now()))
+        self._say("resumed", held)
         return self._run(held, is_looked_at=True)
 
-    def _begin(self, request: CanaryRequest | None) -> Event:
+    def _begin(self, request: CanaryRequest | None) -> CanaryEvent:
         """Begins, unless the deployment has the package already."""
         if request is None:
             hint = f"shoal deploy canary {self._name} --to PACKAGE begins one."
@@ -171,9 +172,10 @@ class _Tried:
         self._store.belongs_to(content["metadata"]["uid"])
         document = beginning(self._connection, settings, request, self._clock)
         held = begin(self._store, document, self._clock)
+        self._say("started", held)
         return self._run(held, is_looked_at=True)
 
-    def stop(self) -> Event:
+    def stop(self) -> CanaryEvent:
         """Calls it off."""
         if self._under_way is None:
             raise ClusterLacksError(f"no canary of {self._name} is under way")
@@ -184,6 +186,7 @@ class _Tried:
             message = f"the canary of {self._name} is promoted already"
             raise ClusterConflictError(message, hint="`shoal deploy rollback` goes back.")
         held.keep(withdrawn(state, "it was called off", self._clock.now()))
+        self._say("resumed", held)
         return self._run(held, is_looked_at=False)
 
     def _taken(self) -> Held:
@@ -195,7 +198,7 @@ class _Tried:
 
         return take(self._store, holder(), self._clock, wait)
 
-    def _run(self, held: Held, *, is_looked_at: bool) -> Event:
+    def _run(self, held: Held, *, is_looked_at: bool) -> CanaryEvent:
         document = held.document
         settings = msgspec.convert(document.settings, Deployment)
         with watching(document, settings.namespace, is_looked_at=is_looked_at) as watch:
@@ -204,14 +207,21 @@ class _Tried:
             )
             return Runner(held, hands, self._clock, self._tell).run()
 
-    def _told(self, event: Event) -> Event:
+    def _say(self, word: Word, held: Held) -> None:
+        document = held.document
+        detail = f"{document.old} to {document.new}"
+        self._tell(event_of(word, document, None, self._clock.now(), detail=detail))
+
+    def _told(self, event: CanaryEvent) -> CanaryEvent:
         self._tell(event)
         return event
 
 
 def _check_same(under_way: Document, request: CanaryRequest) -> None:
-    if under_way.new == request.to:
+    is_same = under_way.plan == plan_of(request) and under_way.analysis == request.analysis
+    if under_way.new == request.to and is_same:
         return
-    message = f"a canary of {under_way.name} to {under_way.new} is under way"
+    more = ", with other steps or another analysis" if under_way.new == request.to else ""
+    message = f"a canary of {under_way.name} to {under_way.new} is under way{more}"
     hint = f"`shoal deploy canary {under_way.name}` goes on with it, --abort calls it off."
     raise ClusterConflictError(message, hint=hint)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import msgspec
 
 from shoal.deploy._canary._judge import Verdict
-from shoal.deploy._canary._machine import Phase, Weights
+from shoal.deploy._canary._machine import CanaryWeights, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from shoal.deploy._canary._document import Document
     from shoal.deploy._canary._machine import State
 
-    Tell: TypeAlias = Callable[["Event"], None]
+    Tell: TypeAlias = Callable[["CanaryEvent"], None]
 
 Word: TypeAlias = Literal[
     "started",
@@ -29,7 +29,7 @@ Word: TypeAlias = Literal[
 ]
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class CanaryEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Something that happened.
 
     Attributes:
@@ -54,12 +54,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     percent: int = 0
     old: str = ""
     new: str = ""
-    weights: Weights | None = None
+    weights: CanaryWeights | None = None
     verdicts: tuple[Verdict, ...] = ()
     detail: str = ""
 
 
-def event_of(word: Word, document: Document, state: State | None, at: float, **more: Any) -> Event:
+def event_of(
+    word: Word, document: Document, state: State | None, at: float, **more: Any
+) -> CanaryEvent:
     """Something that happened to a canary.
 
     Args:
@@ -70,7 +72,7 @@ def event_of(word: Word, document: Document, state: State | None, at: float, **m
         more: What else there is to tell.
     """
     where = document.state if state is None else state
-    return Event(
+    return CanaryEvent(
         event=word,
         at=at,
         phase=where.phase,
@@ -83,10 +85,10 @@ def event_of(word: Word, document: Document, state: State | None, at: float, **m
     )
 
 
-def ended(package: str, steps: tuple[int, ...], at: float) -> Event:
+def ended(package: str, steps: tuple[int, ...], at: float) -> CanaryEvent:
     """The deployment has the package already."""
     detail = "it serves already"
-    return Event(
+    return CanaryEvent(
         event="promoted",
         at=at,
         phase="promoted",
@@ -97,7 +99,7 @@ def ended(package: str, steps: tuple[int, ...], at: float) -> Event:
     )
 
 
-def waiting(document: Document, left_seconds: float, at: float) -> Event:
+def waiting(document: Document, left_seconds: float, at: float) -> CanaryEvent:
     """Another runner has the right to act, and is silent."""
     detail = f"for {left_seconds:.0f} s, whether {document.holder} still runs it"
     return event_of("waiting", document, None, at, detail=detail)

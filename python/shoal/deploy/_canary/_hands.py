@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from shoal.deploy._canary._machine import Broken, Done, Pending, Weights
+from shoal.deploy._canary._machine import Broken, CanaryWeights, Done, Pending
 from shoal.deploy._canary._route import acceptance_of, weights_of
+from shoal.deploy._canary._settings import served_digest, with_settings
 from shoal.deploy._cluster._apply import apply
 from shoal.deploy._cluster._kinds import DEPLOYMENT, read
 from shoal.deploy._cluster._rollout import find_deployment, look
-from shoal.deploy._objects._labels import PACKAGE_DIGEST
 from shoal.deploy._objects._render import render
 from shoal.deploy._objects._settings._deployment import Canary
 from shoal.errors import ConfigurationError
@@ -97,8 +97,7 @@ class ClusterHands:
         """Replicas of a package, ready; applied unless they are asked for already."""
         digest = package.rpartition("@")[2]
         live = self._connection.get(DEPLOYMENT, name)
-        stated = {} if live is None else live["metadata"].get("annotations") or {}
-        if stated.get(PACKAGE_DIGEST) != digest:
+        if live is None or served_digest(live) != digest:
             self._apply(wanted)
         return _outcome(look(self._connection, name))
 
@@ -148,16 +147,17 @@ class ClusterHands:
         return Pending(f"{self._canary_name} is being deleted")
 
     def _apply(self, wanted: Deployment) -> None:
-        apply(render(wanted), name=wanted.name, namespace=self._connection.namespace)
+        objects = with_settings(render(wanted), wanted)
+        apply(objects, name=wanted.name, namespace=self._connection.namespace)
 
     def _route(self, item: Item) -> dict[str, Any]:
         return self._connection.get(item.kind, item.name) or {}
 
-    def _weights(self, route: dict[str, Any]) -> Weights | str:
+    def _weights(self, route: dict[str, Any]) -> CanaryWeights | str:
         return weights_of(route, (self._settings.name, self._canary_name))
 
-    def _expected(self, percent: int) -> Weights:
-        return Weights({self._settings.name: _WHOLE - percent, self._canary_name: percent})
+    def _expected(self, percent: int) -> CanaryWeights:
+        return CanaryWeights({self._settings.name: _WHOLE - percent, self._canary_name: percent})
 
 
 def route_of(wanted: Deployment) -> Item:
@@ -174,7 +174,7 @@ def route_of(wanted: Deployment) -> Item:
 
 
 def _item(wanted: Deployment, kind: str, name: str) -> Item:
-    items = read(render(wanted), wanted.name, wanted.namespace)
+    items = read(with_settings(render(wanted), wanted), wanted.name, wanted.namespace)
     return next(each for each in items if (each.kind.kind, each.name) == (kind, name))
 
 
@@ -186,7 +186,7 @@ def _outcome(rollout: Rollout) -> Outcome:
     return Done() if rollout.is_done else Pending(told)
 
 
-def _told(found: Weights | str) -> str:
+def _told(found: CanaryWeights | str) -> str:
     if isinstance(found, str):
         return found
     return ", ".join(f"{share} % for {name}" for name, share in found.percent.items())

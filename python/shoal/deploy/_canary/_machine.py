@@ -4,7 +4,7 @@
         │            │           │
         └────────────┴───────────┴─▶ withdrawing ─▶ restoring ─▶ discarding ─▶ rolled_back
 
-- Weights of the new version only rise until it is promoted or withdrawn.
+- CanaryWeights of the new version only rise until it is promoted or withdrawn.
 - A step ends well with a look that is good, at its end or later. What is not known to be good
   never ends it: when patience is over, the new version is withdrawn.
 - Withdrawing is final, begins with the weights, and ends with the old version alone.
@@ -125,7 +125,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     window_seconds: int = 0
 
 
-class Weights(msgspec.Struct, frozen=True):
+class CanaryWeights(msgspec.Struct, frozen=True):
     """How requests are shared out, as it was read back from the route.
 
     Attributes:
@@ -145,7 +145,7 @@ class Done(msgspec.Struct, frozen=True):
         weights: What was read back, where the act was to set them.
     """
 
-    weights: Weights | None = None
+    weights: CanaryWeights | None = None
 
 
 class Pending(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from shoal.deploy._canary._machine import Weights
+from shoal.deploy._canary._machine import CanaryWeights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,7 +33,7 @@ class Acceptance(msgspec.Struct, frozen=True):
     refusals: tuple[str, ...]
 
 
-def weights_of(route: Mapping[str, Any], names: tuple[str, ...]) -> Weights | str:
+def weights_of(route: Mapping[str, Any], names: tuple[str, ...]) -> CanaryWeights | str:
     """The share of each Service, in percent, or why there is none.
 
     Args:
@@ -53,7 +53,7 @@ def weights_of(route: Mapping[str, Any], names: tuple[str, ...]) -> Weights | st
     total = sum(shares.values())
     if not total:
         return "all its weights are 0"
-    return Weights({name: round(_WHOLE * share / total) for name, share in shares.items()})
+    return CanaryWeights({name: round(_WHOLE * share / total) for name, share in shares.items()})
 
 
 def acceptance_of(route: Mapping[str, Any]) -> Acceptance | None:

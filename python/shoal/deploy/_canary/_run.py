@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from shoal.deploy._canary._clock import Clock
-    from shoal.deploy._canary._events import Event, Tell, Word
+    from shoal.deploy._canary._events import CanaryEvent, Tell, Word
     from shoal.deploy._canary._lease import Held
     from shoal.deploy._canary._machine import Action, Outcome, State
 
@@ -58,7 +58,7 @@ class Runner:
         self._clock = clock
         self._tell = tell
 
-    def run(self) -> Event:
+    def run(self) -> CanaryEvent:
         """Runs to the end.
 
         Returns:
@@ -138,7 +138,7 @@ class Runner:
         if self._state.phase not in {before.phase, *ENDS}:
             self._say("phase", detail=self._state.reason)
 
-    def _say(self, word: Word, state: State | None = None, **more: Any) -> Event:
+    def _say(self, word: Word, state: State | None = None, **more: Any) -> CanaryEvent:
         event = event_of(word, self._held.document, state, self._clock.now(), **more)
         self._tell(event)
         return event

@@ -2,8 +2,6 @@
 
 - While a new version comes, one replica more than asked runs, and never one less.
 - Where something else owns the number of replicas, it is not stated: applying again changes none.
-- The Deployment says the settings it was rendered from: whoever has the cluster alone can render
-  another package in the same way. There is no secret in them.
 - KServe makes a Deployment of the same Pod: its raw mode, without Knative.
 """
 
@@ -11,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from lightkube.models.apps_v1 import DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment
 from lightkube.models.core_v1 import PodTemplateSpec
 from lightkube.models.meta_v1 import ObjectMeta
@@ -28,11 +25,8 @@ if TYPE_CHECKING:
     from shoal.deploy._objects._settings._references import Reference
 
 COMPONENT = "server"
-SETTINGS = "shoal.io/settings"
 
 _HISTORY = 10
-# All annotations of an object together may have 256 KiB.
-_SETTINGS_LIMIT_BYTES = 128 * 1024
 # Longer than a start may take, or a slow one would count as stuck.
 _STUCK_AFTER_SECONDS = 60
 _KSERVE_MODE = "serving.kserve.io/deploymentMode"
@@ -68,10 +62,7 @@ def workload(asked: Deployment, track: Track, content: Reference, replicas: int 
         revisionHistoryLimit=_HISTORY,
         template=pods,
     )
-    stated = metadata(asked, COMPONENT, suffix, content=content)
-    if track == "stable":
-        stated.annotations = {**(stated.annotations or {}), **_settings(asked)}
-    return Workload(metadata=stated, spec=spec)
+    return Workload(metadata=metadata(asked, COMPONENT, suffix, content=content), spec=spec)
 
 
 def inference_service(asked: Deployment) -> Any:
@@ -91,13 +82,6 @@ def inference_service(asked: Deployment) -> Any:
         "deploymentStrategy": _STRATEGY,
     }
     return custom("InferenceService", stated, {"predictor": predictor})
-
-
-def _settings(asked: Deployment) -> dict[str, str]:
-    """The settings as text; none where patches are larger than what annotations may be."""
-    lasting = msgspec.structs.replace(asked, canary=None)
-    text = msgspec.json.encode(lasting, order="deterministic").decode()
-    return {SETTINGS: text} if len(text) <= _SETTINGS_LIMIT_BYTES else {}
 
 
 def _pod_labels(asked: Deployment, content: Reference) -> dict[str, str]:

@@ -16,7 +16,7 @@ from shoal.deploy._canary._canary import CanaryRequest, run_canary
 from shoal.errors import RolloutError
 
 if TYPE_CHECKING:
-    from shoal.deploy._canary._events import Event
+    from shoal.deploy._canary._events import CanaryEvent
 
 NEW = f"oci://registry.test/digits@sha256:{'b' * 64}"
 
@@ -33,7 +33,7 @@ def quick(url: str, **more: Any) -> Analysis:
 
 
 def main(namespace: str, url: str, word: str) -> int:
-    def tell(event: Event) -> None:
+    def tell(event: CanaryEvent) -> None:
         told = f"{event.event} {event.percent}" if event.event == "weights" else event.event
         if event.event == "phase":
             told = event.phase

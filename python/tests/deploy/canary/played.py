@@ -24,7 +24,6 @@ from lightkube.types import PatchType
 
 from shoal import deploy
 from shoal.deploy._canary._route import weights_of
-from shoal.deploy._cluster._apply import apply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,7 +57,8 @@ def settings(namespace: str, **more: Any) -> deploy.Deployment:
 
 def deployed(asked: deploy.Deployment) -> None:
     """Brings a deployment into the cluster."""
-    apply(deploy.render(asked), name=asked.name, namespace=asked.namespace)
+    objects = deploy.with_settings(deploy.render(asked), asked)
+    deploy.apply(objects, name=asked.name, namespace=asked.namespace)
 
 
 @contextmanager

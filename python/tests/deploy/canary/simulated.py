@@ -12,11 +12,11 @@ from shoal.deploy._canary._judge import Verdict
 from shoal.deploy._canary._machine import (
     UNDECIDED,
     Broken,
+    CanaryWeights,
     Done,
     Pending,
     Plan,
     Seen,
-    Weights,
     begin,
 )
 from shoal.errors import ClusterConflictError, ClusterLacksError, ClusterUnavailableError
@@ -144,7 +144,7 @@ class Service:
                     return Pending("0 of 1 replicas")
             case "weigh":
                 self.weights.append(action.percent)
-                return Done(Weights({"main": 100 - action.percent, "canary": action.percent}))
+                return Done(CanaryWeights({"main": 100 - action.percent, "canary": action.percent}))
             case "promote":
                 self.main = "new"
             case "restore":

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from shoal.deploy._canary._events import Event
+    from shoal.deploy._canary._events import CanaryEvent
     from tests.services.kubernetes._control_plane import ControlPlane
 
 pytest_plugins = ["tests.services.kubernetes.fixtures"]
@@ -45,7 +45,7 @@ class Cluster:
 
     def __init__(self, plane: ControlPlane, namespace: str) -> None:
         self.plane, self.client, self.namespace = plane, plane.client, namespace
-        self.events: list[Event] = []
+        self.events: list[CanaryEvent] = []
 
     def deploy(self, **more: Any) -> None:
         played.deployed(played.settings(self.namespace, **more))
@@ -83,7 +83,7 @@ class Cluster:
             if "canary" in str(each.metadata.name)
         ]
 
-    def run(self, request: CanaryRequest | None = None) -> Event:
+    def run(self, request: CanaryRequest | None = None) -> CanaryEvent:
         return run_canary(NAME, request, namespace=self.namespace, tell=self.events.append)
 
     def given(self) -> list[int]:
@@ -111,7 +111,7 @@ def served(
 def test_a_good_package_is_promoted_with_replicas_for_each_share(served: Cluster) -> None:
     replicas = []
 
-    def tell(event: Event) -> None:
+    def tell(event: CanaryEvent) -> None:
         served.events.append(event)
         if event.event == "weights" and event.percent:
             found = served.client.get(Deployment, CANARY, namespace=served.namespace)
@@ -226,7 +226,7 @@ def test_istio_shares_requests_out_as_well(
 
 
 def test_weights_that_somebody_else_changes_end_it(served: Cluster) -> None:
-    def tell(event: Event) -> None:
+    def tell(event: CanaryEvent) -> None:
         if event.event == "weights" and event.percent:
             played.deployed(played.settings(served.namespace))
 
@@ -273,7 +273,7 @@ def test_a_canary_under_way_is_gone_on_with_or_called_off(served: Cluster) -> No
     with pytest.raises(ClusterLacksError, match="no canary of digits is under way"):
         stop_canary(NAME, namespace=served.namespace)
 
-    def tell(event: Event) -> None:
+    def tell(event: CanaryEvent) -> None:
         if event.event == "look":
             raise KeyboardInterrupt
 
@@ -298,7 +298,7 @@ def test_two_runners_refuse_each_other(served: Cluster) -> None:
         def first() -> None:
             run_canary(NAME, request, namespace=served.namespace, tell=tell)
 
-        def tell(event: Event) -> None:
+        def tell(event: CanaryEvent) -> None:
             if event.event == "look":
                 looks.set()
 
@@ -312,7 +312,7 @@ def test_two_runners_refuse_each_other(served: Cluster) -> None:
 
 
 def test_what_is_remembered_goes_with_the_deployment(served: Cluster) -> None:
-    def tell(event: Event) -> None:
+    def tell(event: CanaryEvent) -> None:
         if event.event == "look":
             raise KeyboardInterrupt
 

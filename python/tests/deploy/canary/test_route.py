@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shoal.deploy._canary._machine import Weights
+from shoal.deploy._canary._machine import CanaryWeights
 from shoal.deploy._canary._route import Acceptance, acceptance_of, weights_of
 
 NAMES = ("digits", "digits-canary")
@@ -46,11 +46,13 @@ def virtual_service(*rules: dict[str, int | None]) -> dict[str, Any]:
 @pytest.mark.parametrize("kind", [http_route, virtual_service], ids=["HTTPRoute", "VirtualService"])
 def test_the_share_of_each_service_is_read(kind: Any) -> None:
     both = {"digits": 75, "digits-canary": 25}
-    assert weights_of(kind(both, both), NAMES) == Weights(both)
-    assert weights_of(kind({"digits": None}), NAMES) == Weights({"digits": 100})
+    assert weights_of(kind(both, both), NAMES) == CanaryWeights(both)
+    assert weights_of(kind({"digits": None}), NAMES) == CanaryWeights({"digits": 100})
     nothing = {"digits": 100, "digits-canary": 0}
-    assert weights_of(kind(nothing), NAMES) == Weights(nothing)
-    assert weights_of(kind({"digits": 3, "digits-canary": 1}, {"docs": 1}), NAMES) == Weights(both)
+    assert weights_of(kind(nothing), NAMES) == CanaryWeights(nothing)
+    assert weights_of(kind({"digits": 3, "digits-canary": 1}, {"docs": 1}), NAMES) == CanaryWeights(
+        both
+    )
 
 
 @pytest.mark.parametrize("kind", [http_route, virtual_service], ids=["HTTPRoute", "VirtualService"])

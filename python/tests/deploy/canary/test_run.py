@@ -14,7 +14,7 @@ from shoal.errors import ClusterConflictError, ClusterUnavailableError, DeployEr
 from tests.deploy.canary.simulated import BEGAN_AT, Killed, Memory, Service, Time, document
 
 if TYPE_CHECKING:
-    from shoal.deploy._canary._events import Event
+    from shoal.deploy._canary._events import CanaryEvent
     from shoal.deploy._canary._judge import Word
     from shoal.deploy._canary._machine import Action, Outcome, State
 
@@ -31,14 +31,14 @@ class World:
     ) -> None:
         self.memory, self.time = Memory(), Time()
         self.service = Service(self.memory, self.time, looks, broken, kill_after)
-        self.events: list[Event] = []
+        self.events: list[CanaryEvent] = []
         self.waits: list[float] = []
 
-    def begin(self) -> Event:
+    def begin(self) -> CanaryEvent:
         held = begin(self.memory, document(self.time.seconds), self.time.clock())
         return self.runner(held).run()
 
-    def follow(self, holder: str = "second") -> Event:
+    def follow(self, holder: str = "second") -> CanaryEvent:
         self.memory.is_killed = False
         held = take(self.memory, holder, self.time.clock(), lambda _, left: self.waits.append(left))
         held.keep(resumed(held.document.state, self.time.seconds))
@@ -131,7 +131,7 @@ def test_a_runner_that_was_taken_for_dead_does_nothing_more() -> None:
 def test_a_runner_that_is_interrupted_leaves_the_weights_and_need_not_be_waited_for() -> None:
     world = World(["good"])
 
-    def interrupt(event: Event) -> None:
+    def interrupt(event: CanaryEvent) -> None:
         world.events.append(event)
         if event.event == "look":
             raise KeyboardInterrupt
