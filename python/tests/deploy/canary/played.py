@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 import httpx2
+import urllib3
 from lightkube import ApiError
 from lightkube.generic_resource import create_namespaced_resource
 from lightkube.types import PatchType
@@ -161,6 +162,36 @@ def alike(query: str) -> float:
 def worse(query: str) -> float:
     """The new version fails in a tenth of requests."""
     return 0.1 if "/" in query and CANARY in query else alike(query)
+
+
+@contextmanager
+def forwarding(to: dict[str, str]) -> Iterator[str]:
+    """A server whose first folder is the name of a Service; gives its address.
+
+    Args:
+        to: Where each Service answers, as HOST:PORT.
+    """
+
+    class Forward(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            _, service, path = self.path.split("/", 2)
+            answer = urllib3.request(
+                "POST",
+                f"http://{to[service]}/{path}",
+                body=self.rfile.read(int(self.headers["Content-Length"])),
+                headers=dict(self.headers),
+            )
+            self.send_response(answer.status)
+            for name, told in answer.headers.items():
+                self.send_header(name, told)
+            self.end_headers()
+            self.wfile.write(answer.data)
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    with _served(Forward) as address:
+        yield f"http://{address}"
 
 
 @dataclass

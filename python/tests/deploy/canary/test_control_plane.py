@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.core_v1 import ConfigMap, Pod, Service
 
-from shoal import deploy
+from shoal import deploy, package, serve
 from shoal.deploy._canary._analysis import Prometheus
 from shoal.deploy._canary._canary import CanaryRequest, run_canary, stop_canary
 from shoal.deploy._canary._prometheus import Client
@@ -26,6 +29,7 @@ from shoal.errors import (
 from tests.deploy.canary import played
 from tests.deploy.canary.killed import NEW, quick
 from tests.deploy.canary.played import CANARY, NAME, OLD, Traffic, Version
+from tests.end_to_end import models
 from tests.services import free_port, until
 from tests.services.kubernetes._kubelet import CRASHES, READY, Fate
 from tests.services.prometheus import running as prometheus
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from shoal.deploy._canary._events import CanaryEvent
+    from tests.end_to_end.models import Sealed
     from tests.services.kubernetes._control_plane import ControlPlane
 
 pytest_plugins = ["tests.services.kubernetes.fixtures"]
@@ -346,3 +351,72 @@ def test_what_cannot_come_to_an_end_does_not_begin(served: Cluster) -> None:
         with pytest.raises(DeployError, match="does not say its settings"):
             served.run(good)
     assert served.leftovers() == []
+
+
+ANALYSIS = """
+interval_seconds = 0.1
+step_seconds = 0.2
+lease_seconds = 0.6
+[prometheus]
+url = "{prometheus}"
+[disagreement]
+at_most = {at_most}
+records = "{records}"
+address = "{address}/$service"
+"""
+
+
+def test_the_command_asks_both_versions_and_its_exit_code_tells_the_end(
+    served: Cluster, digits: Sealed, tmp_path: Path
+) -> None:
+    other = models.tree(tmp_path, "2")
+    records = tmp_path / "records.parquet"
+    pq.write_table(pa.table({"X": pa.array(digits.rows, pa.list_(pa.float32(), 64))}), records)
+    words = ["--to", str(other), "--registry", "oci://registry.test/digits", "--steps", "20,100"]
+    with (
+        serve.start(digits.path) as old,
+        serve.start(other) as new,
+        played.forwarding({NAME: old.http, CANARY: new.http}) as address,
+        played.telling(played.alike) as url,
+    ):
+
+        def command(at_most: float) -> subprocess.CompletedProcess[str]:
+            analysis = tmp_path / "analysis.toml"
+            text = ANALYSIS.format(
+                prometheus=url, at_most=at_most, records=records, address=address
+            )
+            analysis.write_text(text, "utf-8")
+            program = [sys.executable, "-m", "shoal.cli", "deploy", "canary", NAME]
+            options = [*words, "--analysis", str(analysis), "-n", served.namespace, "--json"]
+            return subprocess.run([*program, *options], check=False, capture_output=True, text=True)
+
+        answer = command(0.0)
+        assert answer.returncode == 1
+        error = json.loads(answer.stderr)
+        assert (error["code"], "disagreement is 0." in error["error"]) == ("rollout_failed", True)
+        assert json.loads(answer.stdout.splitlines()[-1])["event"] == "rolled_back"
+        answer = command(0.9)
+        assert (answer.returncode, answer.stderr) == (0, "")
+    events = [json.loads(line) for line in answer.stdout.splitlines()]
+    assert [events[0]["event"], events[-1]["event"]] == ["started", "promoted"]
+    looks = [event["verdicts"] for event in events if event["event"] == "look"]
+    assert {each["metric"] for each in looks[0]} == {"error_rate", "p99_seconds", "disagreement"}
+    assert served.digest() == package.open(other).digest
+
+
+def test_a_signal_leaves_the_weights_and_the_next_one_need_not_wait(served: Cluster) -> None:
+    program = [sys.executable, "-m", "shoal.cli", "deploy", "canary", NAME]
+    words = ["-n", served.namespace, "--json"]
+    with played.telling(played.alike) as url:
+        options = ["--to", NEW, "--prometheus", url, "--steps", "30,100"]
+        command = [*program, *options, *words]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if json.loads(line)["event"] == "weights":
+                    process.send_signal(signal.SIGTERM)
+                    break
+        assert process.returncode == 130
+        assert served.weights() == {NAME: 70, CANARY: 30}
+        assert subprocess.run([*program, "--abort", *words], check=False).returncode == 0
+    assert (served.weights(), served.leftovers()) == ({NAME: 100}, [])
