@@ -7,6 +7,8 @@
 - What is set is read back, and that counts: weights from the route, acceptance from its status,
   replicas from their rollout. A share that somebody else has changed ends the canary.
 - Acts may be repeated: what is so already is not applied again, only waited for.
+- To take a version back nothing is needed but its own objects and the route, whose weights are
+  taken from whoever else may have them by then: what else stands in the way does not matter.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from shoal.deploy._canary._machine import Broken, CanaryWeights, Done, Pending
 from shoal.deploy._canary._route import acceptance_of, weights_of
 from shoal.deploy._canary._settings import served_digest, with_settings
 from shoal.deploy._cluster._apply import apply
-from shoal.deploy._cluster._kinds import DEPLOYMENT, read
+from shoal.deploy._cluster._kinds import DEPLOYMENT, LABEL, read
 from shoal.deploy._cluster._rollout import find_deployment, look
 from shoal.deploy._objects._render import render
 from shoal.deploy._objects._settings._deployment import Canary
@@ -74,6 +76,8 @@ class ClusterHands:
             return self._weighed(state, action.percent)
         if action.kind == "remove":
             return self._removed(state)
+        if action.kind == "restore" and not state.is_changed:
+            return Done()
         tried = action.kind == "prepare"
         name = self._canary_name if tried else self._settings.name
         package = self._settings.package if action.kind == "restore" else self._to
@@ -105,7 +109,7 @@ class ClusterHands:
         """Replicas for a share, then the share; to take it away none are needed."""
         wanted = self._wanted(state, percent)
         if not percent:
-            return self._share(wanted, 0)
+            return self._share(wanted, 0, is_taken=state.phase == "withdrawing")
         found = find_deployment(self._connection, self._canary_name)
         item = _item(wanted, DEPLOYMENT.kind, self._canary_name)
         if found["spec"].get("replicas", 1) != item.content["spec"]["replicas"]:
@@ -113,11 +117,11 @@ class ClusterHands:
         outcome = _outcome(look(self._connection, self._canary_name))
         return self._share(wanted, percent) if isinstance(outcome, Done) else outcome
 
-    def _share(self, wanted: Deployment, percent: int) -> Outcome:
+    def _share(self, wanted: Deployment, percent: int, *, is_taken: bool = False) -> Outcome:
         """Sets the weights of the route, and reads them back."""
         item = route_of(wanted)
         if self._weights(self._route(item)) != self._expected(percent):
-            self._connection.apply(item)
+            self._connection.apply(item, force=is_taken)
         route = self._route(item)
         found = self._weights(route)
         if isinstance(found, str) or found != self._expected(percent):
@@ -141,10 +145,24 @@ class ClusterHands:
 
     def _removed(self, state: State) -> Outcome:
         """Everything as it is without the new version beside the old one."""
-        self._apply(self._wanted(state, None))
+        after = self._wanted(state, None)
+        if state.phase == "discarding":
+            self._discard(after, self._wanted(state, 0))
+        else:
+            self._apply(after)
         if self._connection.get(DEPLOYMENT, self._canary_name) is None:
             return Done()
         return Pending(f"{self._canary_name} is being deleted")
+
+    def _discard(self, after: Deployment, before: Deployment) -> None:
+        """The route without the new version, then its objects away; others have no part in it."""
+        self._connection.apply(route_of(after), force=True)
+        kept = {each.identity for each in _items(after)}
+        for item in _items(before):
+            live = self._connection.get(item.kind, item.name)
+            labels = {} if live is None else live["metadata"].get("labels") or {}
+            if item.identity not in kept and labels.get(LABEL) == after.name:
+                self._connection.delete(item.kind, item.name)
 
     def _apply(self, wanted: Deployment) -> None:
         objects = with_settings(render(wanted), wanted)
@@ -166,16 +184,19 @@ def route_of(wanted: Deployment) -> Item:
     Raises:
         ConfigurationError: the settings render to none.
     """
-    for item in read(render(wanted), wanted.name, wanted.namespace):
+    for item in _items(wanted):
         if item.kind.kind in ROUTES:
             return item
     message = f"{wanted.name} has no route that could share requests out"
     raise ConfigurationError(message, hint="Deploy it with a Gateway, or with target istio.")
 
 
+def _items(wanted: Deployment) -> tuple[Item, ...]:
+    return read(with_settings(render(wanted), wanted), wanted.name, wanted.namespace)
+
+
 def _item(wanted: Deployment, kind: str, name: str) -> Item:
-    items = read(with_settings(render(wanted), wanted), wanted.name, wanted.namespace)
-    return next(each for each in items if (each.kind.kind, each.name) == (kind, name))
+    return next(each for each in _items(wanted) if (each.kind.kind, each.name) == (kind, name))
 
 
 def _outcome(rollout: Rollout) -> Outcome:

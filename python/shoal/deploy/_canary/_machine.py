@@ -92,6 +92,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         looked_at: When the last look of the step was; None before the first.
         failures: How many looks of the step were bad.
         percent: The share of the new version that was last in effect.
+        is_changed: Whether the deployment itself was given the new package.
         known: What was last known of the old version, by metric.
         settled: What is measured once in a step, by metric.
         reason: Why it is withdrawn.
@@ -104,6 +105,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     looked_at: float | None = None
     failures: int = 0
     percent: int = 0
+    is_changed: bool = False
     known: dict[str, float] = {}
     settled: dict[str, Verdict] = {}
     reason: str = ""
@@ -280,4 +282,4 @@ def _next_step(plan: Plan, state: State, now: float) -> State:
     )
     if state.step + 1 < len(plan.steps):
         return msgspec.structs.replace(fresh, step=state.step + 1)
-    return msgspec.structs.replace(fresh, phase="promoting")
+    return msgspec.structs.replace(fresh, phase="promoting", is_changed=True)

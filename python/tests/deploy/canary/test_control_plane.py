@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.core_v1 import ConfigMap, Pod, Service
+from lightkube.types import PatchType
 
 from shoal import deploy, package, serve
 from shoal.deploy._canary._analysis import Prometheus
@@ -239,6 +240,31 @@ def test_weights_that_somebody_else_changes_end_it(served: Cluster) -> None:
     with played.telling(played.alike) as url:
         request = CanaryRequest(to=NEW, steps=(20, 100), analysis=quick(url))
         with pytest.raises(RolloutError, match=why):
+            run_canary(NAME, request, namespace=served.namespace, tell=tell)
+    assert (served.weights(), served.leftovers()) == ({NAME: 100}, [])
+
+
+def test_weights_that_another_manager_owns_are_taken_back_to_the_old_package(
+    served: Cluster,
+) -> None:
+    def tell(event: CanaryEvent) -> None:
+        if event.event == "weights" and event.percent:
+            route = dict(served.client.get(played.ROUTE, NAME, namespace=served.namespace))
+            for rule in route["spec"]["rules"]:
+                rule["backendRefs"][0]["weight"] = 1
+            patch = {"spec": {"rules": route["spec"]["rules"]}}
+            served.client.patch(
+                played.ROUTE,
+                NAME,
+                patch,
+                namespace=served.namespace,
+                patch_type=PatchType.MERGE,
+                field_manager="kubectl-edit",
+            )
+
+    with played.telling(played.alike) as url:
+        request = CanaryRequest(to=NEW, steps=(20, 100), analysis=quick(url))
+        with pytest.raises(RolloutError, match="somebody changed HTTPRoute digits: 5 % for"):
             run_canary(NAME, request, namespace=served.namespace, tell=tell)
     assert (served.weights(), served.leftovers()) == ({NAME: 100}, [])
 
