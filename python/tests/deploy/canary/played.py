@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import json
+import random
 import threading
 import time
 from contextlib import contextmanager
@@ -38,8 +39,8 @@ NAME, CANARY = "digits", "digits-canary"
 OLD, NEW = (f"oci://registry.test/digits@sha256:{digit * 64}" for digit in "ab")
 RUNTIME = f"registry.test/shoal@sha256:{'c' * 64}"
 LOOKS_EVERY_SECONDS = 0.05
-# By how much a version answers each request, and the bounds of its buckets.
-BOUNDS = (0.005, 0.01, 0.02, 0.05)
+# Bounds of the buckets of a version's histogram.
+BOUNDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 
 
 def settings(namespace: str, **more: Any) -> deploy.Deployment:
@@ -111,9 +112,14 @@ def _answer(client: Client, route: dict[str, Any], refuses: str) -> None:
     )
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """Says nothing of a caller that did not wait for its answer."""
+
+
 @contextmanager
 def _served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with _Server(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
@@ -201,11 +207,27 @@ class Version:
     Attributes:
         seconds: How long it takes for a request.
         fails: The share of requests that it fails.
+        tires_at: From which share of all requests on it takes ten times as long.
     """
 
     seconds: float = 0.004
     fails: float = 0.0
+    tires_at: float = 2.0
     requests: float = 0.0
+    within: dict[float, float] = field(default_factory=lambda: dict.fromkeys(BOUNDS, 0.0))
+    _random: random.Random = field(default_factory=lambda: random.Random(7))
+
+    def take(self, requests: float, share: float) -> None:
+        """Answers requests, its share of all."""
+        noise = self._random.uniform(0.9, 1.1)
+        took_seconds = self.seconds * noise * (10 if share >= self.tires_at else 1)
+        self.requests += requests
+        for bound in BOUNDS:
+            self.within[bound] += requests * self._within(took_seconds, bound)
+
+    def _within(self, typical_seconds: float, bound: float) -> float:
+        """The share of answers within a time; they come evenly between none and twice as much."""
+        return min(1.0, bound / (2 * typical_seconds))
 
     def text(self) -> str:
         """What it exposes."""
@@ -216,9 +238,8 @@ class Version:
             *([f'shoal_requests_total{{outcome="model_failed"}} {failed}'] if failed else []),
             "# TYPE shoal_request_seconds histogram",
             *(
-                f'shoal_request_seconds_bucket{{le="{bound}"}} '
-                f"{self.requests if self.seconds <= bound else 0.0}"
-                for bound in BOUNDS
+                f'shoal_request_seconds_bucket{{le="{bound}"}} {count}'
+                for bound, count in self.within.items()
             ),
             f'shoal_request_seconds_bucket{{le="+Inf"}} {self.requests}',
             f"shoal_request_seconds_count {self.requests}",
@@ -266,8 +287,8 @@ class Traffic:
         while not self._ending.wait(LOOKS_EVERY_SECONDS):
             now = time.monotonic()
             requests = self.a_second * (now - before)
-            self.new.requests += requests * share
-            self.old.requests += requests * (1 - share)
+            self.new.take(requests * share, share)
+            self.old.take(requests * (1 - share), 1 - share)
             before, share = now, self._new_share(share)
 
     def _new_share(self, share: float) -> float:
