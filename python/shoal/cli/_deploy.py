@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from shoal.cli import _cluster
+from shoal.cli import _canary, _cluster
 from shoal.cli._failure import reported
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class PackageOrCommand(TyperGroup):
 
 
 app = typer.Typer(help="Serve packages on Kubernetes.", cls=PackageOrCommand, no_args_is_help=True)
+app.command("canary")(_canary.canary)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Settings = Annotated[

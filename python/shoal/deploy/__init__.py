@@ -1,5 +1,6 @@
 """From a package to replicas behind a service: images, objects of Kubernetes, rollouts.
 
+- `run_canary` tries another package on a share of the requests, and keeps it or takes it back.
 - `apply` makes a cluster have a deployment's objects, and touches nothing else.
 - `render` is pure: the same settings give the same objects, for one version of Kubernetes.
 - What is deployed is named by digest, images and packages alike.
@@ -11,6 +12,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from shoal.deploy._canary._analysis import (
+        Analysis,
+        Disagreement,
+        MetricText,
+        Prometheus,
+        read_analysis,
+        read_steps,
+    )
+    from shoal.deploy._canary._canary import CanaryRequest, run_canary, stop_canary
+    from shoal.deploy._canary._events import CanaryEvent
+    from shoal.deploy._canary._judge import Verdict
+    from shoal.deploy._canary._machine import CanaryWeights
+    from shoal.deploy._canary._settings import with_settings
     from shoal.deploy._cluster._apply import Applied, Change, apply
     from shoal.deploy._cluster._clock import SYSTEM_CLOCK, Clock
     from shoal.deploy._cluster._commands import (
@@ -50,19 +64,26 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SYSTEM_CLOCK",
+    "Analysis",
     "Applied",
     "Autoscaler",
     "Autoscaling",
     "Canary",
+    "CanaryEvent",
+    "CanaryRequest",
+    "CanaryWeights",
     "Change",
     "Clock",
     "Deleted",
     "Deployment",
+    "Disagreement",
     "JobState",
+    "MetricText",
     "Monitoring",
     "Operation",
     "Patch",
     "PatchTarget",
+    "Prometheus",
     "Reference",
     "Revision",
     "RolledBack",
@@ -72,41 +93,54 @@ __all__ = [
     "Status",
     "TrainingJob",
     "Trouble",
+    "Verdict",
     "alert_groups",
     "apply",
     "cluster_version",
     "delete",
     "find_package",
+    "read_analysis",
     "read_deployment",
     "read_reference",
+    "read_steps",
     "read_training_job",
     "reference_to",
     "render",
     "render_job",
     "rollback",
+    "run_canary",
     "run_job",
     "scale",
     "status",
+    "stop_canary",
     "wait_for_rollout",
+    "with_settings",
     "write",
 ]
 
 _SETTINGS = "_objects._settings"
 _LAZY: dict[str, str] = {
     "SYSTEM_CLOCK": "_cluster._clock",
+    "Analysis": "_canary._analysis",
     "Applied": "_cluster._apply",
     "Autoscaler": "_cluster._replicas",
     "Autoscaling": f"{_SETTINGS}._deployment",
     "Canary": f"{_SETTINGS}._deployment",
+    "CanaryEvent": "_canary._events",
+    "CanaryRequest": "_canary._canary",
+    "CanaryWeights": "_canary._machine",
     "Change": "_cluster._apply",
     "Clock": "_cluster._clock",
     "Deleted": "_cluster._delete",
     "Deployment": f"{_SETTINGS}._deployment",
+    "Disagreement": "_canary._analysis",
     "JobState": "_cluster._job",
+    "MetricText": "_canary._analysis",
     "Monitoring": f"{_SETTINGS}._deployment",
     "Operation": f"{_SETTINGS}._patch",
     "Patch": f"{_SETTINGS}._patch",
     "PatchTarget": f"{_SETTINGS}._patch",
+    "Prometheus": "_canary._analysis",
     "Reference": f"{_SETTINGS}._references",
     "Revision": "_cluster._revisions",
     "RolledBack": "_cluster._commands",
@@ -116,22 +150,28 @@ _LAZY: dict[str, str] = {
     "Status": "_cluster._commands",
     "TrainingJob": f"{_SETTINGS}._training",
     "Trouble": "_cluster._troubles",
+    "Verdict": "_canary._judge",
     "alert_groups": "_objects._watch._alerts",
     "apply": "_cluster._apply",
     "cluster_version": "_cluster._commands",
     "delete": "_cluster._delete",
     "find_package": f"{_SETTINGS}._read",
+    "read_analysis": "_canary._analysis",
     "read_deployment": f"{_SETTINGS}._read",
     "read_reference": f"{_SETTINGS}._references",
+    "read_steps": "_canary._analysis",
     "read_training_job": f"{_SETTINGS}._read",
     "reference_to": f"{_SETTINGS}._references",
     "render": "_objects._render",
     "render_job": "_objects._job",
     "rollback": "_cluster._commands",
+    "run_canary": "_canary._canary",
     "run_job": "_cluster._job",
     "scale": "_cluster._commands",
     "status": "_cluster._commands",
+    "stop_canary": "_canary._canary",
     "wait_for_rollout": "_cluster._rollout",
+    "with_settings": "_canary._settings",
     "write": "_objects._files",
 }
 # What these import is in the extra `deploy`.
