@@ -2,6 +2,7 @@
 
 - `run_canary` tries another package on a share of the requests, and keeps it or takes it back.
 - `apply` makes a cluster have a deployment's objects, and touches nothing else.
+- `build_image` makes an image that serves a package, without a daemon.
 - `render` is pure: the same settings give the same objects, for one version of Kubernetes.
 - What is deployed is named by digest, images and packages alike.
 - Importing this room loads nothing heavy.
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     from shoal.deploy._cluster._revisions import Revision
     from shoal.deploy._cluster._rollout import Rollout, wait_for_rollout
     from shoal.deploy._cluster._troubles import Trouble
+    from shoal.deploy._image._build import build_image
+    from shoal.deploy._image._result import Image, ImageBase, ImageSettings, PlatformImage
+    from shoal.deploy._image._rootfs import make_base
     from shoal.deploy._objects._files import write
     from shoal.deploy._objects._job import render_job
     from shoal.deploy._objects._render import render
@@ -77,12 +81,16 @@ __all__ = [
     "Deleted",
     "Deployment",
     "Disagreement",
+    "Image",
+    "ImageBase",
+    "ImageSettings",
     "JobState",
     "MetricText",
     "Monitoring",
     "Operation",
     "Patch",
     "PatchTarget",
+    "PlatformImage",
     "Prometheus",
     "Reference",
     "Revision",
@@ -96,9 +104,11 @@ __all__ = [
     "Verdict",
     "alert_groups",
     "apply",
+    "build_image",
     "cluster_version",
     "delete",
     "find_package",
+    "make_base",
     "read_analysis",
     "read_deployment",
     "read_reference",
@@ -134,12 +144,16 @@ _LAZY: dict[str, str] = {
     "Deleted": "_cluster._delete",
     "Deployment": f"{_SETTINGS}._deployment",
     "Disagreement": "_canary._analysis",
+    "Image": "_image._result",
+    "ImageBase": "_image._result",
+    "ImageSettings": "_image._result",
     "JobState": "_cluster._job",
     "MetricText": "_canary._analysis",
     "Monitoring": f"{_SETTINGS}._deployment",
     "Operation": f"{_SETTINGS}._patch",
     "Patch": f"{_SETTINGS}._patch",
     "PatchTarget": f"{_SETTINGS}._patch",
+    "PlatformImage": "_image._result",
     "Prometheus": "_canary._analysis",
     "Reference": f"{_SETTINGS}._references",
     "Revision": "_cluster._revisions",
@@ -153,9 +167,11 @@ _LAZY: dict[str, str] = {
     "Verdict": "_canary._judge",
     "alert_groups": "_objects._watch._alerts",
     "apply": "_cluster._apply",
+    "build_image": "_image._build",
     "cluster_version": "_cluster._commands",
     "delete": "_cluster._delete",
     "find_package": f"{_SETTINGS}._read",
+    "make_base": "_image._rootfs",
     "read_analysis": "_canary._analysis",
     "read_deployment": f"{_SETTINGS}._read",
     "read_reference": f"{_SETTINGS}._references",
@@ -175,22 +191,9 @@ _LAZY: dict[str, str] = {
     "write": "_objects._files",
 }
 # What these import is in the extra `deploy`.
-_EXTRA = frozenset({"lightkube", "lightkube.models", "lightkube.resources", "yaml"})
-    from shoal.deploy._image._build import build_image
-    from shoal.deploy._image._result import Image, ImageBase, ImageSettings, PlatformImage
-    from shoal.deploy._image._rootfs import make_base
-
-__all__ = ["Image", "ImageBase", "ImageSettings", "PlatformImage", "build_image", "make_base"]
-
-_LAZY = {
-    "Image": "_image._result",
-    "ImageBase": "_image._result",
-    "ImageSettings": "_image._result",
-    "PlatformImage": "_image._result",
-    "build_image": "_image._build",
-    "make_base": "_image._rootfs",
-}
-_EXTRA = frozenset({"httpx2", "lightkube", "lightkube.models", "lightkube.resources", "yaml"})
+_EXTRA = frozenset(
+    {"cyclonedx", "httpx2", "lightkube", "lightkube.models", "lightkube.resources", "yaml"}
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from shoal.package._build import Settings, build
     from shoal.package._data._package import DataDescription, DataPackage, keep_data, open_data
     from shoal.package._fetch import fetch
-    from shoal.package._golden import GoldenRows
+    from shoal.package._proving._golden import GoldenRows
     from shoal.package._registry._layouts import pull_layout, push_layout
     from shoal.package._registry._pull import pull
     from shoal.package._registry._push import Pushed, push
@@ -69,7 +69,7 @@ __all__ = [
 _LAZY = {
     "DataDescription": "_data._package",
     "DataPackage": "_data._package",
-    "GoldenRows": "_golden",
+    "GoldenRows": "_proving._golden",
     "Inspection": "_verify",
     "PublicKey": "_signing._keys",
     "Pushed": "_registry._push",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from shoal.errors import CorruptPackageError
-from shoal.package import _golden
 from shoal.package._package import open
+from shoal.package._proving import _golden
 
 if TYPE_CHECKING:
     from os import PathLike
