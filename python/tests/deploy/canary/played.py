@@ -233,6 +233,7 @@ class Version:
 
     def text(self) -> str:
         """What it exposes."""
+        errors = f'shoal_requests_total{{outcome="model_failed"}} {self.failed}'
         lines = [
             "# TYPE shoal_requests_total counter",
             f'shoal_requests_total{{outcome="ok"}} {self.requests - self.failed}',
