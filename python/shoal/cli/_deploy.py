@@ -6,17 +6,20 @@ one. A package in a directory that is called as a command is written `./WORD`.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from shoal.cli import _canary
+from shoal.cli import _canary, _cluster
 from shoal.cli._failure import reported
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from shoal.deploy import Deployment, TrainingJob
 
 DEFAULT = "PACKAGE"
 
@@ -60,7 +63,8 @@ Cluster = Annotated[
 Cpu = Annotated[str | None, typer.Option(metavar="CORES", help="Cores: 2, or 500m.")]
 Memory = Annotated[str | None, typer.Option(metavar="BYTES", help="Memory: 2Gi.")]
 Output = Annotated[
-    Path, typer.Option(metavar="DIR", help="Where YAML, kustomization and chart are written.")
+    Path | None,
+    typer.Option(metavar="DIR", help="Where YAML, kustomization and chart are written."),
 ]
 
 
@@ -71,7 +75,11 @@ def render(
         typer.Argument(metavar="PACKAGE", help="oci://HOST/NAME@sha256:..., or a directory."),
     ] = None,
     *,
-    output: Output,
+    output: Output = None,
+    apply: _cluster.Apply = False,
+    dry_run: _cluster.DryRun = False,
+    force: _cluster.Force = False,
+    roll_back: _cluster.RollBack = False,
     registry: Annotated[
         str | None,
         typer.Option(metavar="oci://HOST/NAME", help="Where the directory's package was pushed."),
@@ -112,15 +120,15 @@ def render(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Render the objects that serve a package."""
-    options = {
+    """Render the objects that serve a package, and bring them into a cluster."""
+    way = _cluster.Way(apply, dry_run, force=force, roll_back=roll_back)
+    options: dict[str, Any] = {
         "name": name,
         "namespace": namespace,
         "replicas": replicas,
         "autoscaling.max_replicas": max_replicas,
         "target": target,
         "image": image,
-        "cluster": cluster,
         "cpu": cpu,
         "memory": memory,
         "allow_code": allow_code or None,
@@ -132,9 +140,16 @@ def render(
     with reported(as_json=as_json):
         from shoal import deploy
 
+        _check_purpose(output, way)
+        options["cluster"] = _cluster.version_of(way, cluster)
         asked = deploy.read_deployment(settings, options, package=package, registry=registry)
         objects = deploy.render(asked)
-        _tell(asked.name, objects, deploy.write(objects, output), as_json=as_json)
+        told = _written(asked, objects, output, as_json=as_json)
+        if way.asks_cluster:
+            objects = deploy.with_settings(objects, asked)
+            told |= _cluster.bring(objects, asked.name, asked.namespace, way, as_json=as_json)
+        if as_json:
+            typer.echo(json.dumps(told))
 
 
 @app.command()
@@ -143,7 +158,9 @@ def job(
         Path, typer.Argument(metavar="CONFIG.toml", help="What is trained, as for `shoal train`.")
     ],
     *,
-    output: Output,
+    output: Output = None,
+    apply: _cluster.Apply = False,
+    dry_run: _cluster.DryRun = False,
     push_to: Annotated[
         str | None,
         typer.Option(metavar="oci://HOST/NAME:TAG", help="Where the package goes."),
@@ -162,36 +179,63 @@ def job(
     memory: Memory = None,
     as_json: Json = False,
 ) -> None:
-    """Render a training that runs in the cluster and pushes its package."""
-    options = {
+    """Render a training that runs in the cluster and pushes its package; run it, and wait."""
+    way = _cluster.Way(apply, dry_run)
+    options: dict[str, Any] = {
         "name": name,
         "namespace": namespace,
         "image": image,
         "push_to": push_to,
         "push_secret": push_secret,
-        "cluster": cluster,
         "cpu": cpu,
         "memory": memory,
     }
     with reported(as_json=as_json):
         from shoal import deploy
 
+        _check_purpose(output, way)
+        options["cluster"] = _cluster.version_of(way, cluster)
         asked = deploy.read_training_job(configuration, options, settings)
         objects = deploy.render_job(asked)
-        _tell(asked.name, objects, deploy.write(objects, output), as_json=as_json)
+        told = _written(asked, objects, output, as_json=as_json)
+        if way.dry_run:
+            told |= _cluster.bring(objects, asked.name, asked.namespace, way, as_json=as_json)
+        elif way.apply:
+            told |= _cluster.train(objects, asked, as_json=as_json)
+        if as_json:
+            typer.echo(json.dumps(told))
 
 
-def _tell(name: str, objects: Sequence[Any], files: Sequence[Path], *, as_json: bool) -> None:
+for command in (_cluster.status, _cluster.scale, _cluster.rollback, _cluster.delete):
+    app.command()(command)
+
+
+def _check_purpose(output: Path | None, way: _cluster.Way) -> None:
+    """Refuses a command that would leave nothing, or do two things that do not go together."""
+    from shoal.errors import ConfigurationError
+
+    if output is None and not way.asks_cluster:
+        message = "nothing is to be done with what is rendered"
+        raise ConfigurationError(message, hint="Say --output DIR, --dry-run or --apply.")
+    if way.apply and way.dry_run:
+        raise ConfigurationError("--apply and --dry-run do not go together")
+
+
+def _written(
+    asked: Deployment | TrainingJob, objects: Sequence[Any], output: Path | None, *, as_json: bool
+) -> dict[str, Any]:
+    """Writes objects where that is asked for, and says what lies where."""
+    from shoal import deploy
+
+    told: dict[str, Any] = {"name": asked.name, "namespace": asked.namespace}
+    if output is None:
+        return told
     rows = [
         {"kind": each.kind, "name": each.metadata.name, "file": str(file)}
-        for each, file in zip(objects, files, strict=True)
+        for each, file in zip(objects, deploy.write(objects, output), strict=True)
     ]
-    if as_json:
-        import json
-
-        namespace = objects[0].metadata.namespace
-        typer.echo(json.dumps({"name": name, "namespace": namespace, "objects": rows}))
-        return
-    width = max(len(f"{row['kind']} {row['name']}") for row in rows)
-    lines = [f"{row['kind'] + ' ' + row['name']:<{width}}  {row['file']}" for row in rows]
-    typer.echo("\n".join(lines))
+    if not as_json:
+        width = max(len(f"{row['kind']} {row['name']}") for row in rows)
+        lines = [f"{row['kind'] + ' ' + row['name']:<{width}}  {row['file']}" for row in rows]
+        typer.echo("\n".join(lines))
+    return {**told, "objects": rows}

@@ -8,6 +8,8 @@
   replicas that an autoscaler decides on.
 - What is no longer wanted is deleted last; a ConfigMap or Secret that an earlier revision still
   names stays for as long as that revision can be gone back to. A Job ends by itself.
+- What only watches, of a project that the cluster does not have, is left out, and that is said;
+  any other kind that it does not know is an error.
 - Killed anywhere, the same call again ends in the same state.
 
 Source: kubernetes.io/docs/reference/using-api/server-side-apply.
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from lightkube.core.resource import Resource
 
 Action: TypeAlias = Literal["created", "changed", "unchanged", "deleted"]
+WATCHING = "monitoring.coreos.com"
 NOT_THERE_YET = "error looking up service account"
 
 
@@ -64,6 +67,7 @@ class Applied(msgspec.Struct, frozen=True):
         dry_run: Whether nothing was changed.
         changes: What became of each object, in the order it was done.
         kept: What was left as it is though something else was wanted, and why.
+        left_out: What watches and was not made, as the cluster has nothing that would read it.
     """
 
     name: str
@@ -71,6 +75,7 @@ class Applied(msgspec.Struct, frozen=True):
     dry_run: bool
     changes: tuple[Change, ...]
     kept: tuple[str, ...]
+    left_out: tuple[str, ...]
 
 
 Progress: TypeAlias = Callable[[Change], None]
@@ -108,13 +113,24 @@ def apply(  # noqa: PLR0913 - said once for each deployment
     """
     with connected(namespace) as connection:
         connection.check_version()
-        work = _Work(connection, name, read(objects, name, connection.namespace), force=force)
+        items = read(objects, name, connection.namespace)
+        unread = {each.kind for each in items if each.kind.group == WATCHING}
+        unread = {each for each in unread if not connection.knows(each)}
+        wanted = tuple(each for each in items if each.kind not in unread)
+        work = _Work(connection, name, wanted, force=force)
         plan = work.plan()
         if dry_run:
             changes = tuple(change for _, change in plan)
         else:
             changes = tuple(work.carry_out(plan, progress or (lambda _: None)))
-        return Applied(name, connection.namespace, dry_run, changes, tuple(work.kept))
+        return Applied(
+            name=name,
+            namespace=connection.namespace,
+            dry_run=dry_run,
+            changes=changes,
+            kept=tuple(work.kept),
+            left_out=tuple(str(each) for each in items if each.kind in unread),
+        )
 
 
 class _Work:

@@ -10,12 +10,10 @@ import msgspec
 from shoal.deploy._cluster._connection import connected
 from shoal.deploy._cluster._inventory import USUAL_KINDS, belonging, record_name, recorded
 from shoal.deploy._cluster._kinds import DEPLOYMENT
-from shoal.deploy._cluster._replicas import Autoscaler, find_autoscaler
+from shoal.deploy._cluster._replicas import SCALING, Autoscaler, find_autoscaler
 from shoal.deploy._cluster._revisions import Revision, described, go_back, images_of, revisions_of
 from shoal.deploy._cluster._rollout import Rollout, find_deployment, look
 from shoal.errors import DeployError, InvalidRequestError
-
-SCALING_MANAGER = "shoal-scale"
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -123,7 +121,7 @@ def scale(name: str, replicas: int, *, namespace: str | None = None) -> Scaled:
                 f"{name} is scaled by {found}, between {found.least} and {found.most} replicas",
                 hint="Deploy it anew with other limits, or without the autoscaler.",
             )
-        connection.scale(DEPLOYMENT, name, replicas, manager=SCALING_MANAGER)
+        connection.scale(DEPLOYMENT, name, replicas, manager=SCALING)
         before = deployment["spec"].get("replicas", 1)
         return Scaled(name, connection.namespace, before, replicas)
 

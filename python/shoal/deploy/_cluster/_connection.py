@@ -14,27 +14,32 @@ import os
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import httpx2
 import msgspec
-import yaml
+import yaml  # type: ignore[import-untyped]  # ships no types
 from lightkube import ApiError, Client, ConfigError, KubeConfig
 from lightkube.config.client_adapter import Client as Transport
 from lightkube.config.client_adapter import ConnectionParams
 from lightkube.config.kubeconfig import DEFAULT_KUBECONFIG, SERVICE_ACCOUNT
 from lightkube.types import CascadeType, PatchType
 
+from shoal.deploy._cluster._clock import SYSTEM_CLOCK, Clock
 from shoal.deploy._cluster._failures import told
 from shoal.deploy._cluster._kinds import EVENT, LABEL, MANAGER, POD, Item, Kind, resource
 from shoal.errors import ClusterLacksError, ClusterUnavailableError, ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from lightkube.config.kubeconfig import SingleConfig
 
-Content = dict[str, Any]
+Content: TypeAlias = dict[str, Any]
+T = TypeVar("T")
+
+TRIES = 5
+LONGEST_WAIT_SECONDS = 10.0
 OLDEST = (1, 31)
 ANSWER_SECONDS = 30.0
 
@@ -46,17 +51,27 @@ class Connection:
         namespace: The namespace asked for, or that of the kubeconfig.
     """
 
-    def __init__(self, client: Client, configuration: SingleConfig, namespace: str) -> None:
-        self._client, self._configuration = client, configuration
+    def __init__(
+        self,
+        client: Client,
+        configuration: SingleConfig,
+        namespace: str,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._client, self._configuration, self._clock = client, configuration, clock
         self._server = str(configuration.cluster.server)
         self.namespace = namespace
 
     def version(self) -> tuple[int, int]:
         """The minor version of Kubernetes that the cluster has, such as (1, 36)."""
-        with told("ask for the version", self._server):
+
+        def ask() -> Content:
             parameters = ConnectionParams(timeout=httpx2.Timeout(ANSWER_SECONDS))
             with Transport(self._configuration, parameters) as transport:
-                answer = transport.get("/version").raise_for_status().json()
+                answer: Content = transport.get("/version").raise_for_status().json()
+                return answer
+
+        answer = self._asked("ask for the version", None, ask)
         major, minor = (str(answer[key]).rstrip("+") for key in ("major", "minor"))
         return int(major), int(minor)
 
@@ -72,34 +87,30 @@ class Connection:
             oldest = ".".join(map(str, OLDEST))
             raise ClusterLacksError(
                 f"the cluster has Kubernetes {stated}, expected {oldest} or later",
-                hint="Render with --output and apply with its own tools, or upgrade the cluster.",
+                hint="Upgrade the cluster.",
             )
 
     def get(self, kind: Kind, name: str) -> Content | None:
         """An object; None where there is none."""
-        with told(f"look at {kind} {name}", self._server, kind):
+
+        def ask() -> Content | None:
             try:
-                found: Content = self._client.get(resource(kind), name, namespace=self.namespace)
+                return dict(self._client.get(resource(kind), name, namespace=self.namespace))
             except ApiError as error:
                 details = error.status.details
                 if error.status.code != HTTPStatus.NOT_FOUND or details is None:
                     raise
                 return None
-            return dict(found)
+
+        return self._asked(f"look at {kind} {name}", kind, ask)
 
     def find(self, kind: Kind, labels: dict[str, str] | None = None) -> list[Content]:
         """The objects of a kind with these labels; none where the kind is not known."""
-        with told(f"list {kind.plural}", self._server, kind):
-            try:
-                chosen: Any = labels
-                found = self._client.list(resource(kind), namespace=self.namespace, labels=chosen)
-                stated = {"apiVersion": kind.api_version, "kind": kind.kind}
-                return [{**each, **stated} for each in found]  # entries of a list do not state it
-            except httpx2.HTTPStatusError as error:
-                unknown = error.response.status_code == HTTPStatus.NOT_FOUND
-                if not unknown or isinstance(error, ApiError):
-                    raise
-                return []
+        return self._listed(kind, labels) or []
+
+    def knows(self, kind: Kind) -> bool:
+        """Whether the cluster has a kind."""
+        return self._listed(kind, None) is not None
 
     def of(self, name: str, kind: Kind) -> list[Content]:
         """The objects of a kind that carry the label of a deployment."""
@@ -109,30 +120,23 @@ class Connection:
         self, item: Item, *, dry_run: bool = False, force: bool = False, manager: str = MANAGER
     ) -> Content:
         """Makes an object what it should be, or tells what it would become."""
-        asked: Any = self._client.apply
-        with told(f"apply {item}", self._server, item.kind):
-            return dict(
-                asked(
-                    resource(item.kind)(**item.content),
-                    namespace=self.namespace,
-                    field_manager=manager,
-                    dry_run=dry_run,
-                    force=force,
-                )
-            )
+        how: Any = {"field_manager": manager, "dry_run": dry_run, "force": force}
+        made = resource(item.kind)(**item.content)
+        return self._asked(
+            f"apply {item}",
+            item.kind,
+            lambda: dict(self._client.apply(made, namespace=self.namespace, **how)),
+        )
 
     def scale(self, kind: Kind, name: str, replicas: int, *, manager: str) -> None:
         """Sets the replicas of an object, in the name of a manager."""
-        patch: Any = self._client.patch
-        with told(f"scale {kind} {name}", self._server, kind):
-            patch(
-                resource(kind, "scale"),
-                name,
-                {"spec": {"replicas": replicas}},
-                namespace=self.namespace,
-                patch_type=PatchType.MERGE,
-                field_manager=manager,
-            )
+        how: Any = {"patch_type": PatchType.MERGE, "field_manager": manager}
+        part, patch = resource(kind, "scale"), {"spec": {"replicas": replicas}}
+        self._asked(
+            f"scale {kind} {name}",
+            kind,
+            lambda: self._client.patch(part, name, patch, namespace=self.namespace, **how),
+        )
 
     def try_pod(self, pod: Content) -> None:
         """Asks whether a Pod would be let in; none is made.
@@ -140,31 +144,63 @@ class Connection:
         Raises:
             ApiError: it would not.
         """
-        create: Any = self._client.create
-        create(resource(POD)(**pod), namespace=self.namespace, dry_run=True)
+        how: Any = {"namespace": self.namespace, "dry_run": True}
+        self._client.create(resource(POD)(**pod), **how)
 
     def delete(self, kind: Kind, name: str) -> None:
         """Takes an object away, and in time what it owns; one that is gone is no failure."""
-        with told(f"delete {kind} {name}", self._server, kind):
+        how: Any = {"namespace": self.namespace, "cascade": CascadeType.BACKGROUND}
+
+        def ask() -> None:
             try:
-                self._client.delete(
-                    resource(kind),
-                    name,
-                    namespace=self.namespace,
-                    cascade=CascadeType.BACKGROUND,
-                )
+                self._client.delete(resource(kind), name, **how)
             except ApiError as error:
                 if error.status.code != HTTPStatus.NOT_FOUND:
                     raise
 
+        self._asked(f"delete {kind} {name}", kind, ask)
+
     def warnings(self, kind: Kind, name: str) -> list[Content]:
         """What controllers complain of an object, latest last."""
-        chosen: Any = {"involvedObject.kind": kind.kind, "involvedObject.name": name}
-        with told(f"list events of {kind} {name}", self._server):
-            found = self._client.list(
-                resource(EVENT), namespace=self.namespace, fields={**chosen, "type": "Warning"}
-            )
-            return sorted(map(dict, found), key=lambda each: each.get("lastTimestamp") or "")
+        chosen = {"involvedObject.kind": kind.kind, "involvedObject.name": name, "type": "Warning"}
+        how: Any = {"namespace": self.namespace, "fields": chosen}
+        found = self._asked(
+            f"list events of {kind} {name}",
+            None,
+            lambda: list(map(dict, self._client.list(resource(EVENT), **how))),
+        )
+        return sorted(found, key=lambda each: str(each.get("lastTimestamp")))
+
+    def _listed(self, kind: Kind, labels: dict[str, str] | None) -> list[Content] | None:
+        """The objects of a kind; None where the kind is not known."""
+        chosen: Any = labels
+        stated = {"apiVersion": kind.api_version, "kind": kind.kind}  # entries do not state it
+
+        def ask() -> list[Content] | None:
+            try:
+                found = self._client.list(resource(kind), namespace=self.namespace, labels=chosen)
+                return [{**each, **stated} for each in found]
+            except httpx2.HTTPStatusError as error:
+                is_unknown = error.response.status_code == HTTPStatus.NOT_FOUND
+                if not is_unknown or isinstance(error, ApiError):
+                    raise
+                return None
+
+        return self._asked(f"list {kind.plural}", kind, ask)
+
+    def _asked(self, words: str, kind: Kind | None, ask: Callable[[], T]) -> T:
+        """Asks; a server that has too much to do is asked again when it says."""
+        with told(words, self._server, kind):
+            for _ in range(TRIES):
+                try:
+                    return ask()
+                except httpx2.HTTPStatusError as error:
+                    if error.response.status_code != HTTPStatus.TOO_MANY_REQUESTS:
+                        raise
+                    stated = error.response.headers.get("Retry-After", "1")
+                    seconds = float(stated) if stated.isdecimal() else 1.0
+                    self._clock.wait(min(seconds, LONGEST_WAIT_SECONDS))
+            return ask()
 
 
 @contextmanager

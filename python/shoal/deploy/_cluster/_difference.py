@@ -14,7 +14,7 @@ import re
 import secrets
 from typing import Any
 
-import yaml
+import yaml  # type: ignore[import-untyped]  # ships no types
 
 SERVERS_OWN = {"creationTimestamp", "generation", "managedFields", "resourceVersion", "uid"}
 CONTROLLERS_OWN = "deployment.kubernetes.io/"

@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from shoal.deploy._cluster._fields import REPLICAS, owners
-from shoal.deploy._cluster._kinds import AUTOSCALER, DEPLOYMENT, SCALED_OBJECT, Item
+from shoal.deploy._cluster._kinds import AUTOSCALER, DEPLOYMENT, MANAGER, SCALED_OBJECT, Item
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from shoal.deploy._cluster._connection import Connection
+
+
+SCALING = f"{MANAGER}-scale"
 
 
 class Autoscaler(msgspec.Struct, frozen=True):
@@ -93,12 +96,17 @@ def settle(
         settled = _with(item, current if is_ours_alone else None)
         reason = f"{autoscaler} scales it"
     elif others and wanted != current and not force:
-        settled, reason = _with(item, None), f"{', '.join(others)} has set it"
+        settled, reason = _with(item, None), f"{_named(others)} has set it"
     else:
         return item, None
     if wanted is None or wanted == current:
         return settled, None
     return settled, f"{item} keeps {current} replicas, not {wanted}: {reason}"
+
+
+def _named(managers: list[str]) -> str:
+    """Who has set something, as a person knows them."""
+    return ", ".join("`shoal deploy scale`" if each == SCALING else each for each in managers)
 
 
 def _with(item: Item, replicas: int | None) -> Item:

@@ -2,7 +2,8 @@
 
 - The cluster keeps the template of each version; going back applies an earlier one, as `apply`
   would have. It becomes the newest version: going back twice ends where it began.
-- Only the template and what Shoal noted of it go back; replicas, services and limits stay.
+- Only the template goes back, and what the Deployment says of it in labels and notes; replicas and
+  all other objects stay.
 
 Source: kubernetes.io/docs/concepts/workloads/controllers/deployment (rolling back a deployment).
 """
@@ -93,7 +94,10 @@ def go_back(connection: Connection, deployment: Content, number: int | None) -> 
     content["spec"] = {**content.get("spec", {}), "template": _template(earlier)}
     noted = {key: note for key, note in _notes(content).items() if not key.startswith(NOTES)}
     noted |= {key: note for key, note in _notes(earlier).items() if key.startswith(NOTES)}
-    content["metadata"] = {**content["metadata"], "annotations": noted}
+    shared = _template(earlier)["metadata"].get("labels") or {}
+    labels = content["metadata"].get("labels") or {}
+    labels = {key: shared.get(key, label) for key, label in labels.items()}
+    content["metadata"] = {**content["metadata"], "labels": labels, "annotations": noted}
     connection.apply(Item(DEPLOYMENT, deployment["metadata"]["name"], content), force=True)
     return number_of(earlier)
 

@@ -5,7 +5,7 @@
 - Failed: the cluster gave up (`ProgressDeadlineExceeded`), refuses to make Pods for
   `REFUSED_SECONDS`, or says nothing for long after it should have given up.
 - What is wrong with Pods is told as the cluster says it, the same trouble of many Pods once.
-- `judge` decides from what was read; `wait_for_rollout` reads, and passes the time.
+- `judge` and `Patience` decide from what was read; `wait_for_rollout` reads, and passes the time.
 
 Source: kubernetes.io/docs/concepts/workloads/controllers/deployment (deployment status).
 """
@@ -28,6 +28,7 @@ Content: TypeAlias = dict[str, Any]
 
 REFUSED_SECONDS = 5.0
 SILENT_SECONDS = 30.0
+OLD_FAILURE_SECONDS = 5.0
 DEFAULT_DEADLINE_SECONDS = 600
 
 
@@ -151,25 +152,50 @@ def find_deployment(connection: Connection, name: str) -> Content:
     return deployment
 
 
+class Patience:
+    """Decides from one look to the next whether a rollout has failed; time is told to it."""
+
+    def __init__(self, patience_seconds: float, now: float) -> None:
+        """Begins at a moment; `patience_seconds` is how long nothing may change."""
+        self._patience_seconds = patience_seconds
+        self._began_at = self._changed_at = self._refused_at = now
+        self._before: Rollout | None = None
+        self._old_failure: str | None = None
+
+    def judged(self, state: Rollout, now: float) -> Rollout:
+        """The state, with why it has failed."""
+        if self._before is None:
+            self._old_failure = state.failure
+        if state != self._before:
+            self._before, self._changed_at = state, now
+        if all(each.pods for each in state.troubles):
+            self._refused_at = now
+        return msgspec.structs.replace(state, failure=self._failure(state, now))
+
+    def _failure(self, state: Rollout, now: float) -> str | None:
+        """Why it has failed. What is there at the first look may be the version before's."""
+        if state.failure != self._old_failure:
+            self._old_failure = None
+        if state.failure is not None:
+            is_old = self._old_failure is not None
+            return None if is_old and now - self._began_at < OLD_FAILURE_SECONDS else state.failure
+        if now - self._refused_at >= REFUSED_SECONDS:
+            return "the cluster makes no Pods for it"
+        if now - self._changed_at >= self._patience_seconds:
+            return f"nothing has changed for {self._patience_seconds:.0f} seconds"
+        return None
+
+
 def _watched(connection: Connection, name: str, progress: Progress, clock: Clock) -> Rollout:
     """The state in which waiting ends; every change on the way is told."""
     deadline = find_deployment(connection, name)["spec"].get("progressDeadlineSeconds")
-    patience_seconds = (deadline or DEFAULT_DEADLINE_SECONDS) + SILENT_SECONDS
+    patience = Patience((deadline or DEFAULT_DEADLINE_SECONDS) + SILENT_SECONDS, clock.now())
     before: Rollout | None = None
-    changed_at = refused_at = clock.now()
     while True:
-        state = look(connection, name)
-        now = clock.now()
+        state = patience.judged(look(connection, name), clock.now())
         if state != before:
             progress(state)
-            before, changed_at = state, now
-        if all(each.pods for each in state.troubles):
-            refused_at = now
-        if state.failure is None and now - refused_at >= REFUSED_SECONDS:
-            state = msgspec.structs.replace(state, failure="the cluster makes no Pods for it")
-        if state.failure is None and now - changed_at >= patience_seconds:
-            words = f"nothing has changed for {patience_seconds:.0f} seconds"
-            state = msgspec.structs.replace(state, failure=words)
+            before = state
         if state.is_done or state.failure is not None:
             return state
         clock.wait(LOOK_SECONDS)

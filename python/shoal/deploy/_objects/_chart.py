@@ -3,6 +3,7 @@
 - `image`, `replicas` and `namespace` can be given; all else is as it was rendered.
 - The value takes the place of what was rendered in the fields that hold it, and of the namespace
   also where questions to Prometheus and names of hosts hold it.
+- What the Deployment says of its settings is left out: they are those of other values.
 - What looks like a template in an object, such as a label in an alert, is kept as it is.
 
 Source: Helm, "Charts" (apiVersion v2).
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _DEPLOYMENT = "shoal.io/deployment"
+SETTINGS = "shoal.io/settings"
 # How many replicas there are, or at least are, by kind.
 _REPLICAS = {
     "Deployment": ("spec", "replicas"),
@@ -56,6 +58,7 @@ def _marked(content: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
     """An object with marks where values go; the values are gathered."""
     namespace = content["metadata"]["namespace"]
     marked: dict[str, Any] = _with_marks(content, namespace, values)
+    marked["metadata"].get("annotations", {}).pop(SETTINGS, None)
     path = _REPLICAS.get(content["kind"])
     is_stable = content["metadata"]["name"] == content["metadata"]["labels"][_DEPLOYMENT]
     if path is not None and is_stable:

@@ -83,7 +83,7 @@ def test_a_dry_run_says_what_would_change_and_changes_nothing(
     assert "iris:v1" in str(found)
 
 
-def test_a_field_that_another_manager_owns_is_named_and_not_taken(
+def test_a_field_that_another_program_owns_is_named_and_not_taken(
     cluster: ControlPlane, namespace: str
 ) -> None:
     apply(objects(), namespace)
@@ -134,6 +134,21 @@ def test_a_kind_that_is_no_longer_wanted_at_all_is_found_and_deleted(namespace: 
     assert actions(applied)["Service iris"] == "deleted"
 
 
+def test_what_a_killed_run_has_made_is_found_by_the_next_one(
+    cluster: ControlPlane, namespace: str
+) -> None:
+    def kill(change: deploy.Change) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        apply(objects(), namespace, progress=kill)
+    assert not list(cluster.client.list(Deployment, namespace=namespace))
+    assert actions(apply([service()], namespace)) == {
+        "Service iris": "created",
+        "ServiceAccount iris": "deleted",
+    }
+
+
 def test_options_of_a_version_that_can_be_gone_back_to_are_kept(
     cluster: ControlPlane, namespace: str
 ) -> None:
@@ -150,7 +165,8 @@ def test_replicas_that_a_person_has_set_are_kept_unless_forced(
     apply(objects(), namespace)
     assert deploy.scale(NAME, 3, namespace=namespace).before == 1
     kept = apply(objects("v2", replicas=2), namespace)
-    assert kept.kept == ("Deployment iris keeps 3 replicas, not 2: shoal-scale has set it",)
+    (note,) = kept.kept
+    assert note == "Deployment iris keeps 3 replicas, not 2: `shoal deploy scale` has set it"
     assert _replicas(cluster, namespace) == 3
     assert apply(objects("v2", replicas=2), namespace, force=True).kept == ()
     assert _replicas(cluster, namespace) == 2

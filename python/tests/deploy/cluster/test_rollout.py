@@ -10,6 +10,7 @@ from lightkube.resources.core_v1 import ConfigMap, Pod, Service
 from lightkube.resources.discovery_v1 import EndpointSlice
 
 from shoal import deploy
+from shoal.deploy._cluster._rollout import Patience
 from shoal.errors import ClusterLacksError, DeployError, InvalidRequestError, RolloutError
 from tests.deploy.cluster.samples import NAME, limit, metadata, objects, service
 from tests.services import until
@@ -76,7 +77,7 @@ def test_a_bad_image_stops_the_rollout_while_the_old_version_serves(
     cluster.kubelet.decide(namespace, bad_image)
     apply(namespace, replicas=2)
     wait(namespace)
-    apply(namespace, "bad", replicas=2, deadline_seconds=2)
+    apply(namespace, "bad", replicas=2, deadline_seconds=3)
     seen: list[deploy.Rollout] = []
     with pytest.raises(RolloutError, match=r"revision 2, did not come up") as caught:
         wait(namespace, progress=seen.append)
@@ -86,21 +87,55 @@ def test_a_bad_image_stops_the_rollout_while_the_old_version_serves(
     assert images(cluster, namespace) == ["registry.test/iris:v1"] * 2
 
 
+@pytest.mark.parametrize("replicas", [1, 2])
 def test_a_version_that_does_not_come_up_is_rolled_back(
-    cluster: ControlPlane, namespace: str
+    cluster: ControlPlane, namespace: str, replicas: int
 ) -> None:
     cluster.kubelet.decide(namespace, bad_image)
-    apply(namespace, replicas=2)
+    apply(namespace, replicas=replicas)
     wait(namespace)
-    apply(namespace, "bad", replicas=2, deadline_seconds=2, options="config-2")
-    with pytest.raises(RolloutError, match=r"rolled back to revision 1, 2 of 2 ready"):
+    apply(namespace, "bad", replicas=replicas, deadline_seconds=3, options="config-2")
+    with pytest.raises(RolloutError, match=r"rolled back to revision 1, \d of \d ready"):
         wait(namespace, roll_back=True)
     found = deploy.status(NAME, namespace=namespace)
     assert found.images == ("registry.test/iris:v1",)
     assert found.rollout.is_done
     assert [each.number for each in found.revisions] == [2, 3]
-    until(lambda: len(images(cluster, namespace)) == 2, "the old version is left")
-    assert images(cluster, namespace) == ["registry.test/iris:v1"] * 2
+    until(lambda: len(images(cluster, namespace)) == replicas, "the old version is left")
+    assert images(cluster, namespace) == ["registry.test/iris:v1"] * replicas
+
+
+def state(failure: str | None = None, ready: int = 0, *troubles: deploy.Trouble) -> deploy.Rollout:
+    return deploy.Rollout("iris", 2, 2, 1, ready, 1, troubles, failure=failure)
+
+
+def test_a_failure_that_is_there_at_first_may_be_the_earlier_versions() -> None:
+    patience = Patience(60.0, 100.0)
+    assert patience.judged(state("given up"), 100.0).failure is None
+    assert patience.judged(state("given up"), 104.9).failure is None
+    assert patience.judged(state("given up"), 105.0).failure == "given up"
+    patience = Patience(60.0, 100.0)
+    assert patience.judged(state("given up"), 100.0).failure is None
+    assert patience.judged(state(), 100.5).failure is None
+    assert patience.judged(state("given up"), 101.0).failure == "given up"
+
+
+def test_pods_that_are_refused_for_a_moment_are_no_failure() -> None:
+    refused = deploy.Trouble("FailedCreate", "exceeded quota", 0)
+    patience = Patience(60.0, 0.0)
+    assert patience.judged(state(None, 0, refused), 0.5).failure is None
+    assert patience.judged(state(None, 1), 4.0).failure is None
+    assert patience.judged(state(None, 1, refused), 8.0).failure is None
+    failed = patience.judged(state(None, 1, refused), 9.0)
+    assert failed.failure == "the cluster makes no Pods for it"
+
+
+def test_a_cluster_that_says_nothing_any_more_is_not_waited_for() -> None:
+    patience = Patience(60.0, 0.0)
+    assert patience.judged(state(), 0.0).failure is None
+    assert patience.judged(state(None, 1), 50.0).failure is None
+    assert patience.judged(state(None, 1), 109.0).failure is None
+    assert patience.judged(state(None, 1), 110.0).failure == "nothing has changed for 60 seconds"
 
 
 def test_the_next_version_after_a_rollback_is_applied_without_conflict(
@@ -127,7 +162,7 @@ def test_without_an_earlier_version_nothing_is_rolled_back(
     cluster: ControlPlane, namespace: str
 ) -> None:
     cluster.kubelet.decide(namespace, bad_image)
-    apply(namespace, "bad", deadline_seconds=2)
+    apply(namespace, "bad", deadline_seconds=3)
     with pytest.raises(RolloutError, match="not rolled back: iris has no earlier revision"):
         wait(namespace, roll_back=True)
     with pytest.raises(DeployError, match="no revision 7 to go back to, kept are: none"):
@@ -142,7 +177,7 @@ def test_a_quota_on_pods_ends_the_rollout_with_what_is_used_up(
     with pytest.raises(
         RolloutError, match=r"no Pod: FailedCreate: .*exceeded quota: few"
     ) as caught:
-        wait(namespace)
+        wait(namespace, clock=FAST)
     assert "larger quota" in str(caught.value.hint)
 
 
@@ -151,8 +186,9 @@ def test_a_rollout_that_is_paused_is_told(cluster: ControlPlane, namespace: str)
     wait(namespace)
     patch = {"spec": {"paused": True}}
     cluster.client.patch(Deployment, NAME, patch, namespace=namespace)
+    apply(namespace, "v2")
     with pytest.raises(RolloutError, match="it is paused"):
-        wait(namespace)
+        wait(namespace, clock=FAST)
 
 
 def test_the_status_tells_what_is_there(namespace: str) -> None:

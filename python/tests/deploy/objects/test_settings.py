@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -196,3 +198,17 @@ def test_a_deployment_is_called_as_its_package_unless_told() -> None:
     assert deploy.read_deployment(None, given, package=PACKAGE).name == "digits"
     named = deploy.read_deployment(None, {**given, "name": "mine"}, package=PACKAGE)
     assert named.name == "mine"
+
+
+def test_without_the_extra_what_to_install_is_told() -> None:
+    program = (
+        "import sys; sys.modules['lightkube'] = None\n"
+        "from shoal import deploy\n"
+        "from shoal.errors import RequirementError\n"
+        "try: deploy.render\n"
+        "except RequirementError as error: print(error.hint)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert answer.stdout == "pip install 'shoal[deploy]'\n"

@@ -39,9 +39,10 @@ def alert_rules(asked: Deployment) -> Any:
 
 def alert_groups(asked: Deployment) -> list[dict[str, Any]]:
     """What `promtool check rules` reads."""
+    alerts = [*_service(asked), *_replicas(asked), *_refusals(asked)]
     return [
         {"name": f"{asked.name}-recorded", "interval": _EVERY, "rules": [_recorded(asked)]},
-        {"name": f"{asked.name}-alerts", "rules": [*_service(asked), *_replicas(asked)]},
+        {"name": f"{asked.name}-alerts", "rules": alerts},
     ]
 
 
@@ -52,7 +53,6 @@ def _recorded(asked: Deployment) -> dict[str, Any]:
 
 def _service(asked: Deployment) -> list[dict[str, Any]]:
     of, limits = Selection(asked.namespace, asked.name, all_tracks=True), asked.monitoring
-    refused = of.series("shoal_rejected_total", one_of("reason", SHORT_OF_MACHINE))
     return [
         _alert(
             asked,
@@ -84,16 +84,6 @@ def _service(asked: Deployment) -> list[dict[str, Any]]:
                 "More replicas, or a higher autoscaling.max_replicas.",
             ),
         ),
-        _alert(
-            asked,
-            "ShoalRefuses",
-            f"{rate(refused, 'reason')} > {_REFUSED_PER_SECOND}",
-            ("5m", "warning"),
-            (
-                "requests are refused: {{ $labels.reason }}",
-                "More waits than the server may hold: more replicas, or more of the machine.",
-            ),
-        ),
     ]
 
 
@@ -101,7 +91,6 @@ def _replicas(asked: Deployment) -> list[dict[str, Any]]:
     of = Selection(asked.namespace, asked.name, all_tracks=True)
     restarts = of.series("shoal_worker_restarts_total")
     unavailable = rate(of.series("shoal_requests_total", 'outcome="model_unavailable"'))
-    dropped = rate(of.series("shoal_connections_dropped_total", 'reason="limit"'))
     return [
         _alert(
             asked,
@@ -128,6 +117,24 @@ def _replicas(asked: Deployment) -> list[dict[str, Any]]:
             (
                 "workers are started again and again",
                 "The log says how they ended; SIGKILL is nearly always memory.",
+            ),
+        ),
+    ]
+
+
+def _refusals(asked: Deployment) -> list[dict[str, Any]]:
+    of = Selection(asked.namespace, asked.name, all_tracks=True)
+    refused = of.series("shoal_rejected_total", one_of("reason", SHORT_OF_MACHINE))
+    dropped = rate(of.series("shoal_connections_dropped_total", 'reason="limit"'))
+    return [
+        _alert(
+            asked,
+            "ShoalRefuses",
+            f"{rate(refused, 'reason')} > {_REFUSED_PER_SECOND}",
+            ("5m", "warning"),
+            (
+                "requests are refused: {{ $labels.reason }}",
+                "More waits than the server may hold: more replicas, or more of the machine.",
             ),
         ),
         _alert(
