@@ -237,11 +237,7 @@ class Version:
         lines = [
             "# TYPE shoal_requests_total counter",
             f'shoal_requests_total{{outcome="ok"}} {self.requests - self.failed}',
-            *(
-                [f'shoal_requests_total{{outcome="model_failed"}} {self.failed}']
-                if self.failed
-                else []
-            ),
+            *([errors] if self.failed else []),
             "# TYPE shoal_request_seconds histogram",
             *(
                 f'shoal_request_seconds_bucket{{le="{bound}"}} {count}'
