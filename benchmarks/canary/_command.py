@@ -65,9 +65,9 @@ def _played() -> dict[str, list[deploy.CanaryEvent]]:
 
     with _control_plane() as plane:
         return {
-            "promoted": _canary(plane, "promoted", Version(seconds=0.0045, fails=0.001)),
+            "promoted": _canary(plane, "promoted", Version(0.0018, fails=0.001)),
             "rolled back": _canary(
-                plane, "rolled-back", Version(seconds=0.0045, fails=0.001, tires_at=TIRES_AT)
+                plane, "rolled-back", Version(0.0018, fails=0.001, tires_at=TIRES_AT)
             ),
         }
 

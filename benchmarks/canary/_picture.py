@@ -23,6 +23,7 @@ STYLE: Any = {
     "axes.edgecolor": LINES,
     "xtick.color": LINES,
     "ytick.color": LINES,
+    "legend.frameon": False,
 }
 METRICS = {"error_rate": ("error rate, %", 100.0), "p99_seconds": ("p99, ms", 1000.0)}
 SIZE_INCHES = (9.0, 6.0)
@@ -41,8 +42,10 @@ def draw(canaries: Mapping[str, Sequence[CanaryEvent]]) -> str:
             _draw(grid[:, place], title, events)
         for axes, word in zip(grid[:, 0], ("share, %", *_words()), strict=True):
             axes.set_ylabel(word)
-        grid[-1, -1].legend(loc="upper left", frameon=False)
-        figure.tight_layout()
+        for axes in grid[1:].flat:
+            axes.set_ylim(bottom=0)
+        figure.legend(*grid[-1, -1].get_legend_handles_labels(), loc="lower right", ncols=4)
+        figure.tight_layout(rect=(0, 0.05, 1, 1))
         text = io.StringIO()
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
         plt.close(figure)
@@ -75,7 +78,6 @@ def _draw(column: Any, title: str, events: Sequence[CanaryEvent]) -> None:
             if verdict.metric == metric
         ]
         _metric(axes, looks, unit)
-        axes.set_ylim(bottom=0)
     column[-1].set_xlabel("seconds")
 
 
@@ -88,8 +90,8 @@ def _metric(axes: Any, looks: Sequence[tuple[float, Verdict]], unit: float) -> N
             if (value := getattr(verdict, key)) is not None
         ]
         if points:
-            word = "at most" if key == "threshold" else key
+            word = "at most" if key == "threshold" else f"{key} version"
             axes.plot(*zip(*points, strict=True), style, color=colour, label=word, marker=".")
-    for at, verdict in looks:
-        if verdict.verdict == "bad":
-            axes.axvline(at, color=BOUND, alpha=0.4)
+    bad = [at for at, verdict in looks if verdict.verdict == "bad"]
+    for place, at in enumerate(bad):
+        axes.axvline(at, color=BOUND, alpha=0.4, label="_" if place else "a bad look")

@@ -146,6 +146,7 @@ def render(
         objects = deploy.render(asked)
         told = _written(asked, objects, output, as_json=as_json)
         if way.asks_cluster:
+            objects = deploy.with_settings(objects, asked)
             told |= _cluster.bring(objects, asked.name, asked.namespace, way, as_json=as_json)
         if as_json:
             typer.echo(json.dumps(told))

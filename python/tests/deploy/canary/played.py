@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import threading
 import time
@@ -205,37 +206,38 @@ class Version:
     """What one version counts.
 
     Attributes:
-        seconds: How long it takes for a request.
+        seconds: How long it takes for a request on average.
         fails: The share of requests that it fails.
         tires_at: From which share of all requests on it takes ten times as long.
+        requests: How many there were.
+        failed: How many of them failed.
+        within: How many were answered within the bound of each bucket.
     """
 
-    seconds: float = 0.004
+    seconds: float = 0.002
     fails: float = 0.0
     tires_at: float = 2.0
     requests: float = 0.0
+    failed: float = 0.0
     within: dict[float, float] = field(default_factory=lambda: dict.fromkeys(BOUNDS, 0.0))
     _random: random.Random = field(default_factory=lambda: random.Random(7))
 
     def take(self, requests: float, share: float) -> None:
-        """Answers requests, its share of all."""
-        noise = self._random.uniform(0.9, 1.1)
-        took_seconds = self.seconds * noise * (10 if share >= self.tires_at else 1)
+        """Answers requests, its share of all; how long answers take is exponential."""
+        noise = self._random.uniform(0.8, 1.2)
+        typical_seconds = self.seconds * noise * (10 if share >= self.tires_at else 1)
         self.requests += requests
+        self.failed += requests * self.fails * self._random.uniform(0.5, 1.5)
         for bound in BOUNDS:
-            self.within[bound] += requests * self._within(took_seconds, bound)
-
-    def _within(self, typical_seconds: float, bound: float) -> float:
-        """The share of answers within a time; they come evenly between none and twice as much."""
-        return min(1.0, bound / (2 * typical_seconds))
+            self.within[bound] += requests * (1 - math.exp(-bound / typical_seconds))
 
     def text(self) -> str:
         """What it exposes."""
-        failed = self.requests * self.fails
+        errors = f'shoal_requests_total{{outcome="model_failed"}} {self.failed}'
         lines = [
             "# TYPE shoal_requests_total counter",
-            f'shoal_requests_total{{outcome="ok"}} {self.requests - failed}',
-            *([f'shoal_requests_total{{outcome="model_failed"}} {failed}'] if failed else []),
+            f'shoal_requests_total{{outcome="ok"}} {self.requests - self.failed}',
+            *([errors] if self.failed else []),
             "# TYPE shoal_request_seconds histogram",
             *(
                 f'shoal_request_seconds_bucket{{le="{bound}"}} {count}'

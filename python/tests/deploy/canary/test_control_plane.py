@@ -244,7 +244,7 @@ def test_weights_that_somebody_else_changes_end_it(served: Cluster) -> None:
     assert (served.weights(), served.leftovers()) == ({NAME: 100}, [])
 
 
-def test_weights_that_another_manager_owns_are_taken_back_to_the_old_package(
+def test_weights_that_somebody_else_owns_by_then_are_taken_back_all_the_same(
     served: Cluster,
 ) -> None:
     def tell(event: CanaryEvent) -> None:
