@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.kafka import main as kafka
 from benchmarks.ledger import main as ledger
 from benchmarks.policy import main as policy
+from benchmarks.registry import main as registry
 from benchmarks.replay import main as replay
 from benchmarks.score import main as score
 from benchmarks.search import main as search
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.command("kafka")(kafka)
 app.command("ledger")(ledger)
 app.command("policy")(policy)
+app.command("registry")(registry)
 app.command("replay")(replay)
 app.command("score")(score)
 app.command("search")(search)
