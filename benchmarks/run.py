@@ -17,6 +17,7 @@ from benchmarks.canary import main as canary
 from benchmarks.kafka import main as kafka
 from benchmarks.ledger import main as ledger
 from benchmarks.policy import main as policy
+from benchmarks.registry import main as registry
 from benchmarks.replay import main as replay
 from benchmarks.score import main as score
 from benchmarks.search import main as search
@@ -35,6 +36,7 @@ app.command("canary")(canary)
 app.command("kafka")(kafka)
 app.command("ledger")(ledger)
 app.command("policy")(policy)
+app.command("registry")(registry)
 app.command("replay")(replay)
 app.command("score")(score)
 app.command("search")(search)

@@ -7,6 +7,8 @@ process, in an empty directory. The words after the opening fence say how:
 - ```` ```python setup ```` is the same; it stands in an HTML comment, out of the reader's way.
 - ```` ```console run ```` runs each line that begins with `$ ` in bash, which must succeed.
 - ```` ```text output ```` is what the block above it must have printed, word for word.
+- `<!-- needs: PROGRAM -->` names a program that the page starts; where it is not installed, the
+  tests skip the page, other than in CI.
 - Every other block (`console` without `run`, `json`, `toml` ...) is only read.
 """
 
@@ -24,6 +26,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+NEEDS = re.compile(r"^<!-- needs: (?P<program>[a-z-]+) -->$", re.MULTILINE)
 FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^`]*)$")
 
 
@@ -53,6 +56,11 @@ def blocks_of(markdown: str) -> Iterator[Block]:
             words = None
         elif words is not None:
             lines.append(line[indent:])
+
+
+def programs_of(markdown: str) -> list[str]:
+    """The programs that a page starts."""
+    return NEEDS.findall(markdown)
 
 
 def is_run(block: Block) -> bool:

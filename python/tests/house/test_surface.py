@@ -270,6 +270,7 @@ SURFACE = snapshot(
             "resolve",
             "sign",
             "sign_pushed",
+            "resolve",
             "verify",
             "verify_signature",
         ],

@@ -22,7 +22,7 @@ from shoal.package._registry._authorization import Authorization
 from shoal.package._registry._credentials import find_credentials
 from shoal.package._registry._documents import ACCEPTED, Manifest, read_manifest
 from shoal.package._registry._patience import Patience
-from shoal.package._registry._reference import Reference, Resolved, read_reference
+from shoal.package._registry._reference import DIGEST, Reference, Resolved, read_reference
 from shoal.package._registry._wire import Request, Wire
 
 if TYPE_CHECKING:
@@ -59,13 +59,14 @@ class Repository:
         return Resolved(reference.registry, reference.repository, reference.tag, digest)
 
     def digest_of_tag(self, name: str) -> str | None:
-        """What a tag or a digest names, if it is there and the registry says so in a header."""
+        """The digest of a manifest; None if it is not there, or the registry does not say."""
         request = Request("HEAD", self.path(f"manifests/{name}"), f"finding {_said(name)}", _ACCEPT)
         reply = self.wire.ask(request)
         if reply.status == NOT_FOUND:
             return None
         self._expect(request, reply, OK)
-        return reply.headers.get(_DIGEST_HEADER)
+        digest = reply.headers.get(_DIGEST_HEADER, "")
+        return digest if DIGEST.fullmatch(digest) else None
 
     def manifest(self, name: str) -> Manifest:
         """A manifest or an index, by tag or digest.

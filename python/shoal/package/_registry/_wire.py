@@ -291,6 +291,7 @@ class Wire:
             place = _leads_to(request, response)
             if place is None:
                 return response
+            self._body(response, ANSWER_LIMIT_BYTES)  # so that the connection can be kept
             response.close()
             url = urljoin(url, place)
         raise RegistryError(f"{self._asked(request)}: more than {_REDIRECTS_LIMIT} redirects")

@@ -11,7 +11,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from shoal import package
 from shoal.package._registry._patience import Patience
+from shoal.package._registry._pull import pull_from
 from shoal.package._registry._repository import connected
+from tests.services import faulty
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +21,13 @@ if TYPE_CHECKING:
 
     from shoal.package import Package
     from shoal.package._registry._repository import Repository
+    from tests.services.docker_registry import DockerRegistry
+    from tests.services.faulty import Door
 
 WEIGHTS = 60_000
+NAME = "tests/faults"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
 
 
 def heavy(seed: int) -> bytes:
@@ -112,3 +119,28 @@ def no_credentials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("HOME", str(home))
         patch.setenv("XDG_RUNTIME_DIR", str(home))
         yield home
+
+
+@pytest.fixture(scope="session")
+def stocked(docker_registry: DockerRegistry, shipped: Package) -> DockerRegistry:
+    """A registry that has the package under `NAME`."""
+    package.push(shipped, f"oci://{docker_registry.host}/{NAME}")
+    return docker_registry
+
+
+@pytest.fixture
+def door(stocked: DockerRegistry) -> Iterator[Door]:
+    """A way to it."""
+    with faulty.running(stocked.port) as running:
+        yield running
+
+
+def pulled(caller: Caller, door: Door, target: Path, end: str = ":1") -> Package:
+    """The package, by a way to the registry."""
+    with caller.connected(f"oci://{door.host}/{NAME}{end}") as repository:
+        return pull_from(repository, target)
+
+
+def left_behind(directory: Path) -> list[str]:
+    """What lies in a directory."""
+    return sorted(path.name for path in directory.iterdir())

@@ -1,4 +1,4 @@
-"""Who one is at a registry: files of docker and podman, helpers, and what is never shown."""
+"""Who one is at a registry: files of docker and podman, programs, and what is never shown."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_an_identity_token_stands_for_a_password(tmp_path: Path) -> None:
     assert found(tmp_path) == Credentials("a", "", "token")
 
 
-def helper(place: Path, name: str, script: str) -> None:
+def install(place: Path, name: str, script: str) -> None:
     path = place / f"docker-credential-{name}"
     path.write_text(f"#!/bin/sh\n{script}\n", "utf-8")
     path.chmod(0o755)
@@ -115,22 +115,22 @@ printf '{"ServerURL":"%s","Username":"of %s","Secret":"secret"}' "$server" "$ser
     ],
     ids=["for the host", "for all"],
 )
-def test_a_helper_is_asked_for_the_host(
+def test_a_program_is_asked_for_the_host(
     programs: Path, tmp_path: Path, content: dict[str, Any]
 ) -> None:
-    helper(programs, "mine", ANSWERS)
+    install(programs, "mine", ANSWERS)
     write(tmp_path / ".docker" / "config.json", content)
     assert found(tmp_path) == Credentials("of r.example:5000", "secret")
 
 
-def test_a_helper_may_know_a_token(programs: Path, tmp_path: Path) -> None:
-    helper(programs, "mine", """printf '{"Username":"<token>","Secret":"token"}'""")
+def test_a_program_may_know_a_token(programs: Path, tmp_path: Path) -> None:
+    install(programs, "mine", """printf '{"Username":"<token>","Secret":"token"}'""")
     write(tmp_path / ".docker" / "config.json", {"credsStore": "mine"})
     assert found(tmp_path) == Credentials("", "", "token")
 
 
-def test_a_helper_that_knows_nobody_leaves_it_to_the_file(programs: Path, tmp_path: Path) -> None:
-    helper(programs, "mine", "echo credentials not found in native keychain; exit 1")
+def test_a_program_that_knows_nobody_leaves_it_to_the_file(programs: Path, tmp_path: Path) -> None:
+    install(programs, "mine", "echo credentials not found in native keychain; exit 1")
     content = {"credsStore": "mine", "auths": {"r.example:5000": auth("a")}}
     write(tmp_path / ".docker" / "config.json", content)
     assert found(tmp_path) == Credentials("a", "secret")
@@ -144,10 +144,10 @@ def test_a_helper_that_knows_nobody_leaves_it_to_the_file(programs: Path, tmp_pa
     ],
     ids=["fails", "babbles"],
 )
-def test_a_helper_that_fails_is_named_and_its_words_are_not(
+def test_a_program_that_fails_is_named_and_its_words_are_not(
     programs: Path, tmp_path: Path, script: str, reason: str
 ) -> None:
-    helper(programs, "mine", script)
+    install(programs, "mine", script)
     write(tmp_path / ".docker" / "config.json", {"credsStore": "mine"})
     with pytest.raises(ConfigurationError, match=reason) as refusal:
         found(tmp_path)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import json
-import random
 import signal
 import subprocess
 import sys
 import time
 from threading import Event
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from shoal import package
 from shoal.errors import (
-    CorruptPackageError,
     RegistryAccessError,
     RegistryError,
     RegistryNotFoundError,
@@ -25,50 +22,19 @@ from shoal.errors import (
     StorageError,
 )
 from shoal.package._manifest import digest_of
-from shoal.package._registry._documents import Descriptor, read_manifest
+from shoal.package._registry._documents import Descriptor
 from shoal.package._registry._download import Places, download
 from shoal.package._registry._pull import pull_from
-from shoal.package._registry._push import package_cargo, ship
-from shoal.package._registry._referrers import list_referrers, referrers_tag
-from shoal.package._registry._upload import upload
-from tests.package.registry.conftest import model_blob
+from tests.package.registry.conftest import NAME, left_behind, model_blob, pulled
 from tests.services import faulty, free_port, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from shoal.package import Package
     from tests.package.registry.conftest import Caller
     from tests.services.docker_registry import DockerRegistry
     from tests.services.faulty import Door
-    from tests.services.go_registry import GoRegistry
-
-NAME = "tests/faults"
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-INDEX = "application/vnd.oci.image.index.v1+json"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def stocked(docker_registry: DockerRegistry, shipped: Package) -> None:
-    """The registry has the package."""
-    package.push(shipped, f"oci://{docker_registry.host}/{NAME}")
-
-
-@pytest.fixture
-def door(docker_registry: DockerRegistry) -> Iterator[Door]:
-    """A way to a registry that has the package."""
-    with faulty.running(docker_registry.port) as running:
-        yield running
-
-
-def pulled(caller: Caller, door: Door, target: Path, end: str = ":1") -> Package:
-    with caller.connected(f"oci://{door.host}/{NAME}{end}") as repository:
-        return pull_from(repository, target)
-
-
-def left_behind(tmp_path: Path) -> list[str]:
-    return sorted(path.name for path in tmp_path.iterdir())
 
 
 def test_a_registry_that_is_down_is_named(caller: Caller, tmp_path: Path) -> None:
@@ -270,53 +236,6 @@ def test_what_was_staged_wrongly_is_fetched_again(
     assert left_behind(tmp_path) == ["pulled"]
 
 
-def turned(data: bytes) -> bytes:
-    return data[:-1] + bytes([data[-1] ^ 1])
-
-
-@pytest.mark.parametrize(
-    ("what", "change"),
-    [
-        ("blobs", turned),
-        ("blobs", lambda data: data[:-1]),
-        ("blobs", lambda data: data + b"?"),
-        ("manifests/sha256", turned),
-        ("manifests/sha256", lambda data: data[:-1]),
-        ("manifests/sha256", lambda _: b"[" * 100_000),
-    ],
-    ids=["wrong blob", "short blob", "long blob", "wrong manifest", "short manifest", "nested"],
-)
-def test_other_bytes_than_stated_are_refused(
-    caller: Caller, door: Door, tmp_path: Path, what: str, change: Any
-) -> None:
-    door.on("GET", what, faulty.changed(change))
-    with pytest.raises(CorruptPackageError):
-        pulled(caller, door, tmp_path / "pulled")
-    assert caller.slept_seconds == []
-    assert left_behind(tmp_path) == []
-
-
-def test_a_blob_that_is_truncated_in_the_registry_is_refused(
-    caller: Caller, docker_registry: DockerRegistry, door: Door, shipped: Package, tmp_path: Path
-) -> None:
-    digest, size_bytes = model_blob(shipped.path)
-    kept = docker_registry.blob(digest)
-    whole = kept.read_bytes()
-    try:
-        kept.write_bytes(whole[:1000])
-        with pytest.raises(CorruptPackageError, match=f"1000 bytes there instead of {size_bytes}"):
-            pulled(caller, door, tmp_path / "pulled")
-    finally:
-        kept.write_bytes(whole)
-    assert left_behind(tmp_path) == []
-
-
-def test_a_manifest_larger_than_any_is_not_read(caller: Caller, door: Door, tmp_path: Path) -> None:
-    door.on("GET", "manifests/sha256", faulty.says(200, b" " * (5 * 1024 * 1024)))
-    with pytest.raises(RegistryError, match="more than 4194304 bytes"):
-        pulled(caller, door, tmp_path / "pulled")
-
-
 def test_a_tag_that_moves_after_it_was_looked_up_changes_nothing(
     caller: Caller, door: Door, shipped: Package, following: Package, tmp_path: Path
 ) -> None:
@@ -377,66 +296,6 @@ def test_a_redirect_to_anything_but_http_is_refused(
         pulled(caller, door, tmp_path / "pulled")
 
 
-def rewritten(shipped: Package, change: Any) -> dict[str, bytes]:
-    """The manifest of a package with one thing changed, and the blobs by digest."""
-    blobs = {
-        f"sha256:{path.name}": path.read_bytes()
-        for path in (shipped.path / "blobs" / "sha256").iterdir()
-    }
-    manifest = json.loads(blobs[shipped.digest])
-    change(manifest, blobs)
-    blobs["main"] = json.dumps(manifest).encode()
-    return blobs
-
-
-def climbs(manifest: dict[str, Any], _blobs: dict[str, bytes]) -> None:
-    """A layer whose file lies outside."""
-    manifest["layers"][0]["annotations"]["org.cncf.model.filepath"] = "models/double/1/../../../x"
-
-
-def climbs_within(manifest: dict[str, Any], blobs: dict[str, bytes]) -> None:
-    """A layer whose tar has a file outside."""
-    layer = manifest["layers"][0]
-    tar = blobs[layer["digest"]].replace(b"models/double/1/", b"../../../../../x")
-    layer["digest"] = digest_of(tar)
-    blobs[layer["digest"]] = tar
-
-
-def climbs_by_digest(manifest: dict[str, Any], _blobs: dict[str, bytes]) -> None:
-    """A layer whose blob has another name than a digest."""
-    manifest["layers"][0]["digest"] = "sha256:../../../x"
-
-
-@pytest.mark.parametrize("change", [climbs, climbs_within, climbs_by_digest])
-def test_a_layer_that_leads_outside_is_refused(
-    caller: Caller, door: Door, shipped: Package, tmp_path: Path, change: Any
-) -> None:
-    blobs = rewritten(shipped, change)
-
-    def served(way: faulty.Way, answer: faulty.Answer) -> None:
-        data = blobs.get(way.path.rpartition("/")[2], answer.body)
-        way.send(faulty.Answer(200, {"Content-Type": MANIFEST}, data))
-
-    digest = digest_of(blobs["main"])
-    blobs[digest] = blobs["main"]
-    door.on("GET", "manifests/sha256:|blobs/sha256:", served)
-    (tmp_path / "in").mkdir()
-    with pytest.raises(CorruptPackageError):
-        pulled(caller, door, tmp_path / "in" / "pulled", f"@{digest}")
-    assert left_behind(tmp_path) == ["in"]
-    assert left_behind(tmp_path / "in") == []
-
-
-def test_an_attestation_that_is_not_what_it_says_is_refused(
-    caller: Caller, door: Door, shipped: Package, tmp_path: Path
-) -> None:
-    stated = shipped.attestations()[0].digest
-    door.on("GET", f"manifests/{stated}", faulty.changed(turned))
-    with pytest.raises(CorruptPackageError):
-        pulled(caller, door, tmp_path / "pulled")
-    assert left_behind(tmp_path) == []
-
-
 def test_an_attestation_that_was_deleted_is_left_out(
     caller: Caller, door: Door, shipped: Package, tmp_path: Path
 ) -> None:
@@ -478,124 +337,3 @@ def test_two_pulls_to_one_target_at_once_fetch_it_once(
     assert codes == [0, 0]
     assert len(door.of("GET", digest)) == 1
     assert left_behind(tmp_path) == ["pulled"]
-
-
-# Pushing
-
-
-def push(caller: Caller, door: Door, sealed: Package, tag: str) -> Any:
-    with caller.connected(f"oci://{door.host}/tests/{tag}:1") as repository:
-        return ship(repository, package_cargo(sealed.path, repository), None)
-
-
-DATA = random.Random(0).randbytes(300_000)
-
-
-@pytest.mark.parametrize("tenths", range(1, 10))
-def test_an_upload_that_is_cut_goes_on_where_the_registry_says(
-    caller: Caller, go_registry: GoRegistry, tenths: int
-) -> None:
-    kept_bytes = len(DATA) * tenths // 10
-    data, told = bytes([tenths]) + DATA[1:], list[int]()
-    with faulty.running(go_registry.port) as door:
-        door.cut_upload(kept_bytes, is_kept=True)
-        door.on("GET", "uploads", faulty.says(204, Range=f"0-{kept_bytes - 1}"))
-        with caller.connected(f"oci://{door.host}/tests/uploads") as repository:
-            upload(repository, digest_of(data), lambda: io.BytesIO(data), told.append)
-            assert repository.has_blob(digest_of(data))
-        first, second = (each.headers for each in door.of("PATCH"))
-    assert "content-range" not in first
-    assert second["content-range"] == f"{kept_bytes}-{len(data) - 1}"
-    assert sum(told) == len(data)
-
-
-def test_an_upload_is_sent_again_where_the_registry_cannot_say_how_far_it_came(
-    caller: Caller, door: Door
-) -> None:
-    told: list[int] = []
-    door.cut_upload(200_000)
-    with caller.connected(f"oci://{door.host}/tests/uploads") as repository:
-        upload(repository, digest_of(DATA), lambda: io.BytesIO(DATA), told.append)
-        assert repository.has_blob(digest_of(DATA))
-    assert [each.headers["content-length"] for each in door.of("PATCH")] == ["300000", "300000"]
-    assert sum(told) == len(DATA)
-
-
-def test_an_upload_that_is_always_cut_is_given_up(caller: Caller, door: Door) -> None:
-    for _ in range(5):
-        door.cut_upload(1000)
-    data = DATA[::-1]
-    with (
-        pytest.raises(RegistryUnavailableError, match="broke off the connection"),
-        caller.connected(f"oci://{door.host}/tests/uploads") as repository,
-    ):
-        upload(repository, digest_of(data), lambda: io.BytesIO(data))
-    assert caller.slept_seconds == [0.5, 1.0, 2.0, 4.0]
-
-
-def test_a_push_that_finds_the_registry_busy_goes_on(
-    caller: Caller, door: Door, shipped: Package
-) -> None:
-    door.on("POST", "uploads", faulty.says(429, Retry_After="3"), times=1)
-    door.on("PUT", "manifests", faulty.says(502), times=1)
-    assert push(caller, door, shipped, "busy").digest == shipped.digest
-    assert sorted(caller.slept_seconds) == [0.5, 3.0]
-
-
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_push_that_is_not_allowed_is_named(
-    caller: Caller, door: Door, shipped: Package, status: int
-) -> None:
-    door.on("POST", "uploads", faulty.says(status))
-    with pytest.raises(RegistryAccessError, match="sending sha256:"):
-        push(caller, door, shipped, f"refused-{status}")
-    assert door.of("PUT", "manifests") == []
-
-
-def test_a_blob_that_the_registry_finds_to_be_another_is_named(
-    caller: Caller, door: Door, shipped: Package
-) -> None:
-    said = json.dumps({"errors": [{"code": "DIGEST_INVALID", "message": "no"}]}).encode()
-    door.on("PUT", "uploads", faulty.says(400, said))
-    with pytest.raises(CorruptPackageError, match="another digest"):
-        push(caller, door, shipped, "digest")
-
-
-def test_an_entry_that_another_one_overwrites_is_written_again(
-    caller: Caller, door: Door, shipped: Package, docker_registry: DockerRegistry
-) -> None:
-    """The list under a tag is read and written: of two who do so at once one loses."""
-    tag = referrers_tag(shipped.digest)
-    empty = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": []}).encode()
-
-    def overwritten(way: faulty.Way, answer: faulty.Answer) -> None:
-        with caller.connected(f"oci://{docker_registry.host}/tests/race") as other:
-            other.put_manifest(tag, read_manifest(empty, INDEX, "an empty list"))
-        way.send(answer)
-
-    door.on("PUT", f"manifests/{tag}", overwritten, times=1)
-    assert push(caller, door, shipped, "race").referrers == 2
-    with caller.connected(f"oci://{docker_registry.host}/tests/race") as repository:
-        assert len(list_referrers(repository, shipped.digest)) == 2
-
-
-def test_a_list_that_is_always_overwritten_is_given_up(
-    caller: Caller, door: Door, shipped: Package
-) -> None:
-    empty = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": []}).encode()
-    door.on("GET", "manifests/sha256-", faulty.says(200, empty, Content_Type=INDEX))
-    with pytest.raises(RegistryError, match="others overwrite the list"):
-        push(caller, door, shipped, "races")
-
-
-def test_something_else_under_the_tag_of_the_list_is_named(
-    caller: Caller, door: Door, shipped: Package
-) -> None:
-    manifest = next(
-        text
-        for path in (shipped.path / "blobs" / "sha256").iterdir()
-        if b'"schemaVersion"' in (text := path.read_bytes())
-    )
-    door.on("GET", "manifests/sha256-", faulty.says(200, manifest, Content_Type=MANIFEST))
-    with pytest.raises(CorruptPackageError, match="no index of referrers"):
-        push(caller, door, shipped, "taken")
