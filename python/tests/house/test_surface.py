@@ -67,7 +67,14 @@ SURFACE = snapshot(
             "variance",
         ],
         "cli": ["main"],
-        "deploy": [],
+        "deploy": [
+            "Image",
+            "ImageBase",
+            "ImageSettings",
+            "PlatformImage",
+            "build_image",
+            "make_base",
+        ],
         "errors": [
             "AddressError",
             "BatchDependenceError",
