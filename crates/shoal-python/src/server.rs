@@ -133,7 +133,7 @@ pub(crate) fn open(text: &str, runs: Runs, library: &str, (options, is_wanted): 
     match runs {
         Runs::File(payload) => {
             let description = Description::from_json(text)?;
-            let executors = open_to_serve(&description, &payload.into(), library, options.threads)?;
+            let executors = open_to_serve(&description, &payload.into(), library, options.threads, options.cores)?;
             Ok((description, executors))
         }
         Runs::Workers(Workers { command, directory }) => worker::open(text, Launch { command, directory }, options, is_wanted),

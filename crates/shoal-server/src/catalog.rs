@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use shoal_batch::Client;
+use tokio::sync::watch;
 
 use crate::canary::Weights;
 use crate::connections::Crowd;
@@ -44,6 +45,8 @@ pub(crate) struct Catalog {
     threads: OnceLock<Threads>,
     pub(crate) archive: Archive,
     draining: AtomicBool,
+    /// Tells those who wait for it that the server drains.
+    leaving: watch::Sender<bool>,
     clients: AtomicU64,
 }
 
@@ -78,6 +81,7 @@ impl Catalog {
             threads: OnceLock::new(),
             archive,
             draining: AtomicBool::new(false),
+            leaving: watch::Sender::new(false),
             clients: AtomicU64::new(1),
         }
     }
@@ -221,9 +225,15 @@ impl Catalog {
     /// Says that the server is going away.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Release);
+        self.leaving.send_replace(true);
     }
 
-    /// Whether the server takes new work.
+    /// Turns true when the server is going away.
+    pub(crate) fn leaving(&self) -> watch::Receiver<bool> {
+        self.leaving.subscribe()
+    }
+
+    /// Whether the server means to stay: others should bring it their work.
     pub(crate) fn is_ready(&self) -> bool {
         !self.draining.load(Ordering::Acquire)
     }

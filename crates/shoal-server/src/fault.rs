@@ -71,6 +71,8 @@ pub enum Code {
     CorruptPackage,
     /// The package runs code, and that was not allowed.
     UntrustedPackage,
+    /// The package is not signed as it has to be.
+    SignatureRefused,
     /// The model cannot be run.
     UnsupportedModel,
     /// Something that the package requires is not installed.
@@ -81,7 +83,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the catalogue.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::MalformedJson,
         Self::InvalidRequest,
         Self::WrongDtype,
@@ -113,6 +115,7 @@ impl Code {
         Self::InvalidPackage,
         Self::CorruptPackage,
         Self::UntrustedPackage,
+        Self::SignatureRefused,
         Self::UnsupportedModel,
         Self::UnmetRequirement,
         Self::Internal,
@@ -152,6 +155,7 @@ impl Code {
             Self::InvalidPackage => ("invalid_package", 422, "FAILED_PRECONDITION"),
             Self::CorruptPackage => ("corrupt_package", 422, "DATA_LOSS"),
             Self::UntrustedPackage => ("untrusted_package", 403, "PERMISSION_DENIED"),
+            Self::SignatureRefused => ("signature_refused", 422, "FAILED_PRECONDITION"),
             Self::UnsupportedModel => ("unsupported_model", 422, "FAILED_PRECONDITION"),
             Self::UnmetRequirement => ("unmet_requirement", 422, "FAILED_PRECONDITION"),
             Self::Internal => ("internal", 500, "INTERNAL"),

@@ -64,8 +64,9 @@ pub(crate) async fn handle(catalog: &Catalog, asker: Asker<'_>, request: Request
     let mut call = Call { is_read: body.is_end_stream(), head, body, start: Instant::now(), held: bodies, asker };
     asker.watch.has_head(!call.is_read);
     let mut reply = answer(catalog, &mut call).await.unwrap_or_else(|fault| refuse(&fault));
-    if !call.is_read {
-        // What was not read stands between this request and the next one, so there can be no next one.
+    if !call.is_read || !catalog.is_ready() {
+        // What was not read stands between this request and the next one, so there can be no next one. And a client that
+        // is told so before the server goes asks another one, instead of meeting a connection that is just being closed.
         reply.headers_mut().insert(CONNECTION, CLOSE);
     }
     if let Some(encoding) = compression::of_answer(&call.head.headers, &reply) {

@@ -68,6 +68,7 @@ pub(crate) struct Metrics {
     request_seconds: Histograms,
     batch_seconds: Histograms,
     batch_rows: Histograms,
+    queue_seconds: Histograms,
     queue_rows: Family<OfModel, Gauge<i64, AtomicI64>>,
     queue_bytes: Family<OfModel, Gauge<i64, AtomicI64>>,
     workers: Family<OfModel, Gauge<i64, AtomicI64>>,
@@ -101,6 +102,7 @@ impl Metrics {
             request_seconds: Family::new_with_constructor(seconds),
             batch_seconds: Family::new_with_constructor(seconds),
             batch_rows: Family::new_with_constructor(rows),
+            queue_seconds: Family::new_with_constructor(seconds),
             queue_rows: Family::default(),
             queue_bytes: Family::default(),
             workers: Family::default(),
@@ -130,6 +132,8 @@ impl Metrics {
         registry.register("request_seconds", "From the arrival of a request to its encoded answer", self.request_seconds.clone());
         registry.register("batch_seconds", "One micro-batch through the model", self.batch_seconds.clone());
         registry.register("batch_rows", "Rows in a micro-batch", self.batch_rows.clone());
+        let help = "How long the request of a micro-batch that came first had waited for it";
+        registry.register("queue_seconds", help, self.queue_seconds.clone());
         registry.register("queue_rows", "Rows that wait", self.queue_rows.clone());
         registry.register("queue_bytes", "Bytes that wait", self.queue_bytes.clone());
         registry.register("workers", "Worker processes that have opened the model and live", self.workers.clone());
@@ -162,6 +166,7 @@ impl Metrics {
         self.request_seconds.remove(&labels);
         self.batch_seconds.remove(&labels);
         self.batch_rows.remove(&labels);
+        self.queue_seconds.remove(&labels);
         self.queue_rows.remove(&labels);
         self.queue_bytes.remove(&labels);
         self.canary_weight.remove(&labels);
@@ -178,6 +183,7 @@ impl Metrics {
             request_seconds: self.request_seconds.get_or_create_owned(&labels),
             batch_seconds: self.batch_seconds.get_or_create_owned(&labels),
             batch_rows: self.batch_rows.get_or_create_owned(&labels),
+            queue_seconds: self.queue_seconds.get_or_create_owned(&labels),
             queue_rows: self.queue_rows.get_or_create_owned(&labels),
             queue_bytes: self.queue_bytes.get_or_create_owned(&labels),
             requests: self.requests.clone(),
@@ -232,6 +238,7 @@ pub(crate) struct ModelMetrics {
     request_seconds: Histogram,
     batch_seconds: Histogram,
     batch_rows: Histogram,
+    queue_seconds: Histogram,
     queue_rows: Gauge<i64, AtomicI64>,
     queue_bytes: Gauge<i64, AtomicI64>,
     requests: Family<OfOutcome, Counter>,
@@ -259,6 +266,7 @@ impl ModelMetrics {
         self.batches[batch.reason as usize].inc();
         self.batch_seconds.observe(service.as_secs_f64());
         self.batch_rows.observe(batch.rows as f64);
+        self.queue_seconds.observe(batch.waited.as_secs_f64());
         self.history.lock().unwrap_or_else(PoisonError::into_inner).add(run, service);
     }
 

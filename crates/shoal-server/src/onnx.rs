@@ -153,14 +153,21 @@ impl OnnxModel {
 }
 
 /// Opens a model for a server: if its micro-batches are quick, once for each of its `threads` and on that one
-/// alone, since waking others would cost more than they give; otherwise once, on all cores.
+/// alone, since waking others would cost more than they give; otherwise once, on all `cores` (of the machine, if
+/// nothing is said).
 ///
 /// # Errors
 /// Those of [`OnnxModel::open`].
-pub fn open_to_serve(description: &Description, source: &Source, library: &str, threads: usize) -> Outcome<Vec<Box<dyn Executor>>> {
+pub fn open_to_serve(
+    description: &Description,
+    source: &Source,
+    library: &str,
+    threads: usize,
+    cores: Option<usize>,
+) -> Outcome<Vec<Box<dyn Executor>>> {
     let open = |cores| OnnxModel::open(description.clone(), source, library, cores).map(|model| -> Box<dyn Executor> { Box::new(model) });
     let mut first = open(1)?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = cores.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     if cores == 1 && threads == 1 {
         return Ok(vec![first]);
     }

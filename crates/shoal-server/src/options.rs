@@ -31,6 +31,8 @@ pub struct Options {
     pub admin_token_file: Option<PathBuf>,
     /// Event loops, each on a thread of its own: who reads requests, runs quick models and writes answers.
     pub threads: usize,
+    /// Processors that one call of an ONNX model may use; nothing said is all that there are.
+    pub cores: Option<usize>,
     /// A request body or message, at most.
     pub body_limit_bytes: usize,
     /// Instead of what packages say: a request with a free executor waits for company no longer than this.
@@ -70,6 +72,9 @@ pub struct Options {
     pub idle_timeout_ms: u64,
     /// How long a client may take none of its answer.
     pub write_timeout_ms: u64,
+    /// From SIGTERM or SIGINT on, how long requests are still taken while readiness says no: whoever shares out requests
+    /// learns of the end, and clients leave at their own pace.
+    pub drain_notice_ms: u64,
     /// The certificates of this server in PEM, its own first; with `tls_key`, all doors speak TLS.
     pub tls_certificate: Option<PathBuf>,
     /// The private key of the certificate in PEM.
@@ -108,6 +113,7 @@ impl Default for Options {
             admin_token_file: None,
             // One answers as many requests as most machines are ever sent; more are the operator's choice.
             threads: 1,
+            cores: None,
             body_limit_bytes: 64 << 20,
             max_wait_ms: None,
             latency_target_ms: None,
@@ -129,6 +135,7 @@ impl Default for Options {
             // Longer than the 60 s of common load balancers, so that it is they who close.
             idle_timeout_ms: 75_000,
             write_timeout_ms: 30_000,
+            drain_notice_ms: 0,
             tls_certificate: None,
             tls_key: None,
             api_keys: None,
@@ -152,23 +159,28 @@ impl Options {
         if !(1..=THREADS_LIMIT).contains(&options.threads) {
             return Err(wrong(&format!("threads is {}, expected 1 to {THREADS_LIMIT}", options.threads)));
         }
+        if let Some(cores) = options.cores.filter(|cores| !(1..=THREADS_LIMIT).contains(cores)) {
+            return Err(wrong(&format!("cores is {cores}, expected 1 to {THREADS_LIMIT}")));
+        }
         if !(1..=WORKERS_LIMIT).contains(&options.workers) {
             return Err(wrong(&format!("workers is {}, expected 1 to {WORKERS_LIMIT}", options.workers)));
         }
-        for (name, value_ms) in options.times_ms() {
-            if !(1..=TIME_LIMIT_MS).contains(&value_ms) {
-                return Err(wrong(&format!("{name} is {value_ms}, expected 1 to {TIME_LIMIT_MS}")));
+        for (name, value_ms, least_ms) in options.times_ms() {
+            if !(least_ms..=TIME_LIMIT_MS).contains(&value_ms) {
+                return Err(wrong(&format!("{name} is {value_ms}, expected {least_ms} to {TIME_LIMIT_MS}")));
             }
         }
         Ok(options)
     }
 
-    const fn times_ms(&self) -> [(&'static str, u64); 4] {
+    /// (name, value, least).
+    const fn times_ms(&self) -> [(&'static str, u64, u64); 5] {
         [
-            ("worker_timeout_ms", self.worker_timeout_ms),
-            ("worker_start_timeout_ms", self.worker_start_timeout_ms),
-            ("worker_restart_wait_ms", self.worker_restart_wait_ms),
-            ("worker_restart_wait_limit_ms", self.worker_restart_wait_limit_ms),
+            ("worker_timeout_ms", self.worker_timeout_ms, 1),
+            ("worker_start_timeout_ms", self.worker_start_timeout_ms, 1),
+            ("worker_restart_wait_ms", self.worker_restart_wait_ms, 1),
+            ("worker_restart_wait_limit_ms", self.worker_restart_wait_limit_ms, 1),
+            ("drain_notice_ms", self.drain_notice_ms, 0),
         ]
     }
 }
@@ -186,7 +198,9 @@ mod tests {
             r#"{"workers":0}"#,
             r#"{"threads":0}"#,
             r#"{"threads":257}"#,
+            r#"{"cores":0}"#,
             r#"{"worker_timeout_ms":0}"#,
+            r#"{"drain_notice_ms":86400001}"#,
             r#"{"worker_environment":"any"}"#,
         ] {
             assert_eq!(Options::from_json(wrong).unwrap_err().code, Code::InvalidRequest, "{wrong}");

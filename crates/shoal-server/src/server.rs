@@ -1,8 +1,9 @@
 //! Listening, serving and draining: event loops on threads of their own, the first of which accepts and drains.
 //!
 //! [`Server::start`] binds both addresses before it returns, so that a port in use is an error of the caller.
-//! [`Server::close`] drains: no connection is accepted any more, every request that was accepted is answered,
-//! then the executors end. Dropping a server closes it.
+//! [`Server::give_notice`] says that the server is going away: readiness says no, each answer over HTTP is the last on
+//! its connection, and all that comes is answered. [`Server::close`] drains: no connection is accepted any more, every
+//! request that was accepted is answered, then the executors end. Dropping a server closes it.
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -99,6 +100,20 @@ impl Server {
     #[must_use]
     pub const fn grpc(&self) -> SocketAddr {
         self.grpc
+    }
+
+    /// Says that the server is going away, and goes on for as long as the options say.
+    pub(crate) async fn give_notice(&self) {
+        let Some(notice) = self.catalog.upgrade().map(|catalog| {
+            catalog.drain();
+            Duration::from_millis(catalog.options.drain_notice_ms)
+        }) else {
+            return;
+        };
+        if !notice.is_zero() {
+            tracing::dispatcher::with_default(&self.log, || info!(notice_ms = notice.as_millis(), "the server is about to drain"));
+            tokio::time::sleep(notice).await;
+        }
     }
 
     /// Takes nothing new from here on.

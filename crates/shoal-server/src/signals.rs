@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT: the first drains, the second abandons.
+//! SIGTERM and SIGINT: the first drains, after the notice that the options give; the second abandons.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -34,12 +34,16 @@ impl Signals {
         let mut ended = server.ended.clone();
         let has_drained = runtime.block_on(async {
             either(terminate, interrupt).await;
-            server.stop();
+            let drain = async {
+                server.give_notice().await;
+                server.stop();
+                // Nothing is ever sent: the sender goes when the event loop ends.
+                drop(ended.changed().await);
+            };
             tokio::select! {
                 // A second signal that comes when all is answered abandons nothing.
                 biased;
-                // Nothing is ever sent: the sender goes when the event loop ends.
-                _ = ended.changed() => true,
+                () = drain => true,
                 () = either(terminate, interrupt) => false,
             }
         });

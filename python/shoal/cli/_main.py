@@ -9,6 +9,7 @@ import typer
 
 from shoal.cli import (
     _collect,
+    _deploy,
     _image,
     _key,
     _look,
@@ -36,6 +37,7 @@ app.command("reproduce")(_train.reproduce)
 app.command("quickstart")(_quickstart.quickstart)
 app.add_typer(_package.app, name="package")
 app.add_typer(_pipeline.app, name="pipeline")
+app.add_typer(_deploy.app, name="deploy")
 app.add_typer(_image.app, name="image")
 app.add_typer(_key.app, name="key")
 

@@ -1,7 +1,9 @@
-"""`shoal package`: seal a model, look at a sealed one, check its seal, and move it."""
+"""`shoal package`: seal a model, look at a sealed one, sign it, check its seal, and move it."""
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -9,8 +11,11 @@ import typer
 
 from shoal.cli import _collect, _registry
 from shoal.cli._failure import reported
+from shoal.cli._registry import PlainHttp, byte_bar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from shoal.package import Inspection, Verification
 
 app = typer.Typer(help="Seal models, check seals, move packages.", no_args_is_help=True)
@@ -20,6 +25,17 @@ app.command("pull")(_registry.pull)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="The package's directory.")]
+DirectoryOrName = Annotated[
+    str,
+    typer.Argument(
+        metavar="DIR|oci://HOST/NAME:TAG",
+        help="Its directory, or its name in a registry.",
+    ),
+]
+PublicKey = Annotated[
+    Path | None,
+    typer.Option("--key", metavar="PUB.pem", help="The public key that has to have signed it."),
+]
 Output = Annotated[Path, typer.Option(metavar="DIR", help="The directory to make.")]
 Example = Annotated[
     Path | None,
@@ -113,20 +129,67 @@ def inspect(directory: Directory, as_json: Json = False) -> None:
 
 @app.command()
 def verify(
-    directory: Directory,
+    directory: DirectoryOrName,
     allow_code: Annotated[
         bool, typer.Option("--allow-code", help="Let a python package answer its golden rows.")
     ] = False,
+    key: PublicKey = None,
+    plain_http: PlainHttp = None,
     as_json: Json = False,
 ) -> None:
-    """Check every digest, and answer the golden rows again."""
+    """Check every digest, and who signed, and answer the golden rows again."""
     with reported(as_json=as_json):
         import msgspec
 
         from shoal import package
 
-        found = package.verify(directory, allow_code=allow_code)
+        read = None if key is None else package.read_public_key(key)
+        place: str | Path = directory
+        if directory.startswith("oci://"):
+            with byte_bar("pulling") as progress:
+                fetched = package.fetch(
+                    directory, key=read, progress=progress, plain_http=plain_http
+                )
+            place = fetched.path
+        found = package.verify(place, allow_code=allow_code, key=read)
         _show(msgspec.to_builtins(found) if as_json else _checked(found), as_json=as_json)
+
+
+@app.command()
+def sign(
+    directory: DirectoryOrName,
+    key: Annotated[
+        Path, typer.Option(metavar="KEY.pem", help="The private key, on P-256, P-384 or P-521.")
+    ],
+    plain_http: PlainHttp = None,
+    as_json: Json = False,
+) -> None:
+    """Sign a package; a password of the key comes from SHOAL_KEY_PASSWORD, or is asked for."""
+    with reported(as_json=as_json):
+        from shoal import package
+
+        word = _password()
+        if directory.startswith("oci://"):
+            with byte_bar("pulling") as progress:
+                signed = package.sign_pushed(
+                    directory, key, password=word, progress=progress, plain_http=plain_http
+                )
+        else:
+            signed = package.sign(directory, key, password=word)
+        told = {"package": directory, "digest": signed.package, "key": signed.key}
+        _show({**told, "attestation": signed.attestation}, as_json=as_json)
+
+
+def _password() -> str | Callable[[], str] | None:
+    """The password of a private key, or who asks for it; it never stands on a command line."""
+    if word := os.environ.get("SHOAL_KEY_PASSWORD"):
+        return word
+    return _asked if sys.stdin.isatty() else None
+
+
+def _asked() -> str:
+    answer: str = typer.prompt("password of the key", hide_input=True, err=True)
+    return answer
 
 
 def _rows(path: Path) -> Any:
@@ -206,9 +269,11 @@ def _checked(found: Verification) -> dict[str, Any]:
         "none": "the package has none",
         "not run": f"{found.golden_rows} not run: that takes --allow-code",
     }[found.golden]
+    signed = {} if found.signed_by is None else {"signed by": found.signed_by}
     return {
         "digest": found.digest,
         "files": f"{found.files} as sealed",
         "golden rows": golden,
         "attestations": f"{found.attestations} as stated" if found.attestations else "none",
+        **signed,
     }

@@ -16,8 +16,10 @@ from shoal.cli import _ending
 from shoal.cli import _serve_options as given
 from shoal.cli._failure import reported
 from shoal.cli._memory import without_huge_pages
+from shoal.cli._registry import byte_bar
 
 if TYPE_CHECKING:
+    from shoal.package import Package
     from shoal.serve import Repository, Server
 
 
@@ -26,7 +28,8 @@ NO_OPTIONS = {"packages", "repository", "http", "grpc", "allow_code"}
 
 def serve(
     packages: Annotated[
-        list[Path] | None, typer.Argument(metavar="PACKAGE", help="Directories of packages.")
+        list[str] | None,
+        typer.Argument(metavar="PACKAGE", help="Directories of packages, or oci://HOST/NAME:TAG."),
     ] = None,
     repository: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Serve the packages in this folder instead.")
@@ -42,6 +45,7 @@ def serve(
         bool, typer.Option("--allow-code", help="Let python packages run their code.")
     ] = False,
     threads: given.Threads = 1,
+    cores: given.Cores = None,
     body_limit_bytes: given.BodyLimitBytes = 64 * 2**20,
     max_wait_ms: given.MaxWaitMs = None,
     latency_target_ms: given.LatencyTargetMs = None,
@@ -54,6 +58,7 @@ def serve(
     slowest_body_bytes_per_s: given.SlowestBodyBytesPerS = 64 * 2**10,
     idle_timeout_ms: given.IdleTimeoutMs = 75_000,
     write_timeout_ms: given.WriteTimeoutMs = 30_000,
+    drain_notice_ms: given.DrainNoticeMs = 0,
     tls_certificate: given.TlsCertificate = None,
     tls_key: given.TlsKey = None,
     api_keys: given.ApiKeys = None,
@@ -75,6 +80,7 @@ def serve(
     admin_token_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The token that an operator must send.")
     ] = None,
+    require_signed: given.RequireSigned = None,
 ) -> None:
     """Serve packages over HTTP and gRPC until SIGTERM or SIGINT; what was accepted is answered."""
     chosen = {name: value for name, value in locals().items() if name not in NO_OPTIONS}
@@ -85,7 +91,7 @@ def serve(
             from shoal import serve as room
 
         options = room.Options(**chosen)
-        what = _chosen(packages or [], repository)
+        what = _chosen(packages or [], repository, require_signed)
         with room.start(
             what, http=http, grpc=grpc, allow_code=allow_code, options=options
         ) as server:
@@ -107,13 +113,23 @@ def _tell(server: Server, ending: _ending.Ending) -> None:
     typer.echo(json.dumps(ready, separators=(",", ":")))
 
 
-def _chosen(packages: list[Path], repository: Path | None) -> list[Path] | Repository:
+def _chosen(
+    packages: list[str], repository: Path | None, key: Path | None
+) -> list[Package | str] | Repository:
     from shoal.errors import InvalidRequestError
     from shoal.serve import Repository
 
     if repository is None:
-        return packages
+        return [_fetched(each, key) if each.startswith("oci://") else each for each in packages]
     if packages:
         message = f"both packages and the repository {repository} were given; give one of them"
         raise InvalidRequestError(message)
     return Repository(repository)
+
+
+def _fetched(name: str, key: Path | None) -> Package:
+    from shoal import package
+
+    asked = None if key is None else package.read_public_key(key)
+    with byte_bar("pulling") as progress:
+        return package.fetch(name, key=asked, progress=progress)

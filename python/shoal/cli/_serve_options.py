@@ -46,6 +46,9 @@ def _file(words: str) -> typer.models.OptionInfo:
 Threads: TypeAlias = Annotated[
     int, _number("Event loops: who reads requests, runs quick models and writes answers.")
 ]
+Cores: TypeAlias = Annotated[
+    int | None, typer.Option(min=1, help="Processors that one call of an ONNX model may use.")
+]
 BodyLimitBytes: TypeAlias = Annotated[int, _number("A request body, at most.")]
 MaxWaitMs: TypeAlias = Annotated[
     float | None, typer.Option(min=0, help="Waiting for company, at most.")
@@ -66,6 +69,9 @@ BodyTimeoutMs: TypeAlias = Annotated[
 SlowestBodyBytesPerS: TypeAlias = Annotated[int, _number("The slowest rate of a body.")]
 IdleTimeoutMs: TypeAlias = Annotated[int, _number("For the next request of an open connection.")]
 WriteTimeoutMs: TypeAlias = Annotated[int, _number("For a client that takes none of its answer.")]
+DrainNoticeMs: TypeAlias = Annotated[
+    int, _number("From the first signal on, how long requests are still taken.", least=0)
+]
 TlsCertificate: TypeAlias = Annotated[
     Path | None, _file("Certificates in PEM: all doors speak TLS.")
 ]
@@ -94,4 +100,8 @@ WorkerRestartWaitMs: TypeAlias = Annotated[
 WorkerRestartWaitLimitMs: TypeAlias = Annotated[int, _number("The longest such wait.")]
 Environment: TypeAlias = Annotated[
     WorkerEnvironment, typer.Option(help="What workers import: this environment, or the lock.")
+]
+RequireSigned: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(metavar="PUB.pem", help="Serve only what this key has signed."),
 ]

@@ -3,7 +3,7 @@
 - A package is an OCI image layout directory; its digest is that of its image manifest and depends
   on its content only. One flipped bit in any file is refused.
 - Building is atomic, and proves the model first: against the original, and against law 1.
-- Opening, inspecting and verifying digests never run a package's code.
+- Opening, inspecting, verifying digests and checking who signed never run a package's code.
 - What is pulled from a registry is checked as what is opened, and its target holds all or nothing.
 - Importing this room loads nothing heavy; `build` and `verify` import what they need when called.
 """
@@ -20,12 +20,16 @@ from shoal.package._read import Identity
 if TYPE_CHECKING:
     from shoal.package._build import Settings, build
     from shoal.package._data._package import DataDescription, DataPackage, keep_data, open_data
-    from shoal.package._golden import GoldenRows
+    from shoal.package._fetch import fetch
+    from shoal.package._proving._golden import GoldenRows
     from shoal.package._registry._layouts import pull_layout, push_layout
     from shoal.package._registry._pull import pull
     from shoal.package._registry._push import Pushed, push
     from shoal.package._registry._reference import Resolved
     from shoal.package._registry._resolve import resolve
+    from shoal.package._signing._keys import PublicKey, read_public_key
+    from shoal.package._signing._pushed import sign_pushed
+    from shoal.package._signing._sign import Signed, sign, verify_signature
     from shoal.package._verify import Inspection, Verification, inspect, verify
 
 __all__ = [
@@ -36,12 +40,15 @@ __all__ = [
     "Identity",
     "Inspection",
     "Package",
+    "PublicKey",
     "Pushed",
     "Resolved",
     "Settings",
+    "Signed",
     "Verification",
     "build",
     "check_names",
+    "fetch",
     "identify",
     "inspect",
     "keep_data",
@@ -51,20 +58,27 @@ __all__ = [
     "pull_layout",
     "push",
     "push_layout",
+    "read_public_key",
     "resolve",
+    "sign",
+    "sign_pushed",
     "verify",
+    "verify_signature",
 ]
 
 _LAZY = {
     "DataDescription": "_data._package",
     "DataPackage": "_data._package",
-    "GoldenRows": "_golden",
+    "GoldenRows": "_proving._golden",
     "Inspection": "_verify",
+    "PublicKey": "_signing._keys",
     "Pushed": "_registry._push",
     "Resolved": "_registry._reference",
     "Settings": "_build",
+    "Signed": "_signing._sign",
     "Verification": "_verify",
     "build": "_build",
+    "fetch": "_fetch",
     "inspect": "_verify",
     "keep_data": "_data._package",
     "open_data": "_data._package",
@@ -72,8 +86,12 @@ _LAZY = {
     "pull_layout": "_registry._layouts",
     "push": "_registry._push",
     "push_layout": "_registry._layouts",
+    "read_public_key": "_signing._keys",
     "resolve": "_registry._resolve",
+    "sign": "_signing._sign",
+    "sign_pushed": "_signing._pushed",
     "verify": "_verify",
+    "verify_signature": "_signing._sign",
 }
 
 

@@ -2,7 +2,8 @@
 
 - So many attestations, and so many bytes of their manifests and documents, and no more are read.
 - A blob is verified once, and its document decoded once, however many attestations name it.
-- A statement about another package, or one that is no whole statement, is refused.
+- A statement about another package, or one that is no whole statement, is refused. Of a signed one
+  only the form is checked: whose signature is asked for, and what it signs, is `_signing`'s.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class Attestation:
         digest: The digest of its manifest.
         document: What it says.
         files: What it brings along; `Package.attached` reads them.
-        predicate_type: What a statement of in-toto is about; None for other documents.
+        predicate_type: What a statement of in-toto is about, also one in a bundle with its
+            signature; None for other documents.
     """
 
     kind: str

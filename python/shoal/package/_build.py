@@ -19,19 +19,20 @@ import msgspec
 
 from shoal import runtime
 from shoal.errors import InvalidRequestError, PathError, ProofError, UnsupportedModelError
-from shoal.package import _golden, _names
+from shoal.package import _names
 from shoal.package._frames import to_batch
-from shoal.package._law import (
+from shoal.package._onnx_file import OnnxFile, bind, parsed, read_onnx
+from shoal.package._package import Package, open
+from shoal.package._proving import _golden
+from shoal.package._proving._law import (
     check_batch_independence,
     check_padding,
     is_padded,
     made_up_rows,
     rows_by_length,
 )
-from shoal.package._made_up import plain_rows
-from shoal.package._onnx_file import OnnxFile, bind, parsed, read_onnx
-from shoal.package._package import Package, open
-from shoal.package._proof import DisagreementError, check_agreement, check_rows
+from shoal.package._proving._made_up import plain_rows
+from shoal.package._proving._proof import DisagreementError, check_agreement, check_rows
 from shoal.package._python_source import SOURCE_DIRECTORY, collect
 from shoal.package._rows import rows_of
 from shoal.package._scikit._explain import explained
@@ -48,8 +49,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from shoal.package._golden import GoldenRows
-    from shoal.package._made_up import Words
+    from shoal.package._proving._golden import GoldenRows
+    from shoal.package._proving._made_up import Words
     from shoal.package._rows import Rows
     from shoal.package._scikit._inputs import Inputs
     from shoal.runtime import Golden, Model

@@ -10,10 +10,11 @@ derives them again and compares bytes, so there is no field that could lie.
 
 An attestation refers to the image manifest. A document that is a statement of in-toto has their
 media type, and its predicate type as an annotation, as BuildKit stores them; files follow it, each
-a layer with its name.
+a layer with its name. A signed statement, which is a bundle of sigstore, is stored as cosign does.
 
 Source: OCI image specification 1.1; CNCF ModelPack model-spec, git d78bf32; in-toto attestation
-framework 1.2; https://docs.docker.com/build/metadata/attestations/attestation-storage/.
+framework 1.2; https://docs.docker.com/build/metadata/attestations/attestation-storage/; cosign,
+specs/BUNDLE_SPEC.md; sigstore protobuf-specs, bundle v0.3.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import msgspec
 
@@ -41,6 +42,8 @@ REFERENCE = "org.opencontainers.image.ref.name"
 ATTESTATION_KIND = "io.shoal.attestation.kind"
 TITLE = "org.opencontainers.image.title"
 STATEMENT = "https://in-toto.io/Statement/v1"
+IN_TOTO = "application/vnd.in-toto+json"
+BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _INDEX = "application/vnd.oci.image.index.v1+json"
@@ -50,8 +53,10 @@ _MODELPACK = "application/vnd.cncf.model.manifest.v1+json"
 _MODELPACK_CONFIG = "application/vnd.cncf.model.config.v1+json"
 _EMPTY_CONFIG = "application/vnd.oci.empty.v1+json"
 _FILE_METADATA = "org.cncf.model.file.metadata+json"
-_IN_TOTO = "application/vnd.in-toto+json"
 _PREDICATE_TYPE = "in-toto.io/predicate-type"
+_BUNDLE_CONTENT = "dev.sigstore.bundle.content"
+_BUNDLE_PREDICATE_TYPE = "dev.sigstore.bundle.predicateType"
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Subject(Protocol):
@@ -164,26 +169,33 @@ class Said:
         size_bytes: Its size.
         predicate_type: What a statement of in-toto is about; None for a document that is none.
         subjects: The digests of what a statement of in-toto is about.
+        is_signed: Whether the statement lies in a bundle, with who signed it.
     """
 
     digest: str
     size_bytes: int
     predicate_type: str | None = None
     subjects: frozenset[str] = frozenset()
+    is_signed: bool = False
 
     def is_about(self, digest: str) -> bool:
-        """Whether it says nothing of other packages: a statement lists this one's digest."""
-        return self.predicate_type is None or digest in self.subjects
+        """Whether it says nothing of other packages: a statement lists this one's digest.
+
+        What a signed one is about is for those to check who know whose signature they want.
+        """
+        return self.predicate_type is None or self.is_signed or digest in self.subjects
 
 
 def attestation_manifest(
     kind: str, said: Said, subject: Json, files: Sequence[AttachedFile] = ()
 ) -> bytes:
     """The manifest of an attestation: an artifact that refers to the image manifest `subject`."""
-    predicate = said.predicate_type
-    media_type = _IN_TOTO if predicate else f"application/vnd.shoal.{kind}.v1+json"
+    predicate, media_type = said.predicate_type, _document_type(kind, said)
     layer: Json = {"mediaType": media_type, "digest": said.digest, "size": said.size_bytes}
-    if predicate:
+    annotations = {ATTESTATION_KIND: kind}
+    if said.is_signed:
+        annotations |= {_BUNDLE_CONTENT: "dsse-envelope", _BUNDLE_PREDICATE_TYPE: str(predicate)}
+    elif predicate:
         layer["annotations"] = {_PREDICATE_TYPE: predicate}
     return canonical_json(
         {
@@ -193,7 +205,7 @@ def attestation_manifest(
             "config": _described(_EMPTY_CONFIG, EMPTY),
             "layers": [layer, *(_attached(each) for each in files)],
             "subject": subject,
-            "annotations": {ATTESTATION_KIND: kind},
+            "annotations": annotations,
         }
     )
 
@@ -204,9 +216,10 @@ def subject_of(image_manifest: bytes) -> Json:
 
 
 class _Typed(msgspec.Struct):
-    """What may be a statement of in-toto."""
+    """What may be a statement of in-toto, or a bundle of sigstore."""
 
     type: Any = msgspec.field(name="_type", default=None)
+    media_type: Any = msgspec.field(name="mediaType", default=None)
 
 
 class _Named(msgspec.Struct):
@@ -219,29 +232,59 @@ class _Statement(msgspec.Struct):
     subject: list[_Named]
     predicate_type: Annotated[str, msgspec.Meta(min_length=1)] = msgspec.field(name="predicateType")
 
+    def subjects(self) -> frozenset[str]:
+        """The digests of what it is about."""
+        return frozenset(f"sha256:{each.digest.get('sha256')}" for each in self.subject)
+
+
+class _Envelope(msgspec.Struct, rename="camel"):
+    payload: bytes
+    payload_type: Literal["application/vnd.in-toto+json"]
+
+
+class _Bundle(msgspec.Struct, rename="camel"):
+    """A bundle of sigstore around a statement of in-toto, as far as a package knows it."""
+
+    dsse_envelope: _Envelope
+
 
 def said(document: bytes) -> Said:
     """What the manifest of an attestation depends on.
 
     Raises:
-        ValueError: it calls itself a statement of in-toto, and lacks what every statement has.
+        ValueError: it calls itself a statement of in-toto, or a bundle of sigstore around one, and
+            lacks what every such document has.
     """
-    digest, size_bytes = digest_of(document), len(document)
-    if not _is_statement(document):
+    digest, size_bytes, typed = digest_of(document), len(document), _typed(document)
+    is_signed = typed.type != STATEMENT and typed.media_type == BUNDLE
+    if typed.type != STATEMENT and not is_signed:
         return Said(digest, size_bytes)
+    what = "bundle around a statement" if is_signed else "statement"
     try:
-        statement = msgspec.json.decode(document, type=_Statement)
-    except msgspec.MsgspecError as error:
-        raise ValueError(f"the document is no whole statement of in-toto: {error}") from error
-    subjects = frozenset(f"sha256:{each.digest.get('sha256')}" for each in statement.subject)
-    return Said(digest, size_bytes, statement.predicate_type, subjects)
+        statement = msgspec.json.decode(_payload(document, is_signed=is_signed), type=_Statement)
+    except _UNREADABLE as error:
+        raise ValueError(f"the document is no whole {what} of in-toto: {error}") from error
+    return Said(digest, size_bytes, statement.predicate_type, statement.subjects(), is_signed)
 
 
-def _is_statement(document: bytes) -> bool:
+def _typed(document: bytes) -> _Typed:
     try:
-        return bool(msgspec.json.decode(document, type=_Typed).type == STATEMENT)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return False
+        return msgspec.json.decode(document, type=_Typed)
+    except _UNREADABLE:
+        return _Typed()
+
+
+def _payload(document: bytes, *, is_signed: bool) -> bytes:
+    """The statement itself."""
+    if not is_signed:
+        return document
+    return msgspec.json.decode(document, type=_Bundle).dsse_envelope.payload
+
+
+def _document_type(kind: str, said: Said) -> str:
+    if said.is_signed:
+        return BUNDLE
+    return IN_TOTO if said.predicate_type else f"application/vnd.shoal.{kind}.v1+json"
 
 
 def path_in_image(description: Subject, path: str) -> str:

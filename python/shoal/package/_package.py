@@ -20,6 +20,7 @@ from shoal.package import _attestations, _manifest
 from shoal.package._read import (
     Identity,
     Layout,
+    content_digest,
     copy_file,
     read_attached,
     read_file,
@@ -96,6 +97,15 @@ class Package:
     def sizes_bytes(self) -> dict[str, int]:
         """The size of each file, by its name."""
         return {layer.path: layer.size_bytes for layer in self._layout.layers}
+
+    def digests(self) -> dict[str, str]:
+        """The digest of each file's content, by its name; every file is read.
+
+        Raises:
+            CorruptPackageError: a file changed since the package was opened.
+        """
+        layers = self._layout.layers
+        return {each.path: content_digest(self.path, self.description, each) for each in layers}
 
     def read(self, name: str) -> bytes:
         """The content of one file.

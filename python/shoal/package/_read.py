@@ -42,7 +42,7 @@ from shoal.package._blobs import (
 from shoal.runtime import Description, read_description
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from shoal.package._manifest import AttachedFile, Documents, Layer, Subject
@@ -190,14 +190,29 @@ def copy_file(root: Path, description: Subject, layer: Layer, target: Path) -> N
 
     On a mismatch the copy is incomplete or wrong; the caller removes it.
     """
+    with target.open("xb") as file:
+        for piece in _pieces(root, description, layer):
+            file.write(piece)
+
+
+def content_digest(root: Path, description: Subject, layer: Layer) -> str:
+    """The digest of the content of one file, verified while it is read."""
+    hasher = hashlib.sha256()
+    for piece in _pieces(root, description, layer):
+        hasher.update(piece)
+    return f"sha256:{hasher.hexdigest()}"
+
+
+def _pieces(root: Path, description: Subject, layer: Layer) -> Iterator[bytes]:
+    """The content of one file; what was given is verified when this ends."""
     head = len(_tar.head(_manifest.path_in_image(description, layer.path), 0))
     left = layer.size_bytes
     hasher = hashlib.sha256()
-    with open_blob(root, layer.digest) as blob, target.open("xb") as file:
+    with open_blob(root, layer.digest) as blob:
         hasher.update(blob.read(head))
         while left and (piece := blob.read(min(_CHUNK_BYTES, left))):
             hasher.update(piece)
-            file.write(piece)
+            yield piece
             left -= len(piece)
         hasher.update(blob.read(_tar.BLOCK_BYTES + _tar.END_BYTES))
     if f"sha256:{hasher.hexdigest()}" != layer.digest:

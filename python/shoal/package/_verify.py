@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from shoal.errors import CorruptPackageError
-from shoal.package import _golden
 from shoal.package._package import open
+from shoal.package._proving import _golden
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from shoal.package._attested import Attestation
     from shoal.package._package import Package
+    from shoal.package._signing._keys import PublicKey
 
 
 class Inspection(msgspec.Struct, frozen=True):
@@ -44,6 +45,8 @@ class Verification(msgspec.Struct, frozen=True):
     golden: Literal["matched", "none", "not run"]
     golden_rows: int
     attestations: int
+    signed_by: str | None = None
+    """The fingerprint of the key that was asked for, and has signed the package."""
 
 
 def inspect(path: str | PathLike[str]) -> Inspection:
@@ -71,19 +74,28 @@ def inspect(path: str | PathLike[str]) -> Inspection:
     )
 
 
-def verify(path: str | PathLike[str], *, allow_code: bool = False) -> Verification:
-    """Verifies all digests, then answers the golden rows again through the runtime.
+def verify(
+    path: str | PathLike[str],
+    *,
+    allow_code: bool = False,
+    key: PublicKey | str | PathLike[str] | None = None,
+) -> Verification:
+    """Verifies all digests, and who signed, then answers the golden rows again by the runtime.
 
     Args:
         path: The package's directory.
         allow_code: Whether a Python package may run. If not, its golden rows are not run.
+        key: A PEM file of the public key that has to have signed it; None asks for no signature.
 
     Raises:
-        PathError: there is nothing at the path.
+        PathError: there is nothing at the path, or no key.
         CorruptPackageError: a byte or a golden answer is not as it was sealed.
+        SignatureError: the key has not signed the package; then nothing of it is run.
+        ConfigurationError: the key cannot be used.
         PackageError: the model cannot be opened here.
     """
     package = open(path)
+    signed_by = None if key is None else _signed_by(package, key)
     rows = _golden_rows(package)
     state: Literal["matched", "none", "not run"] = "matched" if rows else "none"
     if rows and package.description.runtime == "python" and not allow_code:
@@ -97,7 +109,13 @@ def verify(path: str | PathLike[str], *, allow_code: bool = False) -> Verificati
             hint = "The runtime here computes differently from the one that sealed the package."
             raise CorruptPackageError(message, hint=hint)
     stated = len(package.attestations())
-    return Verification(package.digest, len(package.files()), state, rows, stated)
+    return Verification(package.digest, len(package.files()), state, rows, stated, signed_by)
+
+
+def _signed_by(package: Package, key: PublicKey | str | PathLike[str]) -> str:
+    from shoal.package._signing._sign import verify_signature
+
+    return verify_signature(package, key).key
 
 
 def _golden_rows(package: Package) -> int:

@@ -1,7 +1,8 @@
 """What the operator of a server may choose beyond its addresses.
 
-One field here is one field of `Options` in `crates/shoal-server/src/options.rs`, of the same name
-and default, and one option of `shoal serve`. A number carries its unit in its name.
+One field here is one option of `shoal serve`, and one field of `Options` in
+`crates/shoal-server/src/options.rs`, of the same name and default; but `require_signed` is looked
+after here, before the native core gets a package. A number carries its unit in its name.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     Args:
         threads: Event loops, each on a thread of its own: who reads requests, runs quick models and
             writes answers.
+        cores: Processors that one call of an ONNX model may use; None is all that there are.
         body_limit_bytes: A request body or message, at most; a larger one is refused with
             `body_too_large`.
         max_wait_ms: Instead of what packages say: a request with a free executor waits for company
@@ -50,6 +52,9 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         idle_timeout_ms: For the next request on an open connection. Over gRPC a client that is
             silent for so long is asked for a sign of life.
         write_timeout_ms: For a client that takes none of its answer, or gives no sign of life.
+        drain_notice_ms: From SIGTERM or SIGINT on, how long requests are still taken while
+            readiness says no, so that whoever shares out requests learns of the end, and clients
+            leave at their own pace: each answer over HTTP is the last on its connection.
         tls_certificate: The certificates of this server in PEM, its own first; with `tls_key`,
             all doors speak TLS and nothing else. Both files are read anew when they change.
         tls_key: The private key of the certificate in PEM, without password.
@@ -66,9 +71,13 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             None listens nowhere.
         admin_token_file: The file of the token that these calls need; an `admin` without it is
             refused.
+        require_signed: The public key, in PEM, that must have signed each package, also one that is
+            loaded later; a package without its signature is refused before anything of it is
+            loaded. Read once, when the server starts. None asks for no signature.
     """
 
     threads: int = 1
+    cores: int | None = None
     body_limit_bytes: int = 64 * 2**20
     max_wait_ms: float | None = None
     latency_target_ms: float | None = None
@@ -88,6 +97,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     slowest_body_bytes_per_s: int = 64 * 2**10
     idle_timeout_ms: int = 75_000
     write_timeout_ms: int = 30_000
+    drain_notice_ms: int = 0
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     api_keys: Path | None = None
@@ -98,11 +108,13 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     profile_cache: Path | None = None
     admin: str | None = None
     admin_token_file: Path | None = None
+    require_signed: Path | None = None
 
 
 def in_json(options: Options, *, http: str, grpc: str) -> str:
     """The choices as the native core reads them."""
     fields = {"http": http, "grpc": grpc, **msgspec.structs.asdict(options)}
+    del fields["require_signed"]
     return msgspec.json.encode(fields, enc_hook=_path).decode()
 
 

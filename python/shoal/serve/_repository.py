@@ -2,7 +2,7 @@
 
 - A package's name and version are its own; the names of the folders mean nothing. A folder whose
   name begins with a dot is passed over, so that a package can be copied in and then renamed.
-- Listing reads what each package says of itself; opening verifies every digest.
+- Listing reads what each package says of itself; opening verifies every digest, and who signed.
 - The native server names what it was told by the listing, never a path.
 """
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from shoal.runtime import Environment, Payload
+    from shoal.serve._trust import Trust
 
 Problem: TypeAlias = "tuple[str, str, str | None]"
 Listed: TypeAlias = "tuple[str, str, str, str, Problem | None]"
@@ -39,9 +40,9 @@ class Repository(msgspec.Struct, frozen=True):
 class Keeper:
     """What the native server asks: which packages there are, and what runs one of them."""
 
-    def __init__(self, directory: Path, *, allow_code: bool, environment: Environment) -> None:
+    def __init__(self, directory: Path, *, trust: Trust, environment: Environment) -> None:
         self._directory = directory
-        self._allow_code = allow_code
+        self._trust = trust
         self._environment = environment
 
     def packages(self) -> list[Listed]:
@@ -73,8 +74,9 @@ class Keeper:
         """The text of a package's description, and what runs it; a path only inside the context.
 
         Raises:
-            PackageError: the package is not as it was sealed, or cannot be run here.
+            PackageError: the package is not as it was sealed, or is not trusted, or cannot be run
+                here.
         """
         opened = package.open(self._directory / place)
-        with opened.payload(allow_code=self._allow_code, environment=self._environment) as payload:
+        with self._trust.payload(opened, self._environment) as payload:
             yield opened.description_text, payload

@@ -15,6 +15,7 @@ from shoal.errors import InvalidRequestError
 from shoal.runtime import Launch, library, native
 from shoal.serve._options import Options, in_json
 from shoal.serve._repository import Keeper, Repository
+from shoal.serve._trust import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -109,7 +110,9 @@ def start(
     long as another can be; of several versions the highest answers requests that name none.
 
     Args:
-        packages: an open package, the path of one, a list of these, or a repository.
+        packages: an open package, the path of one, the name of one in a registry
+            (`oci://HOST/NAME:TAG`, looked up now and kept on this machine by its digest), a list
+            of these, or a repository.
         http: where to listen for HTTP, as "HOST:PORT"; port 0 picks a free one, which
         `Server.http` tells.
         grpc: the same for gRPC.
@@ -125,6 +128,8 @@ def start(
         PathError: there is no package at a path, or no file that the options name.
         CorruptPackageError: a package's files differ from its digests.
         UntrustedPackageError: a package runs code, and `allow_code` is False.
+        SignatureError: the key of `Options.require_signed` has not signed a package.
+        RegistryError: a registry has no such package, refuses, or cannot be reached.
         RequirementError: the environment of a python package does not have what it requires.
         ModelError: a python package cannot be opened by its workers; the message has the cause.
         ModelUnavailableError: a worker ended, or took too long, before it could say why.
@@ -132,11 +137,11 @@ def start(
     chosen = options or Options()
     text = in_json(chosen, http=http, grpc=grpc)
     environment = chosen.worker_environment
+    trust = Trust.read(allow_code=allow_code, key=chosen.require_signed)
     if isinstance(packages, Repository):
-        place = Path(packages.directory)
-        keeper = Keeper(place, allow_code=allow_code, environment=environment)
+        keeper = Keeper(Path(packages.directory), trust=trust, environment=environment)
         return Server(_native_server([], text, keeper), [])
-    opened = [_open(each) for each in _listed(packages)]
+    opened = [_open(each, trust) for each in _listed(packages)]
     if not opened:
         raise InvalidRequestError("there is no package to serve; at least one is expected")
     with ExitStack() as payloads:  # a payload may be a file that lives until the server has read it
@@ -144,9 +149,7 @@ def start(
             (
                 each.description_text,
                 each.digest,
-                payloads.enter_context(
-                    each.payload(allow_code=allow_code, environment=environment)
-                ),
+                payloads.enter_context(trust.payload(each, environment)),
             )
             for each in opened
         ]
@@ -168,5 +171,9 @@ def _listed(packages: Servable | Sequence[Servable]) -> list[Servable]:
     return list(packages)
 
 
-def _open(each: Servable) -> Package:
-    return each if isinstance(each, package.Package) else package.open(each)
+def _open(each: Servable, trust: Trust) -> Package:
+    if isinstance(each, package.Package):
+        return each
+    if isinstance(each, str) and each.startswith("oci://"):
+        return package.fetch(each, key=trust.key)
+    return package.open(each)

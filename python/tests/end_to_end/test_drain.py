@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING
 
+import grpc
 import pytest
 
 from tests.end_to_end.driver import DEADLINE_S, poll, serving
 
 if TYPE_CHECKING:
+    from http.client import HTTPResponse
     from pathlib import Path
 
     from tests.end_to_end.driver import Served
@@ -80,3 +82,41 @@ def test_a_second_signal_ends_at_once_and_names_what_is_abandoned(
     assert (abandoned["level"], abandoned["model"]) == ("ERROR", "gated")
     assert abandoned["requests"] == 3
     assert told[-1]["message"] == "a second signal ended the drain"
+
+
+def test_notice_of_a_drain_is_given_while_requests_are_still_taken(digits: Sealed) -> None:
+    with serving(digits.path, arguments=("--drain-notice-ms", "60000")) as served:
+        kept = HTTPConnection(served.http, timeout=DEADLINE_S)
+        question = json.dumps({"features": digits.rows[0]}).encode()
+        assert answered(kept, question).getheader("Connection") is None
+        with grpc.insecure_channel(served.grpc) as channel:
+            # Source: grpc/health/v1/health.proto; messages of one field, as bytes.
+            health = channel.unary_unary("/grpc.health.v1.Health/Check")
+            of_service = b"\x0a\x1einference.GRPCInferenceService"
+            assert health(of_service) == b"\x08\x01", "SERVING"
+            served.process.send_signal(signal.SIGTERM)
+            poll(lambda: refuses(served), "readiness says no")
+            assert served.ask("GET", "/v2/health/ready").code == "shutting_down"
+            assert served.ask("GET", "/v2/health/live").status == 200
+            # A client that is connected is told to go, and a newcomer is answered all the same.
+            assert answered(kept, question).getheader("Connection") == "close"
+            newcomer = served.ask("POST", "/predict", question)
+            assert newcomer.json() == {"prediction": [digits.labels[0]]}
+            assert health(of_service) == b"\x08\x02", "NOT_SERVING"
+        kept.close()
+        # Who does not want to wait for the end of the notice sends another signal.
+        assert served.stop() == 1
+
+
+def answered(connection: HTTPConnection, question: bytes) -> HTTPResponse:
+    """The answer to one more question on a connection, read whole."""
+    connection.request("POST", "/predict", question)
+    answer = connection.getresponse()
+    assert answer.status == 200
+    answer.read()
+    return answer
+
+
+def test_a_drain_begins_when_its_notice_is_over(digits: Sealed) -> None:
+    with serving(digits.path, arguments=("--drain-notice-ms", "50")) as served:
+        assert served.stop() == 0

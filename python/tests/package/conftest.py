@@ -9,8 +9,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from shoal import package
+from tests.package.keys import Maker, Pair, maker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from shoal.package import Package
@@ -48,3 +50,26 @@ def sealed(tmp_path: Path, model_bytes: bytes) -> Package:
         model_bytes, name="double", version="1", output=tmp_path / "double", example=rows
     )
     return built.attest("metrics", {"accuracy": 0.5})
+
+
+@pytest.fixture(scope="session")
+def keys(program: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Maker:
+    return maker(program, tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(scope="session")
+def ann(keys: Maker) -> Pair:
+    return keys.on("prime256v1", "ann")
+
+
+@pytest.fixture(scope="session")
+def ben(keys: Maker) -> Pair:
+    return keys.on("prime256v1", "ben")
+
+
+@pytest.fixture
+def other(tmp_path: Path, model_bytes: bytes) -> Package:
+    """Another package: the same model in another version."""
+    rows = np.arange(12, dtype=np.float32).reshape(3, 4)
+    output = tmp_path / "other"
+    return package.build(model_bytes, name="double", version="2", output=output, example=rows)

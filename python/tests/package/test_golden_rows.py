@@ -190,7 +190,7 @@ def test_rows_whose_origin_is_not_said_are_real(sealed: Package) -> None:
 
 
 def test_made_up_rows_are_the_same_in_every_version() -> None:
-    from shoal.package._made_up import Words, varied_rows
+    from shoal.package._proving._made_up import Words, varied_rows
     from shoal.values import Column, Dtype
 
     columns = (

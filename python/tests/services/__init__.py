@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
 # The servers that outlive a test, by process id: it may start them again.
 SERVICES: set[int] = set()
 ENDING_SECONDS = 20.0
+
+# What takes minutes to build is kept for the next session too, unlike what servers keep.
+USER_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def free_port() -> int:

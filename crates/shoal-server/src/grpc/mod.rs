@@ -84,10 +84,11 @@ async fn speak(catalog: Arc<Catalog>, speakers: mpsc::Receiver<std::io::Result<W
         .max_decoding_message_size(limit)
         .max_encoding_message_size(usize::MAX);
     health.set_serving::<GrpcInferenceServiceServer<Inference>>().await;
-    let mut told = stopped;
+    let (mut leaving, mut told) = (catalog.leaving(), stopped);
     let stop = async move {
-        until_stopped(&mut told).await;
+        until_stopped(&mut leaving).await;
         health.set_not_serving::<GrpcInferenceServiceServer<Inference>>().await;
+        until_stopped(&mut told).await;
     };
     let patience = catalog.guard.patience;
     Server::builder()

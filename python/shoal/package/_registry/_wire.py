@@ -251,7 +251,11 @@ class Wire:
         if response.status != _UNAUTHORIZED or _origin(response.url or "") != self._origin:
             return response
         challenges = read_challenges(response.headers.getlist("WWW-Authenticate"))
-        renewed = self._authorization.renewed(challenges, used, self._fetch_token)
+        try:
+            renewed = self._authorization.renewed(challenges, used, self._fetch_token)
+        except BaseException:
+            response.close()
+            raise
         if renewed is None:
             return response
         self._body(response, ANSWER_LIMIT_BYTES)

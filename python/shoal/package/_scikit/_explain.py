@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shoal.errors import ProofError
-from shoal.package._proof import HINT
+from shoal.package._proving._proof import HINT
 from shoal.package._rows import rows_of
 from shoal.package._scikit._causes import Case, cause_of
 from shoal.package._scikit._export import export
@@ -16,7 +16,7 @@ from shoal.package._scikit._parting import parting
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from shoal.package._proof import Difference, DisagreementError
+    from shoal.package._proving._proof import Difference, DisagreementError
     from shoal.package._scikit._inputs import Inputs
     from shoal.package._scikit._parting import Parting
     from shoal.runtime import Tolerance

@@ -20,7 +20,7 @@ import numpy as np
 from shoal import runtime
 from shoal.errors import ShoalError
 from shoal.package._onnx_file import parsed
-from shoal.package._proof import like
+from shoal.package._proving._proof import like
 from shoal.package._rows import disagreement, rows_of
 from shoal.package._scikit._estimator import references
 from shoal.package._scikit._export import export

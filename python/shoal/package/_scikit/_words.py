@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shoal.package._made_up import Words
+from shoal.package._proving._made_up import Words
 
 if TYPE_CHECKING:
     from shoal.runtime import Binding

@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from threading import Event
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -202,6 +203,20 @@ def test_a_connection_that_brings_nothing_more_is_given_up_and_taken_up_by_the_n
     assert pulled(caller, door, tmp_path / "pulled").digest == shipped.digest
     assert door.of("GET", digest)[-1].headers["range"] == f"bytes=1000-{size_bytes - 1}"
     assert left_behind(tmp_path) == ["pulled"]
+
+
+def test_the_first_failure_ends_what_else_is_under_way(
+    caller: Caller, door: Door, shipped: Package, tmp_path: Path
+) -> None:
+    digest, _ = model_blob(shipped.path)
+    end, began = Event(), time.monotonic()
+    door.on("GET", digest, faulty.stalls(1000, end))
+    door.on("GET", "/blobs/", faulty.says(403))
+    caller.read_seconds = 60.0
+    with pytest.raises(RegistryAccessError):
+        pulled(caller, door, tmp_path / "pulled")
+    end.set()
+    assert time.monotonic() - began < 30
 
 
 def test_a_registry_that_knows_no_ranges_sends_all_of_it_again(

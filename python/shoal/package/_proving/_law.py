@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from shoal.errors import BatchDependenceError, InputError, ModelError, ProofError
-from shoal.package._made_up import plain_rows
+from shoal.package._proving._made_up import plain_rows
 from shoal.package._rows import Rows, disagreement, rows_of
 from shoal.values import split_by_shape
 

@@ -19,7 +19,7 @@ from shoal.errors import (
     ModelError,
     UnsupportedModelError,
 )
-from shoal.package._made_up import row_bytes, varied_rows
+from shoal.package._proving._made_up import row_bytes, varied_rows
 from shoal.package._rows import Rows, disagreement, rows_of
 from shoal.runtime import Golden
 from shoal.values import from_arrow, from_json, to_arrow, to_json
@@ -27,7 +27,7 @@ from shoal.values import from_arrow, from_json, to_arrow, to_json
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from shoal.package._made_up import Words
+    from shoal.package._proving._made_up import Words
     from shoal.package._rows import Array
     from shoal.runtime import Description, Model
 

@@ -1,0 +1,1 @@
+"""Objects of Kubernetes: what is asked for, rendered, written; no cluster is spoken to."""

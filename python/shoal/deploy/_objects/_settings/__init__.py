@@ -1,0 +1,1 @@
+"""What is asked for, in words a person writes, checked before anything is rendered."""

@@ -1,0 +1,183 @@
+"""Settings from a TOML file and from the options of a command; an option wins.
+
+- Paths of patches are those of the caller's directory, as on a command line.
+- A key that is not known is refused by its name.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from shoal.deploy._objects._settings._deployment import Deployment
+from shoal.deploy._objects._settings._patch import LIMIT_BYTES, Patch, read_patches
+from shoal.deploy._objects._settings._references import SCHEME, read_reference, reference_to
+from shoal.deploy._objects._settings._training import TrainingJob
+from shoal.errors import ConfigurationError, PathError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def read_deployment(
+    path: Path | str | None,
+    options: Mapping[str, Any] | None = None,
+    *,
+    package: str | None = None,
+    registry: str | None = None,
+) -> Deployment:
+    """Reads what is deployed.
+
+    Args:
+        path: A TOML file of settings; None where options say it all.
+        options: Settings that win over those of the file, by their names, with a dot for one
+            of a table: `{"replicas": 3, "route.gateway": "public"}`. None is not given. Patches
+            are paths of files here, too; they come after those of the file.
+        package: What `find_package` takes; it names the deployment, if nothing else does.
+        registry: The same.
+
+    Raises:
+        PathError: a file is not there.
+        ConfigurationError: a setting is not known, missing, or cannot be used.
+    """
+    settings = {} if path is None else read_toml(Path(path))
+    files = settings.pop("patches", [])
+    for field, value in (options or {}).items():
+        if field == "patches":
+            files = [*_texts(files), *(value or ())]
+        elif value is not None:
+            put(settings, field, value)
+    if package is not None:
+        name, settings["package"] = find_package(package, registry)
+        settings.setdefault("name", name)
+    if "namespace" not in settings:
+        settings["namespace"] = ""  # refused with how to give one
+    patches = tuple(patch for file in _texts(files) for patch in read_patches(Path(file)))
+    return _with(settings, patches)
+
+
+def find_package(package: str, registry: str | None = None) -> tuple[str, str]:
+    """The name and the reference of what a user calls a package.
+
+    Args:
+        package: A reference `oci://HOST/NAME@sha256:...`, or the directory of a package.
+        registry: Where the package of a directory was pushed: `oci://HOST/NAME`.
+
+    Raises:
+        ConfigurationError: it is no reference by digest, or a directory and nobody says where it
+            was pushed.
+        CorruptPackageError: the directory holds no package.
+    """
+    if package.startswith(SCHEME):
+        return _label(read_reference(package, "package").path.rpartition("/")[2]), package
+    if not Path(package).exists():
+        message = f"there is nothing at {package}"
+        hint = f"A package in a registry is {SCHEME}HOST/NAME@sha256:..."
+        raise PathError(message, hint=hint)
+    if registry is None:
+        message = f"{package} lies here, where no cluster finds it"
+        hint = "Push it, and say where it is with --registry oci://HOST/NAME."
+        raise ConfigurationError(message, hint=hint)
+    from shoal.package import identify
+
+    found = identify(package)
+    return _label(found.name), reference_to(registry, found.digest).url
+
+
+def read_training_job(
+    configuration: Path | str, options: Mapping[str, Any], settings: Path | str | None = None
+) -> TrainingJob:
+    """Reads what is trained in the cluster.
+
+    Args:
+        configuration: The configuration of `shoal train`, which must be one.
+        options: Settings that win over those of the file, by their names; None is not given.
+        settings: A TOML file of settings; None where options say it all.
+
+    Raises:
+        PathError: a file is not there.
+        ConfigurationError: a setting is not known, missing, or cannot be used.
+    """
+    from shoal.train import read_configuration
+
+    name = read_configuration(Path(configuration)).name
+    asked = {} if settings is None else read_toml(Path(settings))
+    given = {field: value for field, value in options.items() if value is not None}
+    known = {"name": _label(f"{name}-train"), "namespace": ""}
+    text = Path(configuration).read_text(encoding="utf-8")
+    return converted({**known, **asked, **given, "configuration": text}, TrainingJob)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Reads a file of TOML.
+
+    Raises:
+        PathError: there is none.
+        ConfigurationError: it is something else, or longer than a mebibyte.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(LIMIT_BYTES + 1)
+    except OSError as error:
+        message = f"{path} cannot be read: {error.strerror or error}"
+        raise PathError(message) from error
+    if len(text) > LIMIT_BYTES:
+        message = f"{path} is longer than {LIMIT_BYTES:,} bytes"
+        raise ConfigurationError(message)
+    try:
+        return tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        message = f"{path} is not TOML: {error}"
+        raise ConfigurationError(message) from error
+
+
+def put(settings: dict[str, Any], field: str, value: Any) -> None:
+    """Sets a field, also one of a table: `route.gateway`.
+
+    Raises:
+        ConfigurationError: the table is something else.
+    """
+    table, dot, key = field.partition(".")
+    if not dot:
+        settings[field] = value
+        return
+    inner = settings.setdefault(table, {})
+    if not isinstance(inner, dict):
+        message = f"{table} is {type(inner).__name__}, expected a table"
+        raise ConfigurationError(message)
+    put(inner, key, value)
+
+
+def converted(settings: Mapping[str, Any], kind: type[S]) -> S:
+    """Settings as what they are settings of.
+
+    Raises:
+        ConfigurationError: a setting is not known, missing, or of another type.
+    """
+    try:
+        return msgspec.convert(settings, kind)
+    except msgspec.ValidationError as error:
+        message = f"{error}".replace("Object", "the settings", 1).replace("$.", "")
+        raise ConfigurationError(message) from error
+
+
+def _label(name: str) -> str:
+    """The name of a package as one of an object."""
+    return re.sub(r"[._-]+", "-", name)
+
+
+def _with(settings: dict[str, Any], patches: tuple[Patch, ...]) -> Deployment:
+    return msgspec.structs.replace(converted(settings, Deployment), patches=patches)
+
+
+def _texts(files: Any) -> list[str]:
+    if not isinstance(files, list) or not all(isinstance(each, str) for each in files):
+        message = "patches is expected to be a list of files"
+        raise ConfigurationError(message)
+    return files

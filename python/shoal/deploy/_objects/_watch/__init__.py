@@ -1,0 +1,1 @@
+"""What is watched of a deployment: metrics, alerts, a dashboard."""

@@ -1,0 +1,1 @@
+"""Who signed a package, and whether that holds."""

@@ -1,0 +1,113 @@
+"""`shoal deploy`: what it writes and tells, and the codes it ends with."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import yaml  # type: ignore[import-untyped]  # ships no types
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.end_to_end.models import Sealed
+
+IMAGE = f"registry.example.org/shoal@sha256:{'c3' * 32}"
+REGISTRY = "oci://registry.example.org/digits"
+PACKAGE = f"{REGISTRY}@sha256:{'a1' * 32}"
+GIVEN = ("--image", IMAGE, "--namespace", "models", "--output", "out")
+TRAINING = """
+name = "churn"
+version = "1"
+target = "left"
+[[data.input]]
+files = "/data/*.csv"
+[search]
+trials = 3
+"""
+FLOOR_SECONDS = 1.0
+ATTEMPTS = 5  # the fastest of five: what else the machine does can only slow a command down
+
+
+def deploy(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "shoal.cli", "deploy", *words]
+    return subprocess.run(
+        command, cwd=place, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_a_package_in_a_directory_becomes_manifests(digits: Sealed, tmp_path: Path) -> None:
+    words = (str(digits.path), "--registry", REGISTRY, "--replicas", "3", *GIVEN)
+    answer = deploy(tmp_path, *words)
+    assert answer.returncode == 0, answer.stderr
+    assert "Deployment digits" in answer.stdout
+    text = (tmp_path / "out" / "objects" / "deployment.yaml").read_text()
+    assert yaml.safe_load(text)["spec"]["replicas"] == 3
+
+
+def test_a_machine_is_told_of_objects_and_files(tmp_path: Path) -> None:
+    answer = deploy(tmp_path, PACKAGE, *GIVEN, "--json")
+    told = json.loads(answer.stdout)
+    assert (told["name"], told["namespace"]) == ("digits", "models")
+    assert {"kind": "Deployment", "name": "digits", "file": "out/objects/deployment.yaml"} in told[
+        "objects"
+    ]
+
+
+def test_what_cannot_be_deployed_is_one_object_on_stderr(tmp_path: Path) -> None:
+    answer = deploy(tmp_path, PACKAGE, *GIVEN, "--target", "knative", "--json")
+    told = json.loads(answer.stderr)
+    assert (answer.returncode, told["code"]) == (2, "invalid_configuration")
+    assert "knative" in told["error"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_options_may_come_before_the_package(tmp_path: Path) -> None:
+    assert deploy(tmp_path, *GIVEN, "--replicas", "2", PACKAGE).returncode == 0
+
+
+def test_all_may_stand_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "digits.toml").write_text(f"""
+        name = "digits"
+        namespace = "models"
+        package = "{PACKAGE}"
+        image = "{IMAGE}"
+    """)
+    answer = deploy(tmp_path, "--settings", "digits.toml", "--output", "out")
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_a_word_that_is_a_command_is_one(tmp_path: Path) -> None:
+    (tmp_path / "train.toml").write_text(TRAINING)
+    to = "oci://registry.example.org/churn:1"
+    answer = deploy(tmp_path, "job", "train.toml", "--push-to", to, *GIVEN)
+    assert answer.returncode == 0, answer.stderr
+    assert (tmp_path / "out" / "objects" / "job.yaml").exists()
+
+
+def test_a_package_that_is_called_as_a_command_is_named_by_its_folder(tmp_path: Path) -> None:
+    answer = deploy(tmp_path, "./job", *GIVEN)
+    assert answer.returncode == 2
+    assert "there is nothing at ./job" in answer.stderr
+
+
+def test_help_tells_of_the_package_and_of_the_commands(tmp_path: Path) -> None:
+    answer = deploy(tmp_path, "--help")
+    assert answer.returncode == 0
+    assert "PACKAGE" in answer.stdout
+    assert "--replicas" in answer.stdout
+    assert " job " in answer.stdout
+
+
+def test_from_a_package_to_manifests_takes_less_than_a_second(tmp_path: Path) -> None:
+    taken = []
+    for _ in range(ATTEMPTS):
+        start = time.perf_counter()
+        assert deploy(tmp_path, PACKAGE, *GIVEN).returncode == 0
+        taken.append(time.perf_counter() - start)
+        if taken[-1] < FLOOR_SECONDS:
+            break
+    assert min(taken) < FLOOR_SECONDS

@@ -1,0 +1,1 @@
+"""A control plane of Kubernetes, built from its Go modules; see `fixtures`."""
