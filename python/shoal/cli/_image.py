@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shoal.cli._failure import reported
+from shoal.cli._registry import PlainHttp
 
 if TYPE_CHECKING:
     from shoal.deploy import Image, ImageBase
@@ -56,6 +57,7 @@ def build(
     allow_code: Annotated[
         bool, typer.Option("--allow-code", help="Let the image run a package of Python code.")
     ] = False,
+    plain_http: PlainHttp = None,
     as_json: Json = False,
 ) -> None:
     """Make an image that serves a package: the base, the libraries, Shoal, the package."""
@@ -67,6 +69,7 @@ def build(
             wheels=tuple(wheel or ()),
             mounted=mounted,
             allow_code=allow_code,
+            plain_http=plain_http,
         )
         with _told_step() as progress:
             image = deploy.build_image(

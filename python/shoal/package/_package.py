@@ -34,6 +34,7 @@ from shoal.package._unpacked import (
     read_unpacked,
     read_unpacked_file,
     refuse_to_attest,
+    unpacked_content_digest,
 )
 from shoal.package._write import add_attestation, locked
 
@@ -104,8 +105,9 @@ class Package:
         Raises:
             CorruptPackageError: a file changed since the package was opened.
         """
+        digest = unpacked_content_digest if self._is_unpacked else content_digest
         layers = self._layout.layers
-        return {each.path: content_digest(self.path, self.description, each) for each in layers}
+        return {each.path: digest(self.path, self.description, each) for each in layers}
 
     def read(self, name: str) -> bytes:
         """The content of one file.

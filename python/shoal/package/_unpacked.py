@@ -71,6 +71,14 @@ def copy_unpacked_file(root: Path, description: Description, layer: Layer, targe
             file.write(piece)
 
 
+def unpacked_content_digest(root: Path, description: Description, layer: Layer) -> str:
+    """The digest of the content of one file, which is still what it was."""
+    hasher = hashlib.sha256()
+    for piece in _pieces(root, description, layer):
+        hasher.update(piece)
+    return f"sha256:{hasher.hexdigest()}"
+
+
 def refuse_to_attest(root: Path) -> NoReturn:
     """Says that nothing can be stated beside open files.
 

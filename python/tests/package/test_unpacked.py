@@ -28,6 +28,7 @@ def test_open_files_have_the_digest_of_the_package(sealed: Package, unpacked: Pa
     opened = package.open(unpacked)
     assert opened.digest == sealed.digest
     assert opened.files() == sealed.files()
+    assert opened.digests() == sealed.digests()
     assert opened.attestations() == ()
     assert package.identify(unpacked) == package.identify(sealed.path)
 

@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,15 +58,19 @@ class Container:
     def serving(self, words: Sequence[str]) -> Iterator[dict[str, str]]:
         """Runs a server in it: what it says once it answers; SIGTERM at the end of the block."""
         command = [*self._command, "run", "--isolation", "chroot", NAME, "--", *words]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            try:
-                assert process.stdout is not None
-                yield json.loads(process.stdout.readline())
-            finally:
-                for server in _youngest(process.pid):
-                    os.kill(server, signal.SIGTERM)
-                process.wait(20)
-        assert process.returncode == 0
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        try:
+            assert process.stdout is not None
+            yield json.loads(process.stdout.readline())
+            for server in _started_by(process.pid):
+                os.kill(server, signal.SIGTERM)
+            assert process.wait(20) == 0
+        finally:
+            with suppress(ProcessLookupError):  # all have ended
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
     def _run(self, *words: str) -> str:
         answer = subprocess.run(
@@ -87,12 +91,15 @@ def container(program: Callable[[str], str], image: Path, store: Path) -> Iterat
         made.remove()
 
 
-def _youngest(process: int) -> list[int]:
-    """The processes below a process that have none below them: buildah starts itself anew."""
+def _started_by(process: int) -> list[int]:
+    """What buildah started: it starts itself anew several times before."""
+    words = Path(f"/proc/{process}/cmdline").read_bytes().partition(b"\0")[0]
+    if b"buildah" not in words:
+        return [process]
     below: list[int] = []
     for task in Path(f"/proc/{process}/task").glob("*/children"):
         below += [int(each) for each in task.read_text().split()]
-    return [found for each in below for found in _youngest(each)] or [process]
+    return [found for each in below for found in _started_by(each)]
 
 
 def files_of(root: Path) -> dict[str, tuple[int, int]]:

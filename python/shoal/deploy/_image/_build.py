@@ -40,7 +40,7 @@ from shoal.deploy._image._documents import (
 )
 from shoal.deploy._image._interpreter import check_glibc
 from shoal.deploy._image._layout import find_image, written_to
-from shoal.deploy._image._places import found_base, kept_at
+from shoal.deploy._image._places import Wire, found_base, kept_at
 from shoal.deploy._image._platforms import Platform, read_platforms, this_platform
 from shoal.deploy._image._result import Image, ImageSettings, PlatformImage
 from shoal.deploy._image._sbom import NAME, Materials, bill_of
@@ -95,7 +95,7 @@ def build_image(
     chosen = settings or ImageSettings()
     platforms = read_platforms(chosen.platforms)
     plan = _planned(package, platforms, chosen, progress or _say_nothing)
-    with kept_at(output, plan.progress) as place, written_to(place) as writer:
+    with kept_at(output, plan.wire) as place, written_to(place) as writer:
         images = {each: _Building(plan, each, writer).build(base) for each in platforms}
         index = image_index(
             {each: made.manifest for each, made in images.items()},
@@ -116,6 +116,11 @@ class _Plan:
     settings: ImageSettings
     created: str | None
     progress: Progress
+
+    @property
+    def wire(self) -> Wire:
+        """How registries are spoken to."""
+        return Wire(self.settings.plain_http, self.progress)
 
     @property
     def version(self) -> str:
@@ -164,7 +169,7 @@ class _Building:
 
     def build(self, base: str | PathLike[str]) -> _Made:
         """Adds all blobs of the image."""
-        place, name, digest = found_base(base, self._platform, self._plan.progress)
+        place, name, digest = found_base(base, self._platform, self._plan.wire)
         self._say("reading the base")
         taken = take_base(find_image(place, self._platform, digest), name, self._writer)
         check_glibc(taken.interpreter.glibc, self._shoal.glibc, "this Shoal")

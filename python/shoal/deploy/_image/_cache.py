@@ -19,6 +19,7 @@ import msgspec
 
 from shoal.deploy._image._layer import Written
 from shoal.deploy._image._layout import digest_of_file
+from shoal.errors import StorageError
 from shoal.runtime import canonical_json
 
 if TYPE_CHECKING:
@@ -59,11 +60,18 @@ def kept_layer(made_from: object, make: Callable[[Path, Path], tuple[Written, An
             written, and what is to be known of it later, as JSON.
 
     Raises:
-        OSError: the cache cannot be written.
+        StorageError: the cache cannot be used.
     """
     place = cache_folder() / "layers" / hashlib.sha256(canonical_json(made_from)).hexdigest()
-    if (kept := _kept(place)) is not None:
-        return kept
+    try:
+        return _kept(place) or _made(place, make)
+    except OSError as error:
+        message = f"the cache {cache_folder()} cannot be used: {error.strerror or error}"
+        hint = "Free some space, or name another folder by XDG_CACHE_HOME."
+        raise StorageError(message, hint=hint) from error
+
+
+def _made(place: Path, make: Callable[[Path, Path], tuple[Written, Any]]) -> Kept:
     place.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".making-", dir=place.parent))
     try:

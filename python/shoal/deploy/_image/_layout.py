@@ -182,7 +182,7 @@ class Writer:
             found = _copied(source, target)
             if found != (blob.digest, blob.size_bytes):
                 target.unlink()
-                stated = f"{blob.digest} of {blob.size_bytes} bytes"
+                stated = f"{blob.digest} of {blob.size_bytes} bytes in {source.parents[2]}"
                 message = f"the blob {stated} is {found[0]} of {found[1]} bytes"
                 raise CorruptPackageError(message)
 

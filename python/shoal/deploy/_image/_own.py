@@ -78,7 +78,7 @@ def from_wheel(path: Path) -> Shoal:
         raise PathError(message)
     try:
         found = _unzipped(path)
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError) as error:
         message = f"{path.name} cannot be read as a wheel: {error}"
         raise CorruptPackageError(message) from error
     information = next((name for name in found if name.endswith(".dist-info/METADATA")), "")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import tempfile
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,16 @@ REGISTRY = "oci://"
 _NAMED = re.compile(r"(?P<place>.+)@(?P<digest>sha256:[0-9a-f]{64})", re.DOTALL)
 
 
+@dataclass(frozen=True)
+class Wire:
+    """How registries are spoken to, and who is told of it."""
+
+    plain_http: bool | None
+    progress: Callable[[str], None]
+
+
 def found_base(
-    base: str | PathLike[str], platform: Platform, progress: Callable[[str], None]
+    base: str | PathLike[str], platform: Platform, wire: Wire
 ) -> tuple[Path, str, str | None]:
     """The layout of a base, its name in a registry or "", and the digest it was named by.
 
@@ -48,14 +57,14 @@ def found_base(
     name = match["digest"].removeprefix("sha256:")
     place = cache_folder() / "bases" / f"{name}-{platform.architecture}"
     if not (place / "index.json").exists():
-        progress(f"{platform.name}: fetching the base")
+        wire.progress(f"{platform.name}: fetching the base")
         place.parent.mkdir(parents=True, exist_ok=True)
-        package.pull_layout(text, place, platform=platform.name)
+        package.pull_layout(text, place, platform=platform.name, plain_http=wire.plain_http)
     return place, _without_digest(match["place"]), None
 
 
 @contextmanager
-def kept_at(output: str | PathLike[str], progress: Callable[[str], None]) -> Iterator[Path]:
+def kept_at(output: str | PathLike[str], wire: Wire) -> Iterator[Path]:
     """The folder to write an image to; what is meant for a registry is sent there at the end.
 
     Raises:
@@ -68,8 +77,8 @@ def kept_at(output: str | PathLike[str], progress: Callable[[str], None]) -> Ite
     with tempfile.TemporaryDirectory(prefix="shoal-image-") as work:
         place = Path(work, "image")
         yield place
-        progress(f"sending the image to {text}")
-        package.push_layout(place, text)
+        wire.progress(f"sending the image to {text}")
+        package.push_layout(place, text, plain_http=wire.plain_http)
 
 
 def _without_digest(name: str) -> str:

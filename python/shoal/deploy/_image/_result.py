@@ -17,12 +17,14 @@ class ImageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         mounted: Whether the package's files are left out, because its own image is mounted where
             the server looks for them; what else it needs is in the image.
         allow_code: Whether the image may run the code of a Python package.
+        plain_http: Whether registries are spoken to without TLS; by default those on this machine.
     """
 
     platforms: tuple[str, ...] = ()
     wheels: tuple[Path, ...] = ()
     mounted: bool = False
     allow_code: bool = False
+    plain_http: bool | None = None
 
 
 class PlatformImage(msgspec.Struct, frozen=True):

@@ -11,11 +11,16 @@ import tarfile
 import zipfile
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from shoal import package
 from shoal.deploy._image import _own
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
+
+    from shoal.package import Package
 
 OCI = "application/vnd.oci.image"
 STANDARD_LIBRARY = ("ctypes", "email", "encodings", "importlib", "json", "urllib")
@@ -140,6 +145,28 @@ def wheel_files(architecture: str | None = None) -> dict[str, bytes]:
         machine = ELF_MACHINES[architecture].to_bytes(2, "little")
         files[_own.NATIVE] = b"\x7fELF" + bytes(14) + machine + b"\0GLIBC_2.34\0"
     return files
+
+
+def twice(folder: Path, *, more_files: int = 0) -> Package:
+    """A Python package that doubles a number, with a lock of nothing."""
+    source = folder / "source"
+    source.mkdir()
+    (source / "twice.py").write_text(
+        "def answer(batch):\n    return {'twice': batch['value'] * 2}\n"
+    )
+    for number in range(more_files):
+        (source / f"part_{number}.py").touch()
+    return package.build(
+        "twice:answer",
+        name="twice",
+        version="1",
+        output=folder / "twice",
+        example={"value": np.array([0.0, 1.0, 2.0])},
+        settings=package.Settings(source=source, lock=True, requirements=()),
+    )
+
+
+TWICE = "def answer(batch):\n    return {'twice': batch['value'] * 2}\n"
 
 
 def write_wheel(path: Path, files: Mapping[str, bytes], *, record: bool = True) -> Path:

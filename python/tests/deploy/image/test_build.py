@@ -35,6 +35,7 @@ from tests.deploy.image.making import (
     documents,
     file_system,
     tar_of,
+    twice,
     wheel_files,
     write_wheel,
 )
@@ -354,22 +355,8 @@ def test_a_full_disk_leaves_nothing(base: Path, tmp_path: Path) -> None:
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_package_of_many_files_is_one_layer(base: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "source"
-    folder.mkdir()
-    (folder / "many.py").write_text(
-        "def answer(batch):\n    return {'twice': batch['value'] * 2}\n"
-    )
-    for number in range(30):
-        (folder / f"part_{number}.py").touch()
-    built = package.build(
-        "many:answer",
-        name="many",
-        version="1",
-        output=tmp_path / "many",
-        example={"value": np.array([0.0, 1.0, 2.0])},
-        settings=package.Settings(source=folder, lock=True, requirements=()),
-    )
+def test_a_package_of_many_files_is_one_layer(tmp_path: Path) -> None:
+    built = twice(tmp_path, more_files=30)
     added = add_package(built, Writer(tmp_path / "layout"))
     assert len(added.layers) == 1
     assert added.unpacked_bytes == sum(built.sizes_bytes().values())

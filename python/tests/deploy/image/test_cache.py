@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from shoal.deploy._image._cache import cache_folder, kept_layer
 from shoal.deploy._image._layer import Entry, Written, write_layer
+from shoal.errors import StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,8 +61,14 @@ def test_a_damaged_layer_is_made_anew(making: Making, damaged: str) -> None:
 def test_a_layer_that_cannot_be_made_leaves_nothing(making: Making) -> None:
     def failing(target: Path, work: Path) -> tuple[Written, Any]:
         making(target, work)
-        raise OSError("no space")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(StorageError, match=f"cannot be used: {os.strerror(errno.ENOSPC)}"):
         kept_layer("same", failing)
     assert list((cache_folder() / "layers").iterdir()) == []
+
+
+def test_a_cache_that_is_no_folder_is_named(making: Making) -> None:
+    cache_folder().write_bytes(b"")
+    with pytest.raises(StorageError, match=f"the cache {cache_folder()} cannot be used"):
+        kept_layer("same", making)

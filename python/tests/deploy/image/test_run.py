@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 
+from shoal import deploy
+from tests.deploy.image.making import twice
 from tests.services.buildah import container, files_of
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from shoal.package import Package
     from tests.services.buildah import Container
 
+# The image's own ports are taken where tests run beside each other: the last word wins.
+LOCAL = ["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
 WRITABLE = ("tmp/", "proc/", "sys/", "dev/", "etc/hosts", "etc/resolv.conf", "run/")
 
 
@@ -46,9 +50,7 @@ def test_the_server_in_the_image_answers_as_the_package_does(
     configuration = running.configuration()
     words = [*configuration["Entrypoint"], *configuration["Cmd"]]
     before = files_of(running.root())
-    # Ports of the image's own are taken where tests run beside each other: the last word wins.
-    local = ["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
-    with running.serving([*words, *local]) as ready:
+    with running.serving([*words, *LOCAL]) as ready:
         rows = [[1.0, 2.0, 3.0, 4.0], [0.5, -1.0, 0.0, 9.0]]
         answer = ask(ready["http"], "/v1/models/double:predict", {"inputs": {"X": rows}})
         column = pa.FixedSizeListArray.from_arrays(pa.array([*rows[0], *rows[1]], pa.float32()), 4)
@@ -76,3 +78,18 @@ def test_a_command_that_is_not_for_serving_says_what_it_lacks(running: Container
     answer = running.answered(*command)
     assert answer.returncode == 1
     assert "error: this command needs numpy, which is not installed here" in answer.stderr
+
+
+def test_a_python_package_runs_in_its_image(
+    debian: Path, program: Callable[[str], str], tmp_path: Path
+) -> None:
+    built = twice(tmp_path)
+    settings = deploy.ImageSettings(allow_code=True)
+    deploy.build_image(built.path, base=debian, output=tmp_path / "image", settings=settings)
+    with container(program, tmp_path / "image", tmp_path / "containers") as made:
+        configuration = made.configuration()
+        assert configuration["Cmd"] == ["/models/twice/1", "--allow-code"]
+        words = [*configuration["Entrypoint"], *configuration["Cmd"], *LOCAL]
+        with made.serving(words) as ready:
+            answer = ask(ready["http"], "/v1/models/twice:predict", {"inputs": {"value": [1.5, 2]}})
+    assert answer["outputs"] == [3.0, 4.0]
