@@ -57,6 +57,9 @@ Namespace = Annotated[str | None, typer.Option(metavar="NAME", help="The namespa
 Image = Annotated[
     str | None, typer.Option(metavar="HOST/NAME@sha256:...", help="The runtime image, by digest.")
 ]
+Resolve = Annotated[
+    bool, typer.Option("--resolve", help="Ask the registry which digests tags stand for now.")
+]
 Cluster = Annotated[
     str | None, typer.Option(metavar="VERSION", help="The version of Kubernetes: 1.31 to 1.37.")
 ]
@@ -99,6 +102,7 @@ def render(
         str | None, typer.Option(metavar="plain|keda|kserve|istio", help="What the cluster has.")
     ] = None,
     image: Image = None,
+    resolve: Resolve = False,
     cluster: Cluster = None,
     cpu: Cpu = None,
     memory: Memory = None,
@@ -128,7 +132,7 @@ def render(
         "replicas": replicas,
         "autoscaling.max_replicas": max_replicas,
         "target": target,
-        "image": image,
+        "image": None,
         "cpu": cpu,
         "memory": memory,
         "allow_code": allow_code or None,
@@ -142,6 +146,9 @@ def render(
 
         _check_purpose(output, way)
         options["cluster"] = _cluster.version_of(way, cluster)
+        options["image"] = _reference(image, resolve=resolve)
+        if package is not None and package.startswith("oci://"):
+            package = _reference(package, resolve=resolve)
         asked = deploy.read_deployment(settings, options, package=package, registry=registry)
         objects = deploy.render(asked)
         told = _written(asked, objects, output, as_json=as_json)
@@ -174,6 +181,7 @@ def job(
     ] = None,
     namespace: Namespace = None,
     image: Image = None,
+    resolve: Resolve = False,
     cluster: Cluster = None,
     cpu: Cpu = None,
     memory: Memory = None,
@@ -184,7 +192,7 @@ def job(
     options: dict[str, Any] = {
         "name": name,
         "namespace": namespace,
-        "image": image,
+        "image": None,
         "push_to": push_to,
         "push_secret": push_secret,
         "cpu": cpu,
@@ -195,6 +203,7 @@ def job(
 
         _check_purpose(output, way)
         options["cluster"] = _cluster.version_of(way, cluster)
+        options["image"] = _reference(image, resolve=resolve)
         asked = deploy.read_training_job(configuration, options, settings)
         objects = deploy.render_job(asked)
         told = _written(asked, objects, output, as_json=as_json)
@@ -208,6 +217,13 @@ def job(
 
 for command in (_cluster.status, _cluster.scale, _cluster.rollback, _cluster.delete):
     app.command()(command)
+
+
+def _reference(text: str | None, *, resolve: bool) -> str | None:
+    """What is named, by its digest if that is asked for."""
+    from shoal import deploy
+
+    return deploy.resolve_reference(text) if resolve and text is not None else text
 
 
 def _check_purpose(output: Path | None, way: _cluster.Way) -> None:

@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from shoal.deploy._objects._settings._references import Reference, read_reference, reference_to
     from shoal.deploy._objects._settings._training import TrainingJob
     from shoal.deploy._objects._watch._alerts import alert_groups
+    from shoal.deploy._resolve import resolve_reference
 
 __all__ = [
     "SYSTEM_CLOCK",
@@ -117,6 +118,7 @@ __all__ = [
     "reference_to",
     "render",
     "render_job",
+    "resolve_reference",
     "rollback",
     "run_canary",
     "run_job",
@@ -180,6 +182,7 @@ _LAZY: dict[str, str] = {
     "reference_to": f"{_SETTINGS}._references",
     "render": "_objects._render",
     "render_job": "_objects._job",
+    "resolve_reference": "_resolve",
     "rollback": "_cluster._commands",
     "run_canary": "_canary._canary",
     "run_job": "_cluster._job",

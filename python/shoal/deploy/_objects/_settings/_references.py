@@ -75,7 +75,7 @@ def read_reference(text: str, field: str) -> Reference:
     host, path = _repository(named, field)
     if not at:
         message = f"{field} is {text!r}, which names no digest; a tag may point elsewhere tomorrow"
-        hint = f"Give {_form(field)}; `skopeo inspect docker://HOST/NAME:TAG` tells the digest."
+        hint = f"Give {_form(field)}; or --resolve to ask the registry for it."
         raise ConfigurationError(message, hint=hint)
     return Reference(host, path, digest)
 
