@@ -30,11 +30,11 @@ from shoal.package._read import (
 from shoal.package._unpacked import (
     copy_unpacked_file,
     identify_unpacked,
-    is_unpacked,
     read_unpacked,
     read_unpacked_file,
     refuse_to_attest,
     unpacked_content_digest,
+    unpacked_folder,
 )
 from shoal.package._write import add_attestation, locked
 
@@ -264,20 +264,21 @@ def identify(path: str | PathLike[str]) -> Identity:
         CorruptPackageError: the directory is not a package of Shoal.
     """
     place = Path(path)
-    return identify_unpacked(place) if is_unpacked(place) else read_identity(place)
+    folder = unpacked_folder(place)
+    return read_identity(place) if folder is None else identify_unpacked(folder)
 
 
 def open(path: str | PathLike[str]) -> Package:
     """Opens the package in a directory, after verifying all of it.
 
-    The directory may also hold the files of a package, as its image shows them where it is mounted:
-    the package's digest is then computed from them.
+    The directory may also hold the files of a package, as its image shows them where it is mounted,
+    or be the root of such an image: the package's digest is then computed from the files.
 
     Raises:
         PathError: there is nothing at the path.
         CorruptPackageError: it is not, byte for byte, a package.
     """
     place = Path(path)
-    if is_unpacked(place):
-        return Package(place, read_unpacked(place), _is_unpacked=True)
+    if (folder := unpacked_folder(place)) is not None:
+        return Package(folder, read_unpacked(folder), _is_unpacked=True)
     return Package(place, read_layout(place))

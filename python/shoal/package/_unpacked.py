@@ -1,6 +1,7 @@
 """Reads packages whose files lie open in a folder, as a mounted image of the package shows them.
 
-- The folder holds `shoal.json` and the package's other files, and nothing else; no links.
+- The folder holds `shoal.json` and the package's other files, and nothing else; no links. It may be
+  named by the root of the image, if that holds one package.
 - The digest is computed from the files, and is the one that the package was sealed with. What it
   ought to be stands nowhere in the folder: whoever needs a certain package compares `digest`.
 - Reading is bounded, and what is read later must still be what it was when it was opened.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
@@ -29,9 +31,17 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 1024 * 1024
 
 
-def is_unpacked(root: Path) -> bool:
-    """Whether a folder holds the files of a package, rather than a package."""
-    return (root / _manifest.DESCRIPTION_FILE).exists() and not (root / "oci-layout").exists()
+def unpacked_folder(root: Path) -> Path | None:
+    """Where the files of a package lie open: the folder itself, or the one below an image's root.
+
+    None where the folder holds a package, or anything else.
+    """
+    if (root / "oci-layout").exists():
+        return None
+    if (root / _manifest.DESCRIPTION_FILE).exists():
+        return root
+    found = list(islice(root.glob(f"models/*/*/{_manifest.DESCRIPTION_FILE}"), 2))
+    return found[0].parent if len(found) == 1 else None
 
 
 def read_unpacked(root: Path) -> Layout[Description]:

@@ -33,6 +33,19 @@ def test_open_files_have_the_digest_of_the_package(sealed: Package, unpacked: Pa
     assert package.identify(unpacked) == package.identify(sealed.path)
 
 
+def test_the_root_of_the_image_names_the_one_package_in_it(
+    sealed: Package, unpacked: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "mounted" / sealed.image_directory
+    place.parent.mkdir(parents=True)
+    unpacked.rename(place)
+    opened = package.open(tmp_path / "mounted")
+    assert (opened.path, opened.digest) == (place, sealed.digest)
+    sealed.unpack(place.with_name("2"))
+    with pytest.raises(CorruptPackageError):
+        package.open(tmp_path / "mounted")
+
+
 def test_open_files_answer_as_the_package_does(sealed: Package, unpacked: Path) -> None:
     column = pa.FixedSizeListArray.from_arrays(pa.array(np.arange(8, dtype=np.float32)), 4)
     rows = pa.record_batch({"X": column})

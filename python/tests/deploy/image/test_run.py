@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 
-from shoal import deploy
+from shoal import deploy, package
 from tests.deploy.image.making import twice
+from tests.services import docker_registry as registries
 from tests.services.buildah import container, files_of
 
 if TYPE_CHECKING:
@@ -71,6 +72,16 @@ def test_it_runs_as_nobody_and_owns_nothing(running: Container) -> None:
 def test_the_command_line_is_whole(running: Container) -> None:
     assert running.run("/opt/shoal/bin/shoal", "--version").startswith("shoal ")
     assert "PACKAGE" in running.run("/opt/shoal/bin/shoal", "serve", "--help")
+
+
+def test_it_pulls_packages_too(
+    running: Container, double: Package, program: Callable[[str], str]
+) -> None:
+    with registries.running(program) as registry:
+        name = f"oci://{registry.host}/double:2"
+        package.push(double.path, name)
+        running.run("/opt/shoal/bin/shoal", "package", "pull", name, "/tmp/pulled")
+    assert package.open(running.root() / "tmp" / "pulled").digest == double.digest
 
 
 def test_a_command_that_is_not_for_serving_says_what_it_lacks(running: Container) -> None:
