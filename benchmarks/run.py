@@ -14,6 +14,7 @@ import typer
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.canary import main as canary
+from benchmarks.deploy import main as deploy
 from benchmarks.kafka import main as kafka
 from benchmarks.ledger import main as ledger
 from benchmarks.policy import main as policy
@@ -33,6 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("canary")(canary)
+app.command("deploy")(deploy)
 app.command("kafka")(kafka)
 app.command("ledger")(ledger)
 app.command("policy")(policy)
