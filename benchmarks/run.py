@@ -13,6 +13,7 @@ import typer
 # Run as a script, this file's folder is on the path and the repository's root is not.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.autoscaling import main as autoscaling
 from benchmarks.kafka import main as kafka
 from benchmarks.ledger import main as ledger
 from benchmarks.policy import main as policy
@@ -30,6 +31,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("autoscaling")(autoscaling)
 app.command("kafka")(kafka)
 app.command("ledger")(ledger)
 app.command("policy")(policy)
