@@ -28,6 +28,7 @@ def draw_day(plays: Sequence[tuple[Play, Report]], path: Path) -> None:
     hours = [step * first.shape.step_ms / 3.6e6 for step in range(len(first.shape.levels))]
     load.plot(hours, first.shape.levels, color=INK, linewidth=1)
     load.set_ylabel("load, in replicas")
+    load.set_ylim(bottom=0)
     for place, (one, report) in enumerate(plays):
         at = [minute.at_s / 3600 for minute in report.minutes]
         style = {"color": COLOURS[place], "linewidth": 1.2, "label": one.scaler.name}
@@ -41,6 +42,8 @@ def draw_day(plays: Sequence[tuple[Play, Report]], path: Path) -> None:
         axis(LogFormatter(minor_thresholds=(2, 0.5)))
     latency.set_ylabel("p99 of each minute, ms")
     replicas.set_ylabel("replicas that answer")
+    replicas.set_ylim(bottom=0)
+    replicas.set_xlim(0, 24)
     replicas.legend(loc="upper left", frameon=False)
     latency.set_xlabel("hour of the day")
     figure.suptitle(f"A day of the model {first.profile.model!r}")

@@ -27,7 +27,7 @@ BEHAVIOUR: dict[str, Any] = {
 """The same: at most twice as many within a minute, at most a tenth fewer, or one."""
 
 WAITS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
-CPUS = (0.5, 0.7, 0.8)
+CPUS = (0.5, 0.6, 0.7, 0.8)
 LEAST, MOST = 2, 40
 START_MS = (10_000.0, 20_000.0)
 LATENCY_TARGET_ROWS = 10.0
