@@ -13,6 +13,7 @@ import typer
 # Run as a script, this file's folder is on the path and the repository's root is not.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.autoscaling import main as autoscaling
 from benchmarks.canary import main as canary
 from benchmarks.deploy import main as deploy
 from benchmarks.kafka import main as kafka
@@ -33,6 +34,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("autoscaling")(autoscaling)
 app.command("canary")(canary)
 app.command("deploy")(deploy)
 app.command("kafka")(kafka)

@@ -214,6 +214,11 @@ impl Served {
         self.lock().costs().clone()
     }
 
+    /// What a micro-batch of one row takes, as far as it was learned.
+    pub(crate) fn one_row(&self) -> Option<Duration> {
+        self.lock().costs().predict(1)
+    }
+
     /// Keeps what was learned for the next life of this model, if it ran at all. Writes a file, so not on the event loop.
     pub(crate) fn keep_costs(&self) {
         if let Some(kept) = self.kept.as_ref().filter(|_| self.lock().has_run()) {

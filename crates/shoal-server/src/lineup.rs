@@ -49,10 +49,11 @@ impl Offer {
         self.lanes.iter().map(|lane| lane.owed()).sum()
     }
 
-    /// Brings the gauges of the queue and of the workers up to date.
+    /// Brings the gauges of the queue, of costs and of the workers up to date.
     pub(crate) fn gauge(&self) {
         let waiting = self.lanes.iter().map(|lane| lane.waiting()).fold((0, 0), |sum, lane| (sum.0 + lane.0, sum.1 + lane.1));
         self.metrics().waiting(waiting);
+        self.metrics().one_row(self.lanes.iter().filter_map(|lane| lane.one_row()).min());
         self.gauge_workers();
     }
 

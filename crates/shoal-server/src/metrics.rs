@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -53,6 +53,7 @@ struct OfCode {
 /// Why a connection is refused or given up.
 const REASONS: [&str; 6] = ["limit", "tls_failed", "header_timeout", "body_timeout", "idle_timeout", "write_timeout"];
 
+type Seconds = Family<OfModel, Gauge<f64, AtomicU64>>;
 type Histograms = Family<OfModel, Histogram, fn() -> Histogram>;
 
 /// All metrics of one server.
@@ -69,6 +70,7 @@ pub(crate) struct Metrics {
     batch_seconds: Histograms,
     batch_rows: Histograms,
     queue_seconds: Histograms,
+    row_seconds: Seconds,
     queue_rows: Family<OfModel, Gauge<i64, AtomicI64>>,
     queue_bytes: Family<OfModel, Gauge<i64, AtomicI64>>,
     workers: Family<OfModel, Gauge<i64, AtomicI64>>,
@@ -103,6 +105,7 @@ impl Metrics {
             batch_seconds: Family::new_with_constructor(seconds),
             batch_rows: Family::new_with_constructor(rows),
             queue_seconds: Family::new_with_constructor(seconds),
+            row_seconds: Family::default(),
             queue_rows: Family::default(),
             queue_bytes: Family::default(),
             workers: Family::default(),
@@ -134,6 +137,8 @@ impl Metrics {
         registry.register("batch_rows", "Rows in a micro-batch", self.batch_rows.clone());
         let help = "How long the request of a micro-batch that came first had waited for it";
         registry.register("queue_seconds", help, self.queue_seconds.clone());
+        let help = "What a micro-batch of one row takes in the model, as far as it was learned";
+        registry.register("row_seconds", help, self.row_seconds.clone());
         registry.register("queue_rows", "Rows that wait", self.queue_rows.clone());
         registry.register("queue_bytes", "Bytes that wait", self.queue_bytes.clone());
         registry.register("workers", "Worker processes that have opened the model and live", self.workers.clone());
@@ -167,6 +172,7 @@ impl Metrics {
         self.batch_seconds.remove(&labels);
         self.batch_rows.remove(&labels);
         self.queue_seconds.remove(&labels);
+        self.row_seconds.remove(&labels);
         self.queue_rows.remove(&labels);
         self.queue_bytes.remove(&labels);
         self.canary_weight.remove(&labels);
@@ -187,6 +193,7 @@ impl Metrics {
             queue_rows: self.queue_rows.get_or_create_owned(&labels),
             queue_bytes: self.queue_bytes.get_or_create_owned(&labels),
             requests: self.requests.clone(),
+            row_seconds: self.row_seconds.clone(),
             worker_families: (self.workers.clone(), self.worker_restarts.clone()),
             history: Mutex::default(),
             labels,
@@ -242,6 +249,7 @@ pub(crate) struct ModelMetrics {
     queue_rows: Gauge<i64, AtomicI64>,
     queue_bytes: Gauge<i64, AtomicI64>,
     requests: Family<OfOutcome, Counter>,
+    row_seconds: Seconds,
     worker_families: (Family<OfModel, Gauge<i64, AtomicI64>>, Family<OfModel, Counter>),
     history: Mutex<History>,
     labels: OfModel,
@@ -274,6 +282,13 @@ impl ModelMetrics {
     pub(crate) fn waiting(&self, (rows, bytes): (usize, usize)) {
         self.queue_rows.set(i64::try_from(rows).unwrap_or(i64::MAX));
         self.queue_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Sets what one row takes; what was never measured has no such series.
+    pub(crate) fn one_row(&self, takes: Option<Duration>) {
+        if let Some(takes) = takes {
+            self.row_seconds.get_or_create(&self.labels).set(takes.as_secs_f64());
+        }
     }
 
     /// Sets how the worker processes are; a model without any has no such series.

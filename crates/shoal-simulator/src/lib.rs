@@ -6,6 +6,7 @@
 mod at_the_door;
 mod clients;
 pub mod event_loop;
+pub mod fleet;
 pub mod play;
 pub mod recording;
 pub mod replay;

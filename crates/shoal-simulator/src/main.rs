@@ -1,4 +1,5 @@
 //! `shoal-simulator < PLAYS > REPORTS`: one JSON object a line, a play in and its report out.
+//! `shoal-simulator fleet < FLEETS > REPORTS`: the same for replicas that are scaled; see [`fleet`].
 //! `shoal-simulator replay TRACE`: one JSON object a line for each model of a trace: measured and predicted latency.
 //!
 //! A play is `{"workload": {...}, "models": [{"policy": {...}, "service": {...}}], "cores": 1}`; see `workload`, `service`
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use shoal_batch::{Bucket, Limits, Measured, Policy as Bounds};
+use shoal_simulator::fleet::{self, Fleet};
 use shoal_simulator::play::{Model, Place, play};
 use shoal_simulator::recording::Trace;
 use shoal_simulator::replay::replay;
@@ -129,7 +131,11 @@ fn run(line: &str) -> Result<String, serde_json::Error> {
     serde_json::to_string(&play(&workload, &mut models, cores))
 }
 
-fn play_all() -> Result<(), Box<dyn std::error::Error>> {
+fn run_fleet(line: &str) -> Result<String, serde_json::Error> {
+    serde_json::to_string(&fleet::play(&serde_json::from_str::<Fleet>(line)?))
+}
+
+fn each_line(run: fn(&str) -> Result<String, serde_json::Error>) -> Result<(), Box<dyn std::error::Error>> {
     let mut output = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
         writeln!(output, "{}", run(&line?)?)?;
@@ -150,8 +156,9 @@ fn replay_all(path: &str) -> Result<(), Box<dyn std::error::Error>> {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => play_all(),
+        [] => each_line(run),
+        ["fleet"] => each_line(run_fleet),
         ["replay", path] => replay_all(path),
-        _ => Err("usage: shoal-simulator < PLAYS, or shoal-simulator replay TRACE".into()),
+        _ => Err("usage: shoal-simulator < PLAYS, shoal-simulator fleet < FLEETS, or shoal-simulator replay TRACE".into()),
     }
 }

@@ -52,6 +52,11 @@ class Replicas:
         SERVICES.add(served.process.pid)
         return number
 
+    def start_beside(self) -> None:
+        """Starts one more and ends it, without a request: what a start costs the machine."""
+        with serving(self._digits.path):
+            pass
+
     def stop_oldest(self) -> None:
         """SIGTERM, as at the end of a Pod; that the proxy sees it is the server's business."""
         number = next(iter(self._running))
@@ -106,11 +111,15 @@ class Crowd:
         """Requests so far."""
         return sum(len(asked.took_s) for asked in self.asked)
 
-    def p99_ms(self, first: int = 0) -> float:
-        """Of each client's requests from its share of `first` on: one in a hundred took longer."""
-        skipped = first // len(self.asked)
-        took = sorted(each for asked in self.asked for each in asked.took_s[skipped:])
+    def p99_ms(self, since: list[int]) -> float:
+        """One in a hundred took longer, of the requests since `mark` gave this."""
+        pairs = zip(self.asked, since, strict=True)
+        took = sorted(each for asked, first in pairs for each in asked.took_s[first:])
         return 1e3 * took[len(took) * 99 // 100]
+
+    def mark(self) -> list[int]:
+        """How many requests of each client there were so far."""
+        return [len(asked.took_s) for asked in self.asked]
 
     def __enter__(self) -> Self:
         for thread in self._threads:

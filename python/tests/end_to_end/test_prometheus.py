@@ -123,6 +123,18 @@ def test_p99_and_queue_wait_are_sane(told: tuple[Served, Prometheus]) -> None:
     assert 0 <= wait_s < p99_s
 
 
+def test_what_replicas_are_scaled_by_is_one_number(
+    told: tuple[Served, Prometheus], root: Path
+) -> None:
+    _, prometheus = told
+    page = (root / "docs/concepts/autoscaling.md").read_text("utf-8")
+    (expression,) = re.findall(r"```promql\n(.+?)```", page, re.DOTALL)
+    (in_rows,) = prometheus.query(expression).values()
+    assert 0 <= in_rows < 100
+    row_s = prometheus.query('shoal_row_seconds{model="digits"}').values()
+    assert 0 < next(iter(row_s)) < 0.1
+
+
 def test_counts_are_those_of_the_clients(told: tuple[Served, Prometheus]) -> None:
     _, prometheus = told
     (answered,) = prometheus.query(

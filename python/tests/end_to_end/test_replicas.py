@@ -52,22 +52,29 @@ def test_no_request_fails_while_all_replicas_are_replaced(
     record_property: Callable[[str, object], None],
 ) -> None:
     requests = REQUESTS * prove_scale
-    rolls = 0
     with Crowd(digits, replicas.proxy) as crowd:
-        crowd.until(requests // 4)
-        quiet_p99_ms = crowd.p99_ms()
+        quiet_ms, _ = during(crowd, requests // 4, lambda: crowd.until(requests // 4))
+        # On one machine a start takes its processor from those who answer.
+        beside_ms, _ = during(crowd, requests // 4, replicas.start_beside)
         first = crowd.count
-        while rolls == 0 or crowd.count - first < requests:
-            replicas.roll()
-            rolls += 1
-    restart_p99_ms = crowd.p99_ms(first)
+        restart_ms, rolls = during(crowd, requests, replicas.roll)
     record_property("requests_in_restarts", crowd.count - first)
     record_property("restarts", 2 * rolls)
     record_property("failed", len(crowd.failures))
-    record_property("p99_quiet_ms", round(quiet_p99_ms, 2))
-    record_property("p99_restart_ms", round(restart_p99_ms, 2))
-    record_property("p99_ratio", round(restart_p99_ms / quiet_p99_ms, 2))
+    record_property("p99_ms", round(quiet_ms, 2))
+    record_property("p99_beside_starts_ms", round(beside_ms, 2))
+    record_property("p99_in_restarts_ms", round(restart_ms, 2))
+    record_property("p99_ratio", round(restart_ms / beside_ms, 2))
     assert crowd.failures == []
+
+
+def during(crowd: Crowd, requests: int, act: Callable[[], object]) -> tuple[float, int]:
+    """Acts again and again for so many requests: their p99, and how often it acted."""
+    since, first, times = crowd.mark(), crowd.count, 0
+    while times == 0 or crowd.count - first < requests:
+        act()
+        times += 1
+    return crowd.p99_ms(since), times
 
 
 def test_the_calls_of_one_connection_go_to_both_replicas(
