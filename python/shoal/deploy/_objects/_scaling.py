@@ -1,13 +1,14 @@
 """How many replicas there are: as many as keep the wait of records short.
 
 - The measure is how long records wait for a micro-batch, not CPU: a server that gathers
-  micro-batches is busy long before anybody waits.
-- Replicas become more at once, by as many again; fewer slowly, one in ten a minute, after it has
-  been quiet for a while.
+  micro-batches is busy long before anybody waits. It is counted in micro-batches of one row, so
+  that one target suits every model.
+- Replicas become more at once, at most by as many again in a minute; fewer slowly, one in ten a
+  minute, after it has been quiet for a while: a wait is no proportion of the load.
 - In plain Kubernetes the wait is an external metric that an adapter takes from Prometheus; KEDA
   and KServe ask Prometheus themselves.
 
-Source: Kubernetes API, autoscaling/v2; KEDA, "Prometheus" scaler.
+Source: docs/concepts/autoscaling.md, where the numbers come from; Kubernetes API, autoscaling/v2; KEDA, "Prometheus" scaler.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ from lightkube.resources.autoscaling_v2 import HorizontalPodAutoscaler
 
 from shoal.deploy._objects._kinds import custom
 from shoal.deploy._objects._labels import metadata
-from shoal.deploy._objects._watch._signals import Selection, queue_wait
+from shoal.deploy._objects._watch._signals import Selection, queue_wait_rows
 
 if TYPE_CHECKING:
     from shoal.deploy._objects._settings._deployment import Autoscaling, Deployment
 
 COMPONENT = "autoscaler"
 # The name of the external metric; an adapter of metrics serves it.
-METRIC = "shoal-queue-wait-seconds"
+METRIC = "shoal-queue-wait-rows"
 
 _ASK_EVERY_SECONDS = 15
 
@@ -70,7 +71,7 @@ def kserve_scaling(asked: Deployment) -> dict[str, Any]:
         "serverAddress": asked.monitoring.prometheus_address,
         "query": _query(asked),
     }
-    external = {"metric": metric, "target": {"type": "Value", "value": _seconds(scaling)}}
+    external = {"metric": metric, "target": {"type": "Value", "value": _target(scaling)}}
     behavior = _behavior(scaling).to_dict()
     return {
         "minReplicas": asked.replicas,
@@ -86,14 +87,14 @@ def _external(asked: Deployment, scaling: Autoscaling) -> ExternalMetricSource:
     chosen = LabelSelector(matchLabels={"service": asked.name})
     return ExternalMetricSource(
         metric=MetricIdentifier(name=METRIC, selector=chosen),
-        target=MetricTarget(type="Value", value=_seconds(scaling)),
+        target=MetricTarget(type="Value", value=_target(scaling)),
     )
 
 
 def _scaled(asked: Deployment, scaling: Autoscaling) -> dict[str, Any]:
     behavior = _behavior(scaling).to_dict()
     advanced = {"horizontalPodAutoscalerConfig": {"name": asked.name, "behavior": behavior}}
-    threshold = f"{scaling.queue_wait_ms / 1000:g}"
+    threshold = f"{scaling.queue_wait_rows:g}"
     triggers = [_trigger(asked, "queue-wait", _query(asked), threshold)]
     if scaling.wake_query is not None:
         # Any work keeps one replica; how many there are beyond that is decided by the wait.
@@ -126,12 +127,12 @@ def _trigger(asked: Deployment, name: str, query: str, threshold: str) -> dict[s
 
 
 def _behavior(scaling: Autoscaling) -> HorizontalPodAutoscalerBehavior:
-    double = HPAScalingPolicy(type="Percent", value=100, periodSeconds=30)
+    double = HPAScalingPolicy(type="Percent", value=100, periodSeconds=60)
     tenth = HPAScalingPolicy(type="Percent", value=10, periodSeconds=60)
     one = HPAScalingPolicy(type="Pods", value=1, periodSeconds=60)
     return HorizontalPodAutoscalerBehavior(
         scaleUp=HPAScalingRules(
-            stabilizationWindowSeconds=0, selectPolicy="Max", policies=[double]
+            stabilizationWindowSeconds=0, selectPolicy="Max", policies=[double, one]
         ),
         scaleDown=HPAScalingRules(
             stabilizationWindowSeconds=scaling.quiet_seconds,
@@ -142,9 +143,9 @@ def _behavior(scaling: Autoscaling) -> HorizontalPodAutoscalerBehavior:
 
 
 def _query(asked: Deployment) -> str:
-    return queue_wait(Selection(asked.namespace, asked.name))
+    return queue_wait_rows(Selection(asked.namespace, asked.name))
 
 
-def _seconds(scaling: Autoscaling) -> str:
-    """As a quantity: thousandths of a second."""
-    return f"{scaling.queue_wait_ms:.0f}m"
+def _target(scaling: Autoscaling) -> str:
+    """As a quantity, in thousandths."""
+    return f"{scaling.queue_wait_rows * 1000:.0f}m"

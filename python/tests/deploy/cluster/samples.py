@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from tests.services.kubernetes._control_plane import ControlPlane
 
 NAME = "iris"
-METRIC = "shoal-queue-wait-seconds"
+METRIC = "shoal-queue-wait-rows"
 CHOSEN = {"shoal.io/deployment": NAME, "shoal.io/track": "stable"}
 
 

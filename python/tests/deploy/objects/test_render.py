@@ -213,7 +213,7 @@ def test_replicas_that_something_else_owns_are_not_stated(target: str) -> None:
 
 
 def test_plain_kubernetes_scales_by_the_wait_and_never_by_cpu() -> None:
-    more = {"autoscaling.max_replicas": 9, "autoscaling.queue_wait_ms": 35}
+    more = {"autoscaling.max_replicas": 9, "autoscaling.queue_wait_rows": 0.35}
     spec = rendered(**more)["HorizontalPodAutoscaler", "digits"]["spec"]
     assert (spec["minReplicas"], spec["maxReplicas"]) == (2, 9)
     assert spec["metrics"] == [
@@ -221,10 +221,10 @@ def test_plain_kubernetes_scales_by_the_wait_and_never_by_cpu() -> None:
             "type": "External",
             "external": {
                 "metric": {
-                    "name": "shoal-queue-wait-seconds",
+                    "name": "shoal-queue-wait-rows",
                     "selector": {"matchLabels": {"service": "digits"}},
                 },
-                "target": {"type": "Value", "value": "35m"},
+                "target": {"type": "Value", "value": "350m"},
             },
         }
     ]

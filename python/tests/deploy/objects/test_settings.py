@@ -62,8 +62,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
         "",
     ),
     "no wait at all": (
-        {"autoscaling.max_replicas": 4, "autoscaling.queue_wait_ms": 0},
-        "autoscaling.queue_wait_ms is 0",
+        {"autoscaling.max_replicas": 4, "autoscaling.queue_wait_rows": 0},
+        "autoscaling.queue_wait_rows is 0",
         "",
     ),
     "a canary without a route": ({"canary": CANARY}, "no route", "route.gateway"),
@@ -158,12 +158,12 @@ def test_settings_come_from_a_file_and_an_option_wins(tmp_path: Path) -> None:
         replicas = 2
         [autoscaling]
         max_replicas = 5
-        queue_wait_ms = 35
+        queue_wait_rows = 0.35
     """)
     read = deploy.read_deployment(file, {"replicas": 3, "autoscaling.max_replicas": None})
     assert (read.replicas, read.autoscaling) == (
         3,
-        deploy.Autoscaling(max_replicas=5, queue_wait_ms=35),
+        deploy.Autoscaling(max_replicas=5, queue_wait_rows=0.35),
     )
 
 

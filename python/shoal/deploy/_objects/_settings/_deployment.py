@@ -13,7 +13,7 @@
 
     [autoscaling]                      # on the time that records wait, never on CPU
     max_replicas = 10
-    queue_wait_ms = 20
+    queue_wait_rows = 0.4
 
     [route]
     gateway = "public"
@@ -54,14 +54,15 @@ class Autoscaling(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     Attributes:
         max_replicas: The most of them.
-        queue_wait_ms: How long records may wait on average; replicas are added above it.
+        queue_wait_rows: How long records may wait on average, counted in micro-batches of one row;
+            replicas are added above it. The same suits every model.
         quiet_seconds: How long it must have been less before replicas are taken away.
         wake_query: A query of Prometheus that is above 0 when there is work, such as the requests
             that a gateway has got: with target `keda`, no replica needs to run without it.
     """
 
     max_replicas: int
-    queue_wait_ms: float = 20.0
+    queue_wait_rows: float = 0.4
     quiet_seconds: int = 300
     wake_query: str | None = None
 
@@ -246,8 +247,8 @@ def _check_autoscaling(asked: Deployment, scaling: Autoscaling) -> None:
     if not max(asked.replicas, 1) <= scaling.max_replicas <= _REPLICAS_LIMIT:
         message = f"autoscaling.max_replicas is {scaling.max_replicas}, expected"
         raise ConfigurationError(f"{message} {max(asked.replicas, 1)} to {_REPLICAS_LIMIT}")
-    if not 1 <= scaling.queue_wait_ms <= 60_000:  # noqa: PLR2004 - a quantity of thousandths
-        message = f"autoscaling.queue_wait_ms is {scaling.queue_wait_ms}, expected 1 to 60000"
+    if not 0.001 <= scaling.queue_wait_rows <= 1000:  # noqa: PLR2004 - a quantity of thousandths
+        message = f"autoscaling.queue_wait_rows is {scaling.queue_wait_rows}, expected 0.001 to 1000"
         raise ConfigurationError(message)
     if not 0 <= scaling.quiet_seconds <= 3600:  # noqa: PLR2004 - as Kubernetes has it
         message = f"autoscaling.quiet_seconds is {scaling.quiet_seconds}, expected 0 to 3600"

@@ -19,6 +19,7 @@ from shoal.deploy._objects._watch._signals import (
     one_of,
     p99,
     queue_wait,
+    queue_wait_rows,
     rate,
 )
 
@@ -48,7 +49,7 @@ def alert_groups(asked: Deployment) -> list[dict[str, Any]]:
 
 def _recorded(asked: Deployment) -> dict[str, Any]:
     of = Selection(asked.namespace, asked.name, all_tracks=True)
-    return {"record": RECORDED_WAIT, "expr": queue_wait(of, "namespace, service")}
+    return {"record": RECORDED_WAIT, "expr": queue_wait_rows(of, "namespace, service")}
 
 
 def _service(asked: Deployment) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ WINDOW = "5m"
 # What the server, not the client, is to blame for.
 FAULTS = ("model_failed", "worker_lost", "worker_timeout", "model_unavailable", "internal")
 SHORT_OF_MACHINE = ("queue_full", "server_busy", "deadline_out_of_reach")
-RECORDED_WAIT = "shoal:queue_wait_seconds"
+RECORDED_WAIT = "shoal:queue_wait_rows"
 
 _SCALING_WINDOW = "1m"
 # Of a fleet that runs fewer micro-batches a second, the wait counts as none.
@@ -51,6 +51,7 @@ METRICS = (
     Metric("shoal_abandoned", "counter", "Clients that left before their answer", "reqps"),
     Metric("shoal_request_seconds", "histogram", "From arrival to answer", "s"),
     Metric("shoal_queue_seconds", "histogram", "Wait for a micro-batch", "s"),
+    Metric("shoal_row_seconds", "gauge", "A micro-batch of one row in the model", "s"),
     Metric("shoal_queue_rows", "gauge", "Rows that wait"),
     Metric("shoal_queue_bytes", "gauge", "Bytes that wait", "bytes"),
     Metric("shoal_batches", "counter", "Micro-batches by reason", "ops", "reason"),
@@ -126,6 +127,13 @@ def queue_wait(of: Selection, by: str = "") -> str:
     waited = rate(of.series("shoal_queue_seconds_sum"), by, _SCALING_WINDOW)
     count = rate(of.series("shoal_queue_seconds_count"), by, _SCALING_WINDOW)
     return f"{waited} / clamp_min({count}, {_LEAST_RATE})"
+
+
+def queue_wait_rows(of: Selection, by: str = "") -> str:
+    """The same, counted in micro-batches of one row; that of the model that waits longest."""
+    each = ", ".join(filter(None, [by, "model"]))
+    one_row = f"min{_by(each)}({of.series('shoal_row_seconds')})"
+    return f"max{_by(by)}({queue_wait(of, each)} / {one_row})"
 
 
 def ready_replicas(of: Selection) -> str:
