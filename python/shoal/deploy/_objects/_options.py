@@ -4,7 +4,8 @@
   rollout, and a rollback finds the old one. It is immutable.
 - Each option is a variable of the container, and its argument refers to the variable.
 - What follows from the memory of a replica is set, unless it is said: bodies in flight take a
-  quarter of it at most.
+  quarter of it at most. So is the notice of a drain: for five seconds a replica that ends still
+  takes requests, until everybody has heard that it is not ready any more.
 """
 
 from __future__ import annotations
@@ -31,12 +32,14 @@ COMPONENT = "configuration"
 _OWNED = {
     "threads": "cpu",
     "workers": "cpu",
+    "cores": "cpu",
     "log_format": "log_format",
     **dict.fromkeys(("profile_cache", "trace_file", "admin", "admin_token_file"), "a patch"),
     **dict.fromkeys(("tls_certificate", "tls_key", "api_keys", "allow_origin"), "a patch"),
 }
 _BODIES_LIMIT_BYTES = 512 * 2**20
 _BODY_LIMIT_BYTES = 64 * 2**20
+_DRAIN_NOTICE_MS = 5_000
 _HASH_DIGITS = 10
 
 
@@ -54,6 +57,7 @@ def options_of(asked: Deployment) -> dict[str, str]:
     sizes: dict[str, Any] = {
         "bodies_in_flight_limit_bytes": bodies,
         "body_limit_bytes": min(_BODY_LIMIT_BYTES, bodies),
+        "drain_notice_ms": _DRAIN_NOTICE_MS,
     }
     return {name: f"{value}" for name, value in sorted({**sizes, **given}.items())}
 

@@ -29,8 +29,6 @@ from lightkube.models.core_v1 import (
     HTTPGetAction,
     ImageVolumeSource,
     KeyToPath,
-    Lifecycle,
-    LifecycleHandler,
     LocalObjectReference,
     PodSecurityContext,
     PodSpec,
@@ -40,7 +38,6 @@ from lightkube.models.core_v1 import (
     SeccompProfile,
     SecretVolumeSource,
     SecurityContext,
-    SleepAction,
     TopologySpreadConstraint,
     Volume,
     VolumeMount,
@@ -64,7 +61,6 @@ PULLED_PATH = f"{PACKAGE_PATH}/pulled"
 _CACHE_PATH = "/var/cache/shoal"
 _CREDENTIALS_PATH = "/etc/shoal/registry"
 _NOBODY = 65532
-_HEAR_OF_END_SECONDS = 5
 _SPARE_SECONDS = 5
 _CPUS = "SHOAL_CPUS"
 _SPREAD_OVER = ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
@@ -98,8 +94,8 @@ def pod(asked: Deployment, track: Track, content: Reference) -> PodSpec:
 
 def grace_seconds(asked: Deployment) -> int:
     """How long a replica may take to end: all that it does until then, and some more."""
-    notice = math.ceil(float(asked.server.get("drain_notice_ms", 0)) / 1000)
-    return _HEAR_OF_END_SECONDS + notice + asked.drain_seconds + _SPARE_SECONDS
+    notice = math.ceil(float(options_of(asked)["drain_notice_ms"]) / 1000)
+    return notice + asked.drain_seconds + _SPARE_SECONDS
 
 
 def pull_secrets(secret: str | None) -> list[LocalObjectReference] | None:
@@ -165,9 +161,6 @@ def _server(asked: Deployment) -> Container:
         startupProbe=_probe("ready", every_seconds=1, failures=asked.start_seconds),
         readinessProbe=_probe("ready", every_seconds=2, failures=3),
         livenessProbe=_probe("live", every_seconds=10, failures=6, timeout_seconds=5),
-        lifecycle=Lifecycle(
-            preStop=LifecycleHandler(sleep=SleepAction(seconds=_HEAR_OF_END_SECONDS))
-        ),
         securityContext=container_security(),
         volumeMounts=[
             VolumeMount(name="package", mountPath=PACKAGE_PATH, readOnly=True),

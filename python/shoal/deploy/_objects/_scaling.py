@@ -8,7 +8,8 @@
 - In plain Kubernetes the wait is an external metric that an adapter takes from Prometheus; KEDA
   and KServe ask Prometheus themselves.
 
-Source: docs/concepts/autoscaling.md, where the numbers come from; Kubernetes API, autoscaling/v2; KEDA, "Prometheus" scaler.
+Source: docs/concepts/autoscaling.md, where the numbers come from; Kubernetes API,
+autoscaling/v2; KEDA, "Prometheus" scaler.
 """
 
 from __future__ import annotations

@@ -106,9 +106,10 @@ def test_a_rollout_takes_no_replica_away() -> None:
 
 
 def test_a_replica_has_time_to_drain() -> None:
-    pod = pod_of(rendered(drain_seconds=200))
-    hears = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
-    assert pod["terminationGracePeriodSeconds"] > 200 + hears
+    for server, notice_seconds in (({}, 5), ({"drain_notice_ms": 20_000}, 20)):
+        pod = pod_of(rendered(drain_seconds=200, server=server))
+        assert "$(SHOAL_DRAIN_NOTICE_MS)" in pod["containers"][0]["args"]
+        assert pod["terminationGracePeriodSeconds"] > 200 + notice_seconds
 
 
 def test_the_three_probes_are_apart() -> None:
@@ -175,6 +176,7 @@ def test_bodies_take_a_quarter_of_the_memory_at_most() -> None:
     assert data == {
         "SHOAL_BODIES_IN_FLIGHT_LIMIT_BYTES": str(32 * 2**20),
         "SHOAL_BODY_LIMIT_BYTES": str(32 * 2**20),
+        "SHOAL_DRAIN_NOTICE_MS": "5000",
     }
 
 
@@ -233,7 +235,7 @@ def test_plain_kubernetes_scales_by_the_wait_and_never_by_cpu() -> None:
 def test_keda_asks_prometheus_for_the_wait() -> None:
     spec = rendered(**TARGETS["keda"])["ScaledObject", "digits"]["spec"]
     (trigger,) = spec["triggers"]
-    assert trigger["metadata"]["threshold"] == "0.02"
+    assert trigger["metadata"]["threshold"] == "0.4"
     assert "shoal_queue_seconds_sum" in trigger["metadata"]["query"]
     assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (2, 10)
     assert spec["scaleTargetRef"] == {"name": "digits"}

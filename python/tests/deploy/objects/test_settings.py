@@ -33,7 +33,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
         "target is 'knative', expected plain, keda, kserve or istio",
         "plain needs nothing",
     ),
-    "an image by its tag": ({"image": "r.example.org/shoal:1"}, "names no digest", "skopeo"),
+    "an image by its tag": ({"image": "r.example.org/shoal:1"}, "names no digest", "--resolve"),
     "an image of no registry": ({"image": f"shoal@{DIGEST}"}, "image is 'shoal'", "registry"),
     "a digest too short": ({"image": "r.example.org/shoal@sha256:ab"}, "no digest follows", ""),
     "a port too high": ({"image": f"r.org:99999/x@{DIGEST}"}, "image is 'r.org:99999/x'", ""),

@@ -30,7 +30,7 @@ OTHERS = {"up"}  # of Prometheus itself
 
 @pytest.fixture(scope="module")
 def shown(fragile: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """What a server shows that has workers, weights, a trace, and has refused a request."""
+    """What a server shows that has workers, weights and a trace, has answered and has refused."""
     place = tmp_path_factory.mktemp("repository")
     shutil.copytree(fragile, place / "models" / "fragile")
     token = secrets.token_hex(32)
@@ -45,9 +45,17 @@ def shown(fragile: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(f"http://{server.http}/predict", b"{", timeout=30)
         refused.value.close()
+        ask(f"http://{server.http}")
         weigh(f"http://{server.admin}", token)
         with urllib.request.urlopen(f"http://{server.http}/metrics", timeout=30) as page:
             yield page.read().decode()
+
+
+def ask(server: str) -> None:
+    """One row, so that the server knows what one takes."""
+    body = json.dumps({"features": [1.0]}).encode()
+    request = urllib.request.Request(f"{server}/predict", body)
+    urllib.request.urlopen(request, timeout=30).close()
 
 
 def weigh(admin: str, token: str) -> None:

@@ -248,7 +248,9 @@ def _check_autoscaling(asked: Deployment, scaling: Autoscaling) -> None:
         message = f"autoscaling.max_replicas is {scaling.max_replicas}, expected"
         raise ConfigurationError(f"{message} {max(asked.replicas, 1)} to {_REPLICAS_LIMIT}")
     if not 0.001 <= scaling.queue_wait_rows <= 1000:  # noqa: PLR2004 - a quantity of thousandths
-        message = f"autoscaling.queue_wait_rows is {scaling.queue_wait_rows}, expected 0.001 to 1000"
+        message = (
+            f"autoscaling.queue_wait_rows is {scaling.queue_wait_rows}, expected 0.001 to 1000"
+        )
         raise ConfigurationError(message)
     if not 0 <= scaling.quiet_seconds <= 3600:  # noqa: PLR2004 - as Kubernetes has it
         message = f"autoscaling.quiet_seconds is {scaling.quiet_seconds}, expected 0 to 3600"

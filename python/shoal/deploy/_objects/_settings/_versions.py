@@ -2,7 +2,7 @@
 
 | from | what |
 |---|---|
-| 1.31 | `unhealthyPodEvictionPolicy` of a disruption budget is stable; `preStop.sleep` is on |
+| 1.31 | `unhealthyPodEvictionPolicy` of a disruption budget is stable |
 | 1.33 | user namespaces (`hostUsers`) are on |
 | 1.35 | image volumes are on |
 
