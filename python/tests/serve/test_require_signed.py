@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from tests.services.docker_registry import DockerRegistry
 
-pytest_plugins = ["tests.services.docker_registry"]
 
 ROW = [0.0] * 64
 
