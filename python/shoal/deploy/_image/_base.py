@@ -86,6 +86,9 @@ def take_base(found: FoundImage, name: str, writer: Writer) -> Base:
         if contents.tree.is_link(folder):
             message = f"the base has a link at /{folder}, where an image of Shoal has a folder"
             raise ConfigurationError(message)
+    if contents.tree.holds("opt/shoal"):
+        message = "the base has a folder /opt/shoal, where an image of Shoal has its own files"
+        raise ConfigurationError(message, hint="Build on what that image was built on.")
     return Base(
         digest=found.digest,
         name=name,

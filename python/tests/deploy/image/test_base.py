@@ -68,6 +68,10 @@ UNFIT: dict[str, tuple[Members, str]] = {
         r"has glibc 2\.28, expected .* or later for this Shoal",
     ),
     "no C++": (lacking("libstdc++"), r"lacks the library libstdc\+\+\.so\.6"),
+    "an image of Shoal": (
+        {**file_system(), "opt/shoal/lib/old.py": b""},
+        "has a folder /opt/shoal, where an image of Shoal has its own",
+    ),
     "a link at /opt": ({**file_system(), "opt": "usr"}, "has a link at /opt"),
 }
 
