@@ -71,7 +71,7 @@ class CanaryRequest(msgspec.Struct, frozen=True, kw_only=True):
         check_steps(self.steps)
         if self.analysis.disagreement is not None and self.description is None:
             message = "answers are to be compared, but nobody says what the new package takes"
-            raise ConfigurationError(message, hint="Give the package's directory, and --registry.")
+            raise ConfigurationError(message, hint="Give it: shoal.package.fetch(to).description.")
 
 
 def run_canary(

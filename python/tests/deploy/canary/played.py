@@ -64,6 +64,29 @@ def deployed(asked: deploy.Deployment) -> None:
     deploy.apply(objects, name=asked.name, namespace=asked.namespace)
 
 
+def another_backend() -> deploy.Patch:
+    """A user's patch: a part of all requests goes elsewhere."""
+    backend = {"name": "others", "port": 80, "weight": 100}
+    added = deploy.Operation(op="add", path="/spec/rules/0/backendRefs/-", value=backend)
+    return deploy.Patch(target=deploy.PatchTarget("HTTPRoute"), operations=(added,))
+
+
+def share_by_hand(client: Client, namespace: str) -> None:
+    """Somebody edits the route, who owns its rules from then on."""
+    route = dict(client.get(ROUTE, NAME, namespace=namespace))
+    for rule in route["spec"]["rules"]:
+        main = rule["backendRefs"][0]
+        rule["backendRefs"] = [{**main, "weight": 91}, {**main, "name": CANARY, "weight": 9}]
+    client.patch(
+        ROUTE,
+        NAME,
+        {"spec": {"rules": route["spec"]["rules"]}},
+        namespace=namespace,
+        patch_type=PatchType.MERGE,
+        field_manager="kubectl-edit",
+    )
+
+
 @contextmanager
 def gateway(client: Client, namespace: str, *, refuses: str = "") -> Iterator[None]:
     """A Gateway that looks at the routes of a namespace; `refuses` is why it accepts none."""

@@ -7,14 +7,15 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from lightkube.resources.apps_v1 import Deployment
+from lightkube.resources.autoscaling_v2 import HorizontalPodAutoscaler
 from lightkube.resources.core_v1 import ConfigMap, Pod, Service
-from lightkube.types import PatchType
 
 from shoal import deploy, package, serve
 from shoal.deploy._canary._analysis import Prometheus
@@ -25,12 +26,14 @@ from shoal.errors import (
     ClusterLacksError,
     ConfigurationError,
     DeployError,
+    PathError,
     RolloutError,
 )
 from tests.deploy.canary import played
 from tests.deploy.canary.killed import NEW, quick
 from tests.deploy.canary.played import CANARY, NAME, OLD, Traffic, Version
 from tests.end_to_end import models
+from tests.services import docker_registry as registries
 from tests.services import free_port, until
 from tests.services.kubernetes._kubelet import CRASHES, READY, Fate
 from tests.services.prometheus import running as prometheus
@@ -231,6 +234,36 @@ def test_istio_shares_requests_out_as_well(
     assert found.digest() == NEW.rpartition("@")[2]
 
 
+def test_an_autoscaler_takes_no_replicas_away_that_may_be_needed_again(served: Cluster) -> None:
+    served.deploy(autoscaling=deploy.Autoscaling(max_replicas=4))
+    scaled = {"spec": {"replicas": 3}}
+    served.client.patch(Deployment.Scale, NAME, scaled, namespace=served.namespace)
+    until(served.is_up, "what the autoscaler asked for is up")
+    leasts = []
+
+    def least() -> int | None:
+        found = served.client.get(HorizontalPodAutoscaler, NAME, namespace=served.namespace)
+        assert found.spec is not None
+        return found.spec.minReplicas
+
+    def tell(event: CanaryEvent) -> None:
+        if event.event == "weights":
+            leasts.append(least())
+
+    assert least() == 2
+    for answers, package_, ends in ((played.worse, OLD, RolloutError), (played.alike, NEW, None)):
+        with played.telling(answers) as url, pytest.raises(ends) if ends else nullcontext():
+            request = CanaryRequest(to=NEW, steps=(100,), analysis=quick(url))
+            run_canary(NAME, request, namespace=served.namespace, tell=tell)
+        assert served.digest() == package_.rpartition("@")[2]
+        assert least() == 2
+        assert served.leftovers() == []
+    assert leasts == [3] * 4
+    found = served.client.get(Deployment, NAME, namespace=served.namespace)
+    assert found.spec is not None
+    assert found.spec.replicas == 3
+
+
 def test_weights_that_somebody_else_changes_end_it(served: Cluster) -> None:
     def tell(event: CanaryEvent) -> None:
         if event.event == "weights" and event.percent:
@@ -249,22 +282,11 @@ def test_weights_that_somebody_else_owns_by_then_are_taken_back_all_the_same(
 ) -> None:
     def tell(event: CanaryEvent) -> None:
         if event.event == "weights" and event.percent:
-            route = dict(served.client.get(played.ROUTE, NAME, namespace=served.namespace))
-            for rule in route["spec"]["rules"]:
-                rule["backendRefs"][0]["weight"] = 1
-            patch = {"spec": {"rules": route["spec"]["rules"]}}
-            served.client.patch(
-                played.ROUTE,
-                NAME,
-                patch,
-                namespace=served.namespace,
-                patch_type=PatchType.MERGE,
-                field_manager="kubectl-edit",
-            )
+            played.share_by_hand(served.client, served.namespace)
 
     with played.telling(played.alike) as url:
         request = CanaryRequest(to=NEW, steps=(20, 100), analysis=quick(url))
-        with pytest.raises(RolloutError, match="somebody changed HTTPRoute digits: 5 % for"):
+        with pytest.raises(RolloutError, match="somebody changed HTTPRoute digits: 91 % for"):
             run_canary(NAME, request, namespace=served.namespace, tell=tell)
     assert (served.weights(), served.leftovers()) == ({NAME: 100}, [])
 
@@ -298,7 +320,7 @@ def killed(served: Cluster, url: str, point: str) -> int:
     return subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode
 
 
-def test_a_canary_under_way_is_gone_on_with_or_called_off(served: Cluster) -> None:
+def test_a_canary_under_way_is_gone_on_with_or_called_off(served: Cluster, tmp_path: Path) -> None:
     with pytest.raises(ClusterLacksError, match="no canary of digits is under way"):
         served.run()
     with pytest.raises(ClusterLacksError, match="no canary of digits is under way"):
@@ -308,14 +330,21 @@ def test_a_canary_under_way_is_gone_on_with_or_called_off(served: Cluster) -> No
         if event.event == "look":
             raise KeyboardInterrupt
 
+    certificates = tmp_path / "ca.pem"
+    certificates.write_bytes(b"")
     with played.telling(played.alike) as url:
-        request = CanaryRequest(to=NEW, steps=(20, 100), analysis=quick(url))
+        where = Prometheus(url=url, ca_file=str(certificates))
+        analysis = quick(url, prometheus=where)
+        request = CanaryRequest(to=NEW, steps=(20, 100), analysis=analysis)
         with pytest.raises(KeyboardInterrupt):
             run_canary(NAME, request, namespace=served.namespace, tell=tell)
         assert served.weights() == {NAME: 80, CANARY: 20}
         other = CanaryRequest(to=NEW.replace("b", "d"), analysis=quick(url))
         with pytest.raises(ClusterConflictError, match="is under way"):
             served.run(other)
+        certificates.unlink()  # as on another machine
+        with pytest.raises(PathError, match="there are no certificates"):
+            served.run()
         event = stop_canary(NAME, namespace=served.namespace)
     assert (event.event, event.detail) == ("rolled_back", "it was called off")
     assert (served.weights(), served.leftovers()) == ({NAME: 100}, [])
@@ -366,6 +395,14 @@ def test_what_cannot_come_to_an_end_does_not_begin(served: Cluster) -> None:
             served.run(CanaryRequest(to=NEW))
         with pytest.raises(ClusterLacksError, match="no deployment other"):
             run_canary("other", good, namespace=served.namespace)
+        served.deploy(patches=(played.another_backend(),))
+        why = "cannot have a canary: as rendered, HTTPRoute digits: its rules share"
+        with pytest.raises(ConfigurationError, match=why):
+            served.run(good)
+        served.deploy()
+        played.share_by_hand(served.client, served.namespace)
+        with pytest.raises(ClusterConflictError, match="9 % for digits-canary, expected all"):
+            served.run(good)
         served.client.delete(played.ROUTE, NAME, namespace=served.namespace)
         with pytest.raises(ClusterLacksError, match="there is no HTTPRoute digits"):
             served.run(good)
@@ -393,35 +430,37 @@ address = "{address}/$service"
 
 
 def test_the_command_asks_both_versions_and_its_exit_code_tells_the_end(
-    served: Cluster, digits: Sealed, tmp_path: Path
+    served: Cluster, digits: Sealed, program: Callable[[str], str], tmp_path: Path
 ) -> None:
     other = models.tree(tmp_path, "2")
     records = tmp_path / "records.parquet"
     pq.write_table(pa.table({"X": pa.array(digits.rows, pa.list_(pa.float32(), 64))}), records)
-    words = ["--to", str(other), "--registry", "oci://registry.test/digits", "--steps", "20,100"]
     with (
+        registries.running(program) as registry,
         serve.start(digits.path) as old,
         serve.start(other) as new,
         played.forwarding({NAME: old.http, CANARY: new.http}) as address,
         played.telling(played.alike) as url,
     ):
+        pushed = package.push(other, f"oci://{registry.host}/digits:2")
+        by_digest = f"oci://{registry.host}/digits@{pushed.digest}"
 
-        def command(at_most: float) -> subprocess.CompletedProcess[str]:
+        def command(at_most: float, *words: str) -> subprocess.CompletedProcess[str]:
             analysis = tmp_path / "analysis.toml"
             text = ANALYSIS.format(
                 prometheus=url, at_most=at_most, records=records, address=address
             )
             analysis.write_text(text, "utf-8")
             program = [sys.executable, "-m", "shoal.cli", "deploy", "canary", NAME]
-            options = [*words, "--analysis", str(analysis), "-n", served.namespace, "--json"]
+            options = ["--analysis", str(analysis), "-n", served.namespace, "--json", *words]
             return subprocess.run([*program, *options], check=False, capture_output=True, text=True)
 
-        answer = command(0.0)
+        answer = command(0.0, "--to", str(other), "--registry", f"oci://{registry.host}/digits")
         assert answer.returncode == 1
         error = json.loads(answer.stderr)
         assert (error["code"], "disagreement is 0." in error["error"]) == ("rollout_failed", True)
         assert json.loads(answer.stdout.splitlines()[-1])["event"] == "rolled_back"
-        answer = command(0.9)
+        answer = command(0.9, "--to", by_digest, "--steps", "20,100")
         assert (answer.returncode, answer.stderr) == (0, "")
     events = [json.loads(line) for line in answer.stdout.splitlines()]
     assert [events[0]["event"], events[-1]["event"]] == ["started", "promoted"]
