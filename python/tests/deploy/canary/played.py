@@ -136,6 +136,14 @@ def _answer(client: Client, route: dict[str, Any], refuses: str) -> None:
     )
 
 
+class _Handler(BaseHTTPRequestHandler):
+    # Without it an answer's body waits 40 ms until its head is acknowledged.
+    disable_nagle_algorithm = True
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
 class _Server(ThreadingHTTPServer):
     def handle_error(self, *_: object) -> None:
         """Says nothing of a caller that did not wait for its answer."""
@@ -163,7 +171,7 @@ def telling(value: Callable[[str], float | None]) -> Iterator[str]:
     Source: prometheus.io/docs/prometheus/latest/querying/api, "Instant queries".
     """
 
-    class Api(BaseHTTPRequestHandler):
+    class Api(_Handler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
@@ -176,9 +184,6 @@ def telling(value: Callable[[str], float | None]) -> Iterator[str]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Says nothing."""
 
     with _served(Api) as address:
         yield f"http://{address}"
@@ -202,7 +207,7 @@ def forwarding(to: dict[str, str]) -> Iterator[str]:
         to: Where each Service answers, as HOST:PORT.
     """
 
-    class Forward(BaseHTTPRequestHandler):
+    class Forward(_Handler):
         def do_POST(self) -> None:
             _, service, path = self.path.split("/", 2)
             answer = urllib3.request(
@@ -216,9 +221,6 @@ def forwarding(to: dict[str, str]) -> Iterator[str]:
                 self.send_header(name, told)
             self.end_headers()
             self.wfile.write(answer.data)
-
-        def log_message(self, *_: object) -> None:
-            """Says nothing."""
 
     with _served(Forward) as address:
         yield f"http://{address}"
@@ -327,7 +329,7 @@ class Traffic:
 
 @contextmanager
 def _exposed(version: Version) -> Iterator[str]:
-    class Metrics(BaseHTTPRequestHandler):
+    class Metrics(_Handler):
         def do_GET(self) -> None:
             body = version.text().encode()
             self.send_response(200)
@@ -335,9 +337,6 @@ def _exposed(version: Version) -> Iterator[str]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Says nothing."""
 
     with _served(Metrics) as address:
         yield address

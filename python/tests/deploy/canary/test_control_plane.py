@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -82,6 +81,19 @@ class Cluster:
             for backend in rule["backendRefs"]
         }
 
+    def least(self) -> int | None:
+        """The fewest replicas that the autoscaler leaves."""
+        found = self.client.get(HorizontalPodAutoscaler, NAME, namespace=self.namespace)
+        assert found.spec is not None
+        return found.spec.minReplicas
+
+    def scale_by_itself(self) -> None:
+        """An autoscaler with 2 to 4 replicas, which asks for 3."""
+        self.deploy(autoscaling=deploy.Autoscaling(max_replicas=4))
+        scaled = {"spec": {"replicas": 3}}
+        self.client.patch(Deployment.Scale, NAME, scaled, namespace=self.namespace)
+        until(self.is_up, "what the autoscaler asked for is up")
+
     def leftovers(self) -> list[str]:
         """What is left of a canary."""
         kinds: tuple[Any, ...] = (Deployment, Service, ConfigMap)
@@ -118,6 +130,7 @@ def served(
 
 
 def test_a_good_package_is_promoted_with_replicas_for_each_share(served: Cluster) -> None:
+    served.scale_by_itself()
     replicas = []
 
     def tell(event: CanaryEvent) -> None:
@@ -127,14 +140,16 @@ def test_a_good_package_is_promoted_with_replicas_for_each_share(served: Cluster
             assert found.spec is not None
             assert found.status is not None
             assert found.spec.replicas == found.status.readyReplicas
-            replicas.append((event.percent, found.spec.replicas))
+            replicas.append((event.percent, found.spec.replicas, served.least()))
 
     with played.telling(played.alike) as url:
         request = CanaryRequest(to=NEW, steps=(20, 100), analysis=quick(url))
         event = run_canary(NAME, request, namespace=served.namespace, tell=tell)
         assert event.event == "promoted"
         assert served.given() == [20, 100, 0]
-        assert replicas == [(20, 1), (100, 2)]
+        # So many as served when it began are left to the old version: all may come back.
+        assert replicas == [(20, 1, 3), (100, 3, 3)]
+        assert served.least() == 2
         assert served.digest() == NEW.rpartition("@")[2]
         assert served.weights() == {NAME: 100}
         assert served.leftovers() == []
@@ -234,36 +249,6 @@ def test_istio_shares_requests_out_as_well(
     assert found.digest() == NEW.rpartition("@")[2]
 
 
-def test_an_autoscaler_takes_no_replicas_away_that_may_be_needed_again(served: Cluster) -> None:
-    served.deploy(autoscaling=deploy.Autoscaling(max_replicas=4))
-    scaled = {"spec": {"replicas": 3}}
-    served.client.patch(Deployment.Scale, NAME, scaled, namespace=served.namespace)
-    until(served.is_up, "what the autoscaler asked for is up")
-    leasts = []
-
-    def least() -> int | None:
-        found = served.client.get(HorizontalPodAutoscaler, NAME, namespace=served.namespace)
-        assert found.spec is not None
-        return found.spec.minReplicas
-
-    def tell(event: CanaryEvent) -> None:
-        if event.event == "weights":
-            leasts.append(least())
-
-    assert least() == 2
-    for answers, package_, ends in ((played.worse, OLD, RolloutError), (played.alike, NEW, None)):
-        with played.telling(answers) as url, pytest.raises(ends) if ends else nullcontext():
-            request = CanaryRequest(to=NEW, steps=(100,), analysis=quick(url))
-            run_canary(NAME, request, namespace=served.namespace, tell=tell)
-        assert served.digest() == package_.rpartition("@")[2]
-        assert least() == 2
-        assert served.leftovers() == []
-    assert leasts == [3] * 4
-    found = served.client.get(Deployment, NAME, namespace=served.namespace)
-    assert found.spec is not None
-    assert found.spec.replicas == 3
-
-
 def test_weights_that_somebody_else_changes_end_it(served: Cluster) -> None:
     def tell(event: CanaryEvent) -> None:
         if event.event == "weights" and event.percent:
@@ -280,15 +265,18 @@ def test_weights_that_somebody_else_changes_end_it(served: Cluster) -> None:
 def test_weights_that_somebody_else_owns_by_then_are_taken_back_all_the_same(
     served: Cluster,
 ) -> None:
+    served.scale_by_itself()
+
     def tell(event: CanaryEvent) -> None:
         if event.event == "weights" and event.percent:
+            assert served.least() == 3
             played.share_by_hand(served.client, served.namespace)
 
     with played.telling(played.alike) as url:
         request = CanaryRequest(to=NEW, steps=(20, 100), analysis=quick(url))
         with pytest.raises(RolloutError, match="somebody changed HTTPRoute digits: 91 % for"):
             run_canary(NAME, request, namespace=served.namespace, tell=tell)
-    assert (served.weights(), served.leftovers()) == ({NAME: 100}, [])
+    assert (served.weights(), served.leftovers(), served.least()) == ({NAME: 100}, [], 2)
 
 
 def test_a_runner_killed_at_every_point_is_followed_to_the_same_end(
@@ -296,9 +284,8 @@ def test_a_runner_killed_at_every_point_is_followed_to_the_same_end(
 ) -> None:
     points = ("stepping", "weights 20", "look", "weights 100", "promoting", "returning", "removing")
     with played.telling(played.alike) as url:
-        for point in points if prove_scale > 1 else points[2:5:2]:
-            assert killed(served, url, point) == -signal.SIGKILL
-        assert killed(served, url, "-") == 0
+        taken = points if prove_scale > 1 else points[2:5:2]
+        assert killed(served, url, *taken) == [-signal.SIGKILL for _ in taken] + [0]
     assert served.digest() == NEW.rpartition("@")[2]
     assert (served.weights(), served.leftovers()) == ({NAME: 100}, [])
 
@@ -308,16 +295,18 @@ def test_a_runner_killed_while_it_withdraws_is_followed_to_the_same_end(
 ) -> None:
     points = ("withdrawing", "restoring", "discarding")
     with played.telling(played.worse) as url:
-        for point in points if prove_scale > 1 else points[1:2]:
-            assert killed(served, url, point) == -signal.SIGKILL
-        assert killed(served, url, "-") == 1
+        taken = points if prove_scale > 1 else points[1:2]
+        assert killed(served, url, *taken) == [-signal.SIGKILL for _ in taken] + [1]
     assert served.digest() == OLD.rpartition("@")[2]
     assert (served.weights(), served.leftovers()) == ({NAME: 100}, [])
 
 
-def killed(served: Cluster, url: str, point: str) -> int:
-    command = [sys.executable, "-m", "tests.deploy.canary.killed", served.namespace, url, point]
-    return subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode
+def killed(served: Cluster, url: str, *points: str) -> list[int]:
+    """How each runner ended; the last one is not killed."""
+    words = [served.namespace, url, *points, "-"]
+    command = [sys.executable, "-m", "tests.deploy.canary.killed", *words]
+    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return [int(line) for line in answer.stdout.split()]
 
 
 def test_a_canary_under_way_is_gone_on_with_or_called_off(served: Cluster, tmp_path: Path) -> None:
@@ -353,7 +342,7 @@ def test_a_canary_under_way_is_gone_on_with_or_called_off(served: Cluster, tmp_p
 def test_two_runners_refuse_each_other(served: Cluster) -> None:
     looks = threading.Event()
     with played.telling(played.alike) as url:
-        request = CanaryRequest(to=NEW, steps=(100,), analysis=quick(url, step_seconds=2.0))
+        request = CanaryRequest(to=NEW, steps=(100,), analysis=quick(url, step_seconds=1.0))
 
         def first() -> None:
             run_canary(NAME, request, namespace=served.namespace, tell=tell)
@@ -469,11 +458,16 @@ def test_the_command_asks_both_versions_and_its_exit_code_tells_the_end(
     assert served.digest() == package.open(other).digest
 
 
-def test_a_signal_leaves_the_weights_and_the_next_one_need_not_wait(served: Cluster) -> None:
+def test_a_signal_leaves_the_weights_and_the_next_one_need_not_wait(
+    served: Cluster, tmp_path: Path
+) -> None:
     program = [sys.executable, "-m", "shoal.cli", "deploy", "canary", NAME]
     words = ["-n", served.namespace, "--json"]
     with played.telling(played.alike) as url:
-        options = ["--to", NEW, "--prometheus", url, "--steps", "30,100"]
+        analysis = tmp_path / "analysis.toml"
+        analysis.write_text("interval_seconds = 0.1\nlease_seconds = 0.6\n")
+        options = ["--to", NEW, "--steps", "30,100"]
+        options += ["--prometheus", url, "--analysis", str(analysis)]
         command = [*program, *options, *words]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
