@@ -151,6 +151,24 @@ def test_an_answer_that_was_lost_is_not_taken_for_another_runner() -> None:
     assert world.runner(held).run().phase == "promoted"
 
 
+def test_a_write_that_was_tried_again_is_not_taken_for_another_runner() -> None:
+    world = World(["good"])
+
+    class Away(Memory):
+        """Keeps what was written, and breaks off before it says so."""
+
+        def replace(self, text: str, version: str) -> str:
+            written = super().replace(text, version)
+            if version == "3":
+                raise ClusterUnavailableError("away")
+            return written
+
+    world.memory = Away()
+    held = begin(world.memory, document(world.time.seconds), world.time.clock())
+    assert world.runner(held).run().phase == "promoted"
+    assert [event.detail for event in world.events].count("away") == 1
+
+
 def test_a_cluster_that_is_away_for_a_while_is_waited_for() -> None:
     world = World(["good"])
     held = begin(world.memory, document(world.time.seconds), world.time.clock())
