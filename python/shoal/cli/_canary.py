@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shoal.cli._failure import printable, reported
+from shoal.cli._registry import byte_bar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from shoal.deploy import CanaryEvent, CanaryRequest, Verdict
+    from shoal.runtime import Description
 
 STEPS = "5,25,50,100"
 COLOURS = {"good": "green", "bad": "red", "unknown": "yellow"}
@@ -94,7 +96,7 @@ def _check_none(options: dict[str, Any]) -> None:
 def _request(to: str, options: dict[str, Any]) -> CanaryRequest:
     import msgspec
 
-    from shoal import deploy, package
+    from shoal import deploy
 
     path, url = options["--analysis"], options["--prometheus"]
     analysis = deploy.Analysis() if path is None else deploy.read_analysis(path)
@@ -102,13 +104,22 @@ def _request(to: str, options: dict[str, Any]) -> CanaryRequest:
         where = msgspec.structs.replace(analysis.prometheus, url=url)
         analysis = msgspec.structs.replace(analysis, prometheus=where)
     _, reference = deploy.find_package(to, options["--registry"])
-    is_here = not to.startswith("oci://")
     return deploy.CanaryRequest(
         to=reference,
         steps=deploy.read_steps(options["--steps"] or STEPS),
         analysis=analysis,
-        description=package.open(to).description if is_here else None,
+        description=None if analysis.disagreement is None else _description(to),
     )
+
+
+def _description(to: str) -> Description:
+    """What a package says of itself; one of a registry is fetched, and kept in the cache."""
+    from shoal import package
+
+    if not to.startswith("oci://"):
+        return package.open(to).description
+    with byte_bar("pulling") as progress:
+        return package.fetch(to, progress=progress).description
 
 
 @contextmanager

@@ -74,7 +74,6 @@ def test_a_terminal_shows_steps_weights_and_every_metric() -> None:
         (["--to", "nowhere"], "there is nothing at nowhere"),
         (["--to", NEW, "--analysis", "none.toml"], "none.toml cannot be read"),
         (["--to", NEW, "--analysis", "wrong.toml"], "unknown field `interval`"),
-        (["--to", NEW, "--analysis", "compared.toml"], "answers are to be compared"),
         (["--steps", "5,100"], "--steps is for a canary that begins"),
         (["--prometheus", "http://here"], "--prometheus is for a canary that begins"),
         (["--abort", "--to", NEW], "--to is for a canary that begins"),
@@ -86,7 +85,6 @@ def test_wrong_input_ends_with_2(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "wrong.toml").write_text("interval = 3", "utf-8")
-    (tmp_path / "compared.toml").write_text("[disagreement]\nat_most = 0.1", "utf-8")
     answer = CliRunner().invoke(app, ["deploy", "canary", "digits", *words])
     assert answer.exit_code == 2
     assert refusal in answer.stderr

@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 NAME = "served"
+_READ_ONLY = """
+mkdir -p "$1/proc" "$1/dev"
+mount --bind "$1" "$1"
+mount -t proc proc "$1/proc"
+mount -t tmpfs tmpfs "$1/tmp"
+mount --bind /dev "$1/dev"
+mount -o remount,bind,ro "$1"
+shift
+exec "$@"
+"""
 
 
 class Container:
@@ -72,6 +82,30 @@ class Container:
                 os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
 
+    @contextmanager
+    def alone(self, words: Sequence[str]) -> Iterator[tuple[dict[str, str], int]]:
+        """Runs a server as the first process, on a file system that is read only but for /tmp.
+
+        Gives what it says once it answers, and its process; it has to be ended in the block.
+        """
+        configuration = self.configuration()
+        user = f"--userspec={configuration['User']}"
+        command = ["unshare", "--mount", "--pid", "--fork", "sh", "-euc", _READ_ONLY, "sh"]
+        command += [str(self.root()), "env", "-i", *configuration["Env"]]
+        command += ["/usr/sbin/chroot", user, str(self.root()), *words]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, start_new_session=True
+        ) as process:
+            try:
+                assert process.stdout is not None
+                told = json.loads(process.stdout.readline())
+                (server,) = _children(process.pid)
+                yield told, server
+                assert process.wait(20) == 0
+            finally:
+                with suppress(ProcessLookupError):  # all have ended
+                    os.killpg(process.pid, signal.SIGKILL)
+
     def _run(self, *words: str) -> str:
         answer = subprocess.run(
             [*self._command, *words], capture_output=True, text=True, check=False
@@ -96,10 +130,14 @@ def _started_by(process: int) -> list[int]:
     words = Path(f"/proc/{process}/cmdline").read_bytes().partition(b"\0")[0]
     if b"buildah" not in words:
         return [process]
+    return [found for each in _children(process) for found in _started_by(each)]
+
+
+def _children(process: int) -> list[int]:
     below: list[int] = []
     for task in Path(f"/proc/{process}/task").glob("*/children"):
         below += [int(each) for each in task.read_text().split()]
-    return [found for each in below for found in _started_by(each)]
+    return below
 
 
 def files_of(root: Path) -> dict[str, tuple[int, int]]:

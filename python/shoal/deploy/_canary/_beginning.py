@@ -5,27 +5,35 @@ from __future__ import annotations
 import os
 import platform
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from shoal.deploy._canary._document import Document
-from shoal.deploy._canary._hands import route_of
-from shoal.deploy._canary._machine import Plan, begin
+from shoal.deploy._canary._hands import route_of, told
+from shoal.deploy._canary._machine import CanaryWeights, Plan, begin
+from shoal.deploy._canary._route import weights_of
 from shoal.deploy._canary._watch import watching
 from shoal.deploy._cluster._rollout import look
 from shoal.deploy._objects._settings._deployment import Canary
-from shoal.errors import ClusterLacksError, ConfigurationError, DeployError
+from shoal.errors import (
+    ClusterConflictError,
+    ClusterLacksError,
+    ConfigurationError,
+    DeployError,
+)
 from shoal.runtime import write_description
 
 if TYPE_CHECKING:
     from shoal.deploy._canary._canary import CanaryRequest
     from shoal.deploy._canary._clock import Clock
     from shoal.deploy._cluster._connection import Connection
+    from shoal.deploy._cluster._kinds import Item
     from shoal.deploy._objects._settings._deployment import Deployment
     from shoal.runtime import Description
 
 DESCRIPTION_LIMIT_BYTES = 256 * 1024
+_TRIED_PERCENT = 50
 
 
 def beginning(
@@ -42,6 +50,7 @@ def beginning(
     Raises:
         ConfigurationError: the deployment cannot have a canary, or the analysis cannot be used.
         ClusterLacksError: the route is not there.
+        ClusterConflictError: the route shares requests out already.
         DeployError: replicas are not up, or who will be asked does not answer.
     """
     replicas = _ready_replicas(connection, settings)
@@ -86,19 +95,42 @@ def plan_of(request: CanaryRequest) -> Plan:
 def _ready_replicas(connection: Connection, settings: Deployment) -> int:
     """How many replicas serve; refused unless all are up, and a route leads to them."""
     try:
-        tried = Canary(package=settings.package, weight_percent=0)
+        tried = Canary(package=settings.package, weight_percent=_TRIED_PERCENT)
         route = route_of(msgspec.structs.replace(settings, canary=tried))
     except ConfigurationError as error:
         message = f"{settings.name} cannot have a canary: {error}"
         raise ConfigurationError(message, hint=error.hint) from None
-    if connection.get(route.kind, route.name) is None:
+    live = connection.get(route.kind, route.name)
+    if live is None:
         hint = "Deploy it once more; its settings have a route."
         raise ClusterLacksError(f"there is no {route} in the cluster", hint=hint)
+    _check_shares(settings, route, live)
     rollout = look(connection, settings.name)
     if not rollout.is_done:
         message = f"{settings.name} has {rollout.ready} of {rollout.desired} replicas ready"
         raise DeployError(message, hint=f"shoal deploy status {settings.name} says why.")
     return rollout.desired
+
+
+def _check_shares(settings: Deployment, route: Item, live: dict[str, Any]) -> None:
+    """Refuses a route that does not share out as it would be told to, by its patches or by now.
+
+    Raises:
+        ConfigurationError: as it is rendered, it does not share requests out between two Services.
+        ClusterConflictError: in the cluster it gives not all requests to the deployment.
+    """
+    names = settings.name, f"{settings.name}-canary"
+    rendered = weights_of(route.content, names)
+    if rendered != CanaryWeights(dict.fromkeys(names, _TRIED_PERCENT)):
+        message = f"{settings.name} cannot have a canary: as rendered, {route}: {told(rendered)}"
+        hint = "A patch of its rules has to leave the Services and their weights as they are."
+        raise ConfigurationError(message, hint=hint)
+    found = weights_of(live, names)
+    if isinstance(found, str) or {name for name, share in found.percent.items() if share} != {
+        settings.name
+    }:
+        message = f"{route}: {told(found)}, expected all for {settings.name}"
+        raise ClusterConflictError(message, hint="Deploy it once more; its settings have a route.")
 
 
 def _description(request: CanaryRequest) -> str:

@@ -21,7 +21,7 @@ from shoal.deploy._canary._document import read
 from shoal.deploy._canary._events import CanaryEvent, ended, event_of, waiting
 from shoal.deploy._canary._hands import ClusterHands
 from shoal.deploy._canary._lease import begin, take
-from shoal.deploy._canary._machine import resumed, withdrawn
+from shoal.deploy._canary._machine import withdrawn
 from shoal.deploy._canary._run import Runner
 from shoal.deploy._canary._settings import settings_of
 from shoal.deploy._canary._store import ConfigMapStore
@@ -71,7 +71,7 @@ class CanaryRequest(msgspec.Struct, frozen=True, kw_only=True):
         check_steps(self.steps)
         if self.analysis.disagreement is not None and self.description is None:
             message = "answers are to be compared, but nobody says what the new package takes"
-            raise ConfigurationError(message, hint="Give the package's directory, and --registry.")
+            raise ConfigurationError(message, hint="Give it: shoal.package.fetch(to).description.")
 
 
 def run_canary(
@@ -156,9 +156,9 @@ class _Tried:
         if request is not None:
             _check_same(self._under_way, request)
         held = self._taken()
-        held.keep(resumed(held.document.state, self._clock.now()))
+        held.keep(held.resumed())
         self._say("resumed", held)
-        return self._run(held, is_looked_at=True)
+        return self._run(held)
 
     def _begin(self, request: CanaryRequest | None) -> CanaryEvent:
         """Begins, unless the deployment has the package already."""
@@ -173,21 +173,21 @@ class _Tried:
         document = beginning(self._connection, settings, request, self._clock)
         held = begin(self._store, document, self._clock)
         self._say("started", held)
-        return self._run(held, is_looked_at=True)
+        return self._run(held)
 
     def stop(self) -> CanaryEvent:
         """Calls it off."""
         if self._under_way is None:
             raise ClusterLacksError(f"no canary of {self._name} is under way")
         held = self._taken()
-        state = resumed(held.document.state, self._clock.now())
+        state = held.resumed()
         if state.phase in {"returning", "removing", "promoted"}:
             held.release()
             message = f"the canary of {self._name} is promoted already"
             raise ClusterConflictError(message, hint="`shoal deploy rollback` goes back.")
         held.keep(withdrawn(state, "it was called off", self._clock.now()))
         self._say("resumed", held)
-        return self._run(held, is_looked_at=False)
+        return self._run(held)
 
     def _taken(self) -> Held:
         content = find_deployment(self._connection, self._name)
@@ -198,10 +198,10 @@ class _Tried:
 
         return take(self._store, holder(), self._clock, wait)
 
-    def _run(self, held: Held, *, is_looked_at: bool) -> CanaryEvent:
+    def _run(self, held: Held) -> CanaryEvent:
         document = held.document
         settings = msgspec.convert(document.settings, Deployment)
-        with watching(document, settings.namespace, is_looked_at=is_looked_at) as watch:
+        with watching(document, settings.namespace) as watch:
             hands = ClusterHands(
                 self._connection, settings, document.new, replicas=document.replicas, watch=watch
             )

@@ -33,6 +33,7 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         state: How far it is.
         description: What the new package says of itself, where answers are compared.
         holder: Who acts; nobody where it is empty.
+        written_at: When whoever acts gave the last sign, by its own clock.
     """
 
     format: int = FORMAT
@@ -46,6 +47,7 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     state: State
     description: str = ""
     holder: str = ""
+    written_at: float = 0.0
 
     @property
     def lease_seconds(self) -> float:

@@ -7,6 +7,8 @@
 - What is set is read back, and that counts: weights from the route, acceptance from its status,
   replicas from their rollout. A share that somebody else has changed ends the canary.
 - Acts may be repeated: what is so already is not applied again, only waited for.
+- An autoscaler of the deployment leaves as many replicas as served when it began, however few
+  requests there are for them: all requests may come back at any time.
 - To take a version back nothing is needed but its own objects and the route, whose weights are
   taken from whoever else may have them by then: what else stands in the way does not matter.
 """
@@ -29,6 +31,8 @@ from shoal.deploy._objects._settings._deployment import Canary
 from shoal.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from shoal.deploy._canary._machine import Action, Outcome, State
     from shoal.deploy._canary._watch import Watch
     from shoal.deploy._cluster._connection import Connection
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
     from shoal.deploy._objects._settings._deployment import Deployment
 
 ROUTES = ("HTTPRoute", "VirtualService")
+SCALERS = ("HorizontalPodAutoscaler", "ScaledObject")
 _WHOLE = 100
 # From here on the deployment itself has the new package.
 _PROMOTED = frozenset({"promoting", "returning", "removing"})
@@ -125,7 +130,7 @@ class ClusterHands:
         route = self._route(item)
         found = self._weights(route)
         if isinstance(found, str) or found != self._expected(percent):
-            return Broken(f"{item}: {_told(found)}, expected {percent} % for the new version")
+            return Broken(f"{item}: {told(found)}, expected {percent} % for the new version")
         accepted = acceptance_of(route)
         if accepted is None:
             return Done(found)
@@ -139,8 +144,8 @@ class ClusterHands:
         item = route_of(self._wanted(state, state.percent))
         found = self._weights(self._route(item))
         if found != self._expected(state.percent):
-            told = f"{_told(found)}, expected {state.percent} % for the new version"
-            return Broken(f"somebody changed {item}: {told}")
+            expected = f"expected {state.percent} % for the new version"
+            return Broken(f"somebody changed {item}: {told(found)}, {expected}")
         return self._watch.look(state, window_seconds)
 
     def _removed(self, state: State) -> Outcome:
@@ -157,7 +162,11 @@ class ClusterHands:
     def _discard(self, after: Deployment, before: Deployment) -> None:
         """The route without the new version, then its objects away; others have no part in it."""
         self._connection.apply(route_of(after), force=True)
-        kept = {each.identity for each in _items(after)}
+        items = _items(after)
+        for item in items:
+            if item.kind.kind in SCALERS:
+                self._connection.apply(item)
+        kept = {each.identity for each in items}
         for item in _items(before):
             live = self._connection.get(item.kind, item.name)
             labels = {} if live is None else live["metadata"].get("labels") or {}
@@ -166,6 +175,8 @@ class ClusterHands:
 
     def _apply(self, wanted: Deployment) -> None:
         objects = with_settings(render(wanted), wanted)
+        if wanted.canary is not None:
+            _keep_replicas(objects, self._replicas)
         apply(objects, name=wanted.name, namespace=self._connection.namespace)
 
     def _route(self, item: Item) -> dict[str, Any]:
@@ -191,6 +202,18 @@ def route_of(wanted: Deployment) -> Item:
     raise ConfigurationError(message, hint="Deploy it with a Gateway, or with target istio.")
 
 
+def _keep_replicas(objects: Iterable[Any], replicas: int) -> None:
+    """Autoscalers with so many replicas as the least, as far as they may make so many."""
+    for each in objects:
+        if each.kind == "ScaledObject":
+            spec = each["spec"]
+            kept = min(replicas, spec["maxReplicaCount"])
+            spec["minReplicaCount"] = max(spec.get("minReplicaCount", 0), kept)
+        elif each.kind == "HorizontalPodAutoscaler":
+            kept = min(replicas, each.spec.maxReplicas)
+            each.spec.minReplicas = max(each.spec.minReplicas or 1, kept)
+
+
 def _items(wanted: Deployment) -> tuple[Item, ...]:
     return read(with_settings(render(wanted), wanted), wanted.name, wanted.namespace)
 
@@ -207,7 +230,8 @@ def _outcome(rollout: Rollout) -> Outcome:
     return Done() if rollout.is_done else Pending(told)
 
 
-def _told(found: CanaryWeights | str) -> str:
+def told(found: CanaryWeights | str) -> str:
+    """How requests are shared out, in words."""
     if isinstance(found, str):
         return found
     return ", ".join(f"{share} % for {name}" for name, share in found.percent.items())

@@ -3,7 +3,8 @@
 - What is remembered is changed by compare-and-set on its version: of two that write, one is told
   that the other was quicker, and does nothing more.
 - A runner writes at least every third of its lease. Another waits for a whole lease without a
-  sign, by its own clock, before it takes over; so clocks need not agree.
+  sign, by its own clock, before it takes over, and counts the time until the last sign by the
+  clock of whoever gave it; so clocks need not agree.
 - A runner that ends in good order gives the lease back, and the next one need not wait.
 
 Source: the lease of client-go (k8s.io/client-go/tools/leaderelection), which works the same way.
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from shoal.deploy._canary._document import Document, read, write
+from shoal.deploy._canary._machine import resumed
 from shoal.errors import ClusterConflictError, ClusterLacksError
 
 if TYPE_CHECKING:
@@ -65,12 +67,17 @@ class Held:
         self._store = store
         self._version = version
         self._clock = clock
+        self._silent_since = document.written_at
         self._written_at = clock.now()
 
     @property
     def sign_seconds(self) -> float:
         """How often a sign is due."""
         return self.document.lease_seconds / _SIGNS
+
+    def resumed(self) -> State:
+        """The state as it goes on from when it was taken over."""
+        return resumed(self.document.state, self._clock.now(), self._silent_since)
 
     def keep(self, state: State) -> None:
         """Remembers a state; one that is no other is written when a sign is due.
@@ -96,13 +103,13 @@ class Held:
         self._store.delete()
 
     def _write(self, document: Document) -> None:
-        text = write(document)
+        document = _signed(document, self._clock)
         try:
-            self._version = self._store.replace(text, self._version)
+            self._version = self._store.replace(write(document), self._version)
         except ClusterConflictError:
-            # An answer that was lost on its way back looks the same.
+            # An answer that was lost on its way back looks the same, but for when it was tried.
             found = self._store.read()
-            if found is None or found[0] != text:
+            if found is None or not _is_same(read(found[0]), document):
                 raise ClusterConflictError(
                     "another runner has taken over this canary", hint="This one did nothing more."
                 ) from None
@@ -120,6 +127,7 @@ def begin(store: Store, document: Document, clock: Clock) -> Held:
     Raises:
         ClusterConflictError: somebody has, meanwhile.
     """
+    document = _signed(document, clock)
     return Held(store, document, store.create(write(document)), clock)
 
 
@@ -151,8 +159,17 @@ def take(store: Store, holder: str, clock: Clock, wait: Callable[[Document, floa
             message = f"{document.holder} runs this canary"
             raise ClusterConflictError(message, hint="Wait until it ends, or end it.")
         version = seen
+    # The time of the last sign stays until the state is written that goes on from it.
     mine = msgspec.structs.replace(document, holder=holder)
     return Held(store, mine, store.replace(write(mine), version), clock)
+
+
+def _signed(document: Document, clock: Clock) -> Document:
+    return msgspec.structs.replace(document, written_at=clock.now())
+
+
+def _is_same(one: Document, other: Document) -> bool:
+    return one == msgspec.structs.replace(other, written_at=one.written_at)
 
 
 def _found(store: Store) -> tuple[str, str]:

@@ -222,11 +222,22 @@ def withdrawn(state: State, reason: str, now: float) -> State:
     return msgspec.structs.replace(state, phase="withdrawing", since=now, reason=reason)
 
 
-def resumed(state: State, now: float) -> State:
-    """The state as another runner takes it over: an act has all its time again."""
-    if state.phase == "stepping" and state.is_weighed:
-        return state
-    return msgspec.structs.replace(state, since=now)
+def resumed(state: State, now: float, silent_since: float) -> State:
+    """The state as another runner takes it over, whose clock may be another.
+
+    An act has all its time again. Of a step, the time counts that somebody acted in: until the last
+    sign, by the clock of whoever gave it.
+
+    Args:
+        state: What is remembered.
+        now: The time, by the clock of whoever takes over.
+        silent_since: When the last sign was given, by the clock of whoever gave it.
+    """
+    if state.phase != "stepping" or not state.is_weighed:
+        return msgspec.structs.replace(state, since=now)
+    later_seconds = now - silent_since
+    looked_at = None if state.looked_at is None else state.looked_at + later_seconds
+    return msgspec.structs.replace(state, since=state.since + later_seconds, looked_at=looked_at)
 
 
 def _due(plan: Plan, state: State) -> float:

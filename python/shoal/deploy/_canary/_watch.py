@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from shoal.deploy._canary._disagreement import NAME, Comparison, address_of
@@ -16,57 +17,73 @@ from shoal.runtime import read_description
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from shoal.deploy._canary._analysis import Analysis
     from shoal.deploy._canary._document import Document
     from shoal.deploy._canary._machine import State
-    from shoal.deploy._canary._sample import Sample
 
 
 class Watch:
-    """Looks at the two versions of one deployment."""
+    """Looks at the two versions of one deployment.
 
-    def __init__(
-        self, analysis: Analysis, *, name: str, namespace: str, sample: Sample | None
-    ) -> None:
-        """Takes what is judged; nobody is asked yet.
+    Records, certificates and addresses are read when they are first needed: whoever only takes a
+    version back needs none of them.
+    """
+
+    def __init__(self, document: Document, namespace: str) -> None:
+        """Takes what is judged; nothing is read yet, and nobody asked.
 
         Args:
-            analysis: How the new version is judged.
-            name: The deployment.
+            document: What is remembered of the canary.
             namespace: Where it is.
-            sample: Records for both versions; None where answers are not compared.
-
-        Raises:
-            ConfigurationError: nobody says where Prometheus is.
-            PathError: certificates cannot be read.
         """
-        services = (name, f"{name}-canary")
-        selector = analysis.prometheus.selector
+        self._document = document
+        self._namespace = namespace
+        self._services = (document.name, f"{document.name}-canary")
+        selector = document.analysis.prometheus.selector
         self._sides = Sides(
-            *(labels_of(selector, namespace=namespace, service=service) for service in services)
+            *(labels_of(selector, namespace=namespace, service=each) for each in self._services)
         )
-        self._metrics = analysis.metrics()
-        self._client = Client(analysis.prometheus)
-        self._comparison = None
-        settings = analysis.disagreement
-        if settings is not None and sample is not None:
-            addresses = (
-                address_of(settings.address, namespace=namespace, service=service)
-                for service in services
-            )
-            self._comparison = Comparison(settings, sample, *addresses)
+        self._metrics = document.analysis.metrics()
+        self._opened = ExitStack()
+
+    @cached_property
+    def _client(self) -> Client:
+        client = Client(self._document.analysis.prometheus)
+        self._opened.callback(client.close)
+        return client
+
+    @cached_property
+    def _comparison(self) -> Comparison | None:
+        settings = self._document.analysis.disagreement
+        if settings is None:
+            return None
+        sample = sample_of(
+            read_description(self._document.description),
+            records=settings.records,
+            limit_records=settings.limit_records,
+            outputs=settings.outputs,
+        )
+        addresses = (
+            address_of(settings.address, namespace=self._namespace, service=each)
+            for each in self._services
+        )
+        comparison = Comparison(settings, sample, *addresses)
+        self._opened.callback(comparison.close)
+        return comparison
 
     def check(self) -> None:
         """Asks those who will be asked, before anything begins.
 
         Raises:
             DeployError: Prometheus or the old version does not answer.
-            PathError: a secret cannot be read.
+            ConfigurationError: nobody says where Prometheus is, or there are no records.
+            PathError: records, certificates or a secret cannot be read.
+            InputError: a record is none that the model takes.
         """
-        if problem := self._client.ask("vector(1)").problem:
+        client, comparison = self._client, self._comparison
+        if problem := client.ask("vector(1)").problem:
             hint = "From outside of the cluster: kubectl port-forward, and --prometheus."
             raise DeployError(problem, hint=hint)
-        if self._comparison is not None and (problem := self._comparison.reach_old()):
+        if comparison is not None and (problem := comparison.reach_old()):
             hint = "[disagreement] address says where a version answers; key_file holds its key."
             raise DeployError(f"the old version does not answer: {problem}", hint=hint)
 
@@ -85,35 +102,18 @@ class Watch:
 
     def close(self) -> None:
         """Ends the connections."""
-        self._client.close()
-        if self._comparison is not None:
-            self._comparison.close()
+        self._opened.close()
 
 
 @contextmanager
-def watching(document: Document, namespace: str, *, is_looked_at: bool = True) -> Iterator[Watch]:
+def watching(document: Document, namespace: str) -> Iterator[Watch]:
     """Looks at the versions of a canary, while the block runs.
 
     Args:
         document: What is remembered of it.
         namespace: Where it is.
-        is_looked_at: Whether records will be needed to compare answers.
-
-    Raises:
-        ConfigurationError: nobody says where Prometheus is, or there are no records.
-        PathError: records or certificates cannot be read.
-        InputError: a record is none that the model takes.
     """
-    settings = document.analysis.disagreement
-    sample = None
-    if settings is not None and is_looked_at:
-        sample = sample_of(
-            read_description(document.description),
-            records=settings.records,
-            limit_records=settings.limit_records,
-            outputs=settings.outputs,
-        )
-    watch = Watch(document.analysis, name=document.name, namespace=namespace, sample=sample)
+    watch = Watch(document, namespace)
     try:
         yield watch
     finally:

@@ -3,7 +3,7 @@
 - A base is an OCI image layout in a folder, or an image in a registry named by its digest; a tag is
   refused, since it names another base tomorrow.
 - Every layer has the digest that its manifest states, and unpacked the one that the configuration
-  states. Layers are uncompressed or gzip.
+  states. Layers are uncompressed, gzip or zstd.
 - Nothing of the base is unpacked to disk, and nothing of it is run.
 """
 
@@ -41,8 +41,10 @@ _CHUNK_BYTES = 1024 * 1024
 _KINDS = {
     TAR: TAR,
     f"{TAR}+gzip": f"{TAR}+gzip",
+    f"{TAR}+zstd": f"{TAR}+zstd",
     "application/vnd.docker.image.rootfs.diff.tar": TAR,
     "application/vnd.docker.image.rootfs.diff.tar.gzip": f"{TAR}+gzip",
+    "application/vnd.docker.image.rootfs.diff.tar.zstd": f"{TAR}+zstd",
 }
 
 
@@ -86,6 +88,9 @@ def take_base(found: FoundImage, name: str, writer: Writer) -> Base:
         if contents.tree.is_link(folder):
             message = f"the base has a link at /{folder}, where an image of Shoal has a folder"
             raise ConfigurationError(message)
+    if contents.tree.holds("opt/shoal"):
+        message = "the base has a folder /opt/shoal, where an image of Shoal has its own files"
+        raise ConfigurationError(message, hint="Build on what that image was built on.")
     return Base(
         digest=found.digest,
         name=name,
@@ -98,7 +103,7 @@ def take_base(found: FoundImage, name: str, writer: Writer) -> Base:
 
 def _supported(layer: Blob) -> Blob:
     if layer.media_type not in _KINDS:
-        message = f"the base has a layer of {layer.media_type}, expected tar or tar with gzip"
+        message = f"the base has a layer of {layer.media_type}, expected tar, gzip or zstd"
         hint = "skopeo copy --dest-compress-format gzip makes one of gzip."
         raise ConfigurationError(message, hint=hint)
     return replace(layer, media_type=_KINDS[layer.media_type])
@@ -117,7 +122,7 @@ class _Contents:
         self.tree.begin_layer()
         try:
             with path.open("rb") as file:
-                plain = _Unpacked(file, is_gzip=layer.media_type.endswith("gzip"))
+                plain = _Unpacked(file, layer.media_type)
                 with tarfile.open(fileobj=cast("IO[bytes]", plain), mode="r|") as tar:
                     for member in tar:
                         self._add(tar, member)
@@ -150,9 +155,9 @@ class _Contents:
 class _Unpacked(io.RawIOBase):
     """A layer, uncompressed, that knows the digest of what was read of it."""
 
-    def __init__(self, file: IO[bytes], *, is_gzip: bool) -> None:
+    def __init__(self, file: IO[bytes], media_type: str) -> None:
         super().__init__()
-        self._file = gzip.GzipFile(fileobj=file) if is_gzip else file
+        self._file = _decompressed(file, media_type)
         self._hasher = hashlib.sha256()
 
     @property
@@ -162,7 +167,12 @@ class _Unpacked(io.RawIOBase):
 
     def read(self, size: int = -1, /) -> bytes:
         """The next bytes."""
-        data = self._file.read(size)
+        try:
+            data = self._file.read(size)
+        except OSError as error:
+            if error.errno is not None:  # of the system; else the bytes are none of the kind
+                raise
+            raise tarfile.ReadError(str(error)) from error
         self._hasher.update(data)
         return data
 
@@ -170,3 +180,14 @@ class _Unpacked(io.RawIOBase):
         """Reads what comes after the end of the tar."""
         while self.read(_CHUNK_BYTES):
             pass
+
+
+def _decompressed(file: IO[bytes], media_type: str) -> IO[bytes]:
+    if media_type.endswith("+gzip"):
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=file))
+    if not media_type.endswith("+zstd"):
+        return file
+    import pyarrow as pa
+
+    stream: IO[bytes] = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
+    return stream

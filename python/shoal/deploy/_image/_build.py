@@ -211,7 +211,7 @@ class _Building:
             version=self._shoal.version,
             core_sha256=hashlib.sha256(self._shoal.files[_own.NATIVE]).hexdigest(),
             wheels=added.wheels,
-            package=self._plan.package,
+            package=None if self._plan.settings.mounted else self._plan.package,
         )
         document = bill_of(materials)
         text = sbom_manifest(manifest, document, NAME)

@@ -46,9 +46,25 @@ class _Note(msgspec.Struct, frozen=True):
 
 
 def cache_folder() -> Path:
-    """Where Shoal keeps what it can make again."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "shoal"
+    """Where Shoal keeps what it can make again.
+
+    Raises:
+        StorageError: nobody says where, and the user has no home.
+    """
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "shoal"
+    try:
+        return Path.home() / ".cache" / "shoal"
+    except RuntimeError as error:
+        message = "there is no place for the cache: this user has no home"
+        raise StorageError(message, hint="Name a folder by XDG_CACHE_HOME.") from error
+
+
+def cache_error(error: OSError) -> StorageError:
+    """Says that the cache cannot be used, and why."""
+    message = f"the cache {cache_folder()} cannot be used: {error.strerror or error}"
+    hint = "Free some space, or name another folder by XDG_CACHE_HOME."
+    return StorageError(message, hint=hint)
 
 
 def kept_layer(made_from: object, make: Callable[[Path, Path], tuple[Written, Any]]) -> Kept:
@@ -66,9 +82,7 @@ def kept_layer(made_from: object, make: Callable[[Path, Path], tuple[Written, An
     try:
         return _kept(place) or _made(place, make)
     except OSError as error:
-        message = f"the cache {cache_folder()} cannot be used: {error.strerror or error}"
-        hint = "Free some space, or name another folder by XDG_CACHE_HOME."
-        raise StorageError(message, hint=hint) from error
+        raise cache_error(error) from error
 
 
 def _made(place: Path, make: Callable[[Path, Path], tuple[Written, Any]]) -> Kept:

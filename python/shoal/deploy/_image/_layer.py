@@ -15,7 +15,7 @@ import io
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from shoal.errors import DeployError
 
@@ -69,7 +69,9 @@ def write_layer(
     with target.open("xb") as file:
         hashed = _Hashed(file)
         # A stream fileobj: tarfile only ever writes to it.
-        with tarfile.open(fileobj=hashed, mode="w|", format=tarfile.USTAR_FORMAT) as tar:
+        # The encoding is named, since that of the locale would give other bytes.
+        form: Any = {"format": tarfile.USTAR_FORMAT, "encoding": "utf-8"}
+        with tarfile.open(fileobj=hashed, mode="w|", **form) as tar:
             for path in _in_order(files, open_folders):
                 entry = files.get(path)
                 unpacked_bytes += _add(tar, path, entry, is_open=path in set(open_folders))

@@ -1,12 +1,14 @@
 """Where a base comes from and where an image goes: a folder, or a registry.
 
 - A base in a registry is kept in the cache by its digest, one platform apart from the other; it is
-  fetched once, and everything that is taken from there is verified again.
+  fetched once, and everything that is taken from there is verified again, from the digest that it
+  was named by. What is damaged or not whole is fetched anew.
 - An image for a registry is made in a folder of its own first, and sent when it is whole.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 from contextlib import contextmanager
@@ -15,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shoal import package
-from shoal.deploy._image._cache import cache_folder
-from shoal.errors import ConfigurationError
+from shoal.deploy._image._cache import cache_error, cache_folder
+from shoal.deploy._image._layout import blob_path, digest_of_file, find_image
+from shoal.errors import ConfigurationError, CorruptPackageError, PathError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,6 +48,7 @@ def found_base(
     Raises:
         ConfigurationError: a base in a registry is not named by its digest.
         RegistryError: the registry does not give it.
+        StorageError: the cache cannot be used.
     """
     text = str(base)
     match = _NAMED.fullmatch(text)
@@ -56,11 +60,11 @@ def found_base(
         raise ConfigurationError(message, hint=hint)
     name = match["digest"].removeprefix("sha256:")
     place = cache_folder() / "bases" / f"{name}-{platform.architecture}"
-    if not (place / "index.json").exists():
+    if not _is_whole(place, platform, match["digest"]):
         wire.progress(f"{platform.name}: fetching the base")
-        place.parent.mkdir(parents=True, exist_ok=True)
+        _prepare(place)
         package.pull_layout(text, place, platform=platform.name, plain_http=wire.plain_http)
-    return place, _without_digest(match["place"]), None
+    return place, _without_digest(match["place"]), match["digest"]
 
 
 @contextmanager
@@ -79,6 +83,30 @@ def kept_at(output: str | PathLike[str], wire: Wire) -> Iterator[Path]:
         yield place
         wire.progress(f"sending the image to {text}")
         package.push_layout(place, text, plain_http=wire.plain_http)
+
+
+def _is_whole(place: Path, platform: Platform, digest: str) -> bool:
+    """Whether a layout holds all of the image below a digest, byte for byte."""
+    try:
+        found = find_image(place, platform, digest)
+        return all(
+            digest_of_file(blob_path(place, each.digest)) == each.digest for each in found.layers
+        )
+    except (PathError, ConfigurationError, CorruptPackageError, FileNotFoundError):
+        return False
+
+
+def _prepare(place: Path) -> None:
+    """Makes the folder; an index that cannot be read goes, since it would be kept and added to."""
+    index = place / "index.json"
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if index.exists():
+            json.loads(index.read_bytes())
+    except ValueError:
+        index.unlink(missing_ok=True)
+    except OSError as error:
+        raise cache_error(error) from error
 
 
 def _without_digest(name: str) -> str:

@@ -38,7 +38,7 @@ class Materials:
         version: The version of Shoal in it.
         core_sha256: The hash of Shoal's native core.
         wheels: The libraries.
-        package: The package that it serves, or None.
+        package: The package in it, or None.
     """
 
     image: str

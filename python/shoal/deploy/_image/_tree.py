@@ -64,6 +64,10 @@ class Tree:
         """Whether the name itself is a symbolic link."""
         return self._names.get(path) is not None
 
+    def holds(self, folder: str) -> bool:
+        """Whether there is something of this name, or below it."""
+        return any(each == folder or each.startswith(f"{folder}/") for each in self._names)
+
     def named(self, name: str) -> list[str]:
         """The paths of the files called so, in order."""
         return sorted(each for each in self._names if each.rpartition("/")[2] == name)

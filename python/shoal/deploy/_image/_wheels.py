@@ -3,7 +3,8 @@
 - uv says which wheel of a requirement the platform and its Python take; its hash must be one that
   the lock lists, and then only a file of that hash is installed.
 - What is installed is listed by the wheels themselves (RECORD). A path of two wheels with other
-  bytes is refused. Programs, compiled files and what an installer notes are left out.
+  bytes is refused, and so is one that leads out of the folder: nothing else of this machine gets
+  into an image. Programs, compiled files and what an installer notes are left out.
 - Of libraries that Shoal brings along itself, what serving never reads is left out as well.
 
 Source: binary distribution format, https://packaging.python.org/specifications/binary-distribution-format/;
@@ -114,7 +115,8 @@ def installed_files(folder: Path, *, is_own: bool) -> dict[str, Entry]:
         is_own: Whether these are Shoal's libraries, of which only what serving reads is taken.
 
     Raises:
-        CorruptPackageError: two wheels bring other bytes under one path, or a file is missing.
+        CorruptPackageError: two wheels bring other bytes under one path, a file is missing, or a
+            path leads out of the folder.
     """
     found: dict[str, Entry] = {}
     said: dict[str, tuple[str, str]] = {}
@@ -173,7 +175,8 @@ def _check_once(said: dict[str, tuple[str, str]], path: str, name: str, hashed: 
 
 def _entry(folder: Path, path: str) -> Entry:
     place = folder / path
-    if place.is_symlink() or not place.is_file():
+    is_inside = place.resolve() == folder.resolve() / path
+    if not is_inside or not place.is_file():
         message = f"a wheel lists {path}, which it did not bring as a plain file"
         raise CorruptPackageError(message)
     return Entry(place)

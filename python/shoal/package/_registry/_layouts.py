@@ -111,7 +111,8 @@ def pull_layout(
     Args:
         reference: `oci://HOST[:PORT]/NAME:TAG`, or `...@sha256:...`.
         layout: The directory; what it holds already is not fetched again, and other images stay.
-        platform: Of an index, only the image for this: `linux/amd64`, `linux/arm64/v8`.
+        platform: Of an index, only the image for this: `linux/amd64`, `linux/arm64/v8`; the index
+            itself is kept as a blob, which the layout does not list.
         progress: Is given the bytes that are done and those there are, by one thread at a time.
         plain_http: Whether HTTP is spoken without TLS; by default with this machine only.
 
@@ -137,15 +138,16 @@ def pull_layout_from(
 ) -> Resolved:
     """Fetches what the repository's reference names; see `pull_layout`."""
     resolved = repository.resolve()
-    main = repository.manifest(resolved.digest)
+    named = main = repository.manifest(resolved.digest)
     if platform is not None:
-        main = _for_platform(repository, main, platform)
+        main = _for_platform(repository, named, platform)
     manifests = _tree(main, lambda entry: repository.manifest(entry.digest))
     with staged(root) as staging:
         blobs = root / "blobs" / "sha256"
         blobs.mkdir(parents=True, exist_ok=True)
         _fetch(repository, blobs_of(manifests), (blobs, staging), progress)
-        for manifest in manifests:
+        # What was named is kept beside what was chosen of it: from its digest all else is verified.
+        for manifest in {each.digest: each for each in [*manifests, named]}.values():
             _written(staging, _blobs.blob_path(root, manifest.digest), manifest.data)
         flush(blobs)
         _written(staging, root / "oci-layout", _manifest.OCI_LAYOUT)

@@ -64,6 +64,29 @@ def deployed(asked: deploy.Deployment) -> None:
     deploy.apply(objects, name=asked.name, namespace=asked.namespace)
 
 
+def another_backend() -> deploy.Patch:
+    """A user's patch: a part of all requests goes elsewhere."""
+    backend = {"name": "others", "port": 80, "weight": 100}
+    added = deploy.Operation(op="add", path="/spec/rules/0/backendRefs/-", value=backend)
+    return deploy.Patch(target=deploy.PatchTarget("HTTPRoute"), operations=(added,))
+
+
+def share_by_hand(client: Client, namespace: str) -> None:
+    """Somebody edits the route, who owns its rules from then on."""
+    route = dict(client.get(ROUTE, NAME, namespace=namespace))
+    for rule in route["spec"]["rules"]:
+        main = rule["backendRefs"][0]
+        rule["backendRefs"] = [{**main, "weight": 91}, {**main, "name": CANARY, "weight": 9}]
+    client.patch(
+        ROUTE,
+        NAME,
+        {"spec": {"rules": route["spec"]["rules"]}},
+        namespace=namespace,
+        patch_type=PatchType.MERGE,
+        field_manager="kubectl-edit",
+    )
+
+
 @contextmanager
 def gateway(client: Client, namespace: str, *, refuses: str = "") -> Iterator[None]:
     """A Gateway that looks at the routes of a namespace; `refuses` is why it accepts none."""
@@ -113,6 +136,14 @@ def _answer(client: Client, route: dict[str, Any], refuses: str) -> None:
     )
 
 
+class _Handler(BaseHTTPRequestHandler):
+    # Without it an answer's body waits 40 ms until its head is acknowledged.
+    disable_nagle_algorithm = True
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
 class _Server(ThreadingHTTPServer):
     def handle_error(self, *_: object) -> None:
         """Says nothing of a caller that did not wait for its answer."""
@@ -140,7 +171,7 @@ def telling(value: Callable[[str], float | None]) -> Iterator[str]:
     Source: prometheus.io/docs/prometheus/latest/querying/api, "Instant queries".
     """
 
-    class Api(BaseHTTPRequestHandler):
+    class Api(_Handler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
@@ -153,9 +184,6 @@ def telling(value: Callable[[str], float | None]) -> Iterator[str]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Says nothing."""
 
     with _served(Api) as address:
         yield f"http://{address}"
@@ -179,7 +207,7 @@ def forwarding(to: dict[str, str]) -> Iterator[str]:
         to: Where each Service answers, as HOST:PORT.
     """
 
-    class Forward(BaseHTTPRequestHandler):
+    class Forward(_Handler):
         def do_POST(self) -> None:
             _, service, path = self.path.split("/", 2)
             answer = urllib3.request(
@@ -193,9 +221,6 @@ def forwarding(to: dict[str, str]) -> Iterator[str]:
                 self.send_header(name, told)
             self.end_headers()
             self.wfile.write(answer.data)
-
-        def log_message(self, *_: object) -> None:
-            """Says nothing."""
 
     with _served(Forward) as address:
         yield f"http://{address}"
@@ -304,7 +329,7 @@ class Traffic:
 
 @contextmanager
 def _exposed(version: Version) -> Iterator[str]:
-    class Metrics(BaseHTTPRequestHandler):
+    class Metrics(_Handler):
         def do_GET(self) -> None:
             body = version.text().encode()
             self.send_response(200)
@@ -312,9 +337,6 @@ def _exposed(version: Version) -> Iterator[str]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Says nothing."""
 
     with _served(Metrics) as address:
         yield address

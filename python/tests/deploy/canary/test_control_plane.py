@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from lightkube.resources.apps_v1 import Deployment
+from lightkube.resources.autoscaling_v2 import HorizontalPodAutoscaler
 from lightkube.resources.core_v1 import ConfigMap, Pod, Service
-from lightkube.types import PatchType
 
 from shoal import deploy, package, serve
 from shoal.deploy._canary._analysis import Prometheus
@@ -25,12 +25,14 @@ from shoal.errors import (
     ClusterLacksError,
     ConfigurationError,
     DeployError,
+    PathError,
     RolloutError,
 )
 from tests.deploy.canary import played
 from tests.deploy.canary.killed import NEW, quick
 from tests.deploy.canary.played import CANARY, NAME, OLD, Traffic, Version
 from tests.end_to_end import models
+from tests.services import docker_registry as registries
 from tests.services import free_port, until
 from tests.services.kubernetes._kubelet import CRASHES, READY, Fate
 from tests.services.prometheus import running as prometheus
@@ -79,6 +81,19 @@ class Cluster:
             for backend in rule["backendRefs"]
         }
 
+    def least(self) -> int | None:
+        """The fewest replicas that the autoscaler leaves."""
+        found = self.client.get(HorizontalPodAutoscaler, NAME, namespace=self.namespace)
+        assert found.spec is not None
+        return found.spec.minReplicas
+
+    def scale_by_itself(self) -> None:
+        """An autoscaler with 2 to 4 replicas, which asks for 3."""
+        self.deploy(autoscaling=deploy.Autoscaling(max_replicas=4))
+        scaled = {"spec": {"replicas": 3}}
+        self.client.patch(Deployment.Scale, NAME, scaled, namespace=self.namespace)
+        until(self.is_up, "what the autoscaler asked for is up")
+
     def leftovers(self) -> list[str]:
         """What is left of a canary."""
         kinds: tuple[Any, ...] = (Deployment, Service, ConfigMap)
@@ -115,6 +130,7 @@ def served(
 
 
 def test_a_good_package_is_promoted_with_replicas_for_each_share(served: Cluster) -> None:
+    served.scale_by_itself()
     replicas = []
 
     def tell(event: CanaryEvent) -> None:
@@ -124,14 +140,16 @@ def test_a_good_package_is_promoted_with_replicas_for_each_share(served: Cluster
             assert found.spec is not None
             assert found.status is not None
             assert found.spec.replicas == found.status.readyReplicas
-            replicas.append((event.percent, found.spec.replicas))
+            replicas.append((event.percent, found.spec.replicas, served.least()))
 
     with played.telling(played.alike) as url:
         request = CanaryRequest(to=NEW, steps=(20, 100), analysis=quick(url))
         event = run_canary(NAME, request, namespace=served.namespace, tell=tell)
         assert event.event == "promoted"
         assert served.given() == [20, 100, 0]
-        assert replicas == [(20, 1), (100, 2)]
+        # So many as served when it began are left to the old version: all may come back.
+        assert replicas == [(20, 1, 3), (100, 3, 3)]
+        assert served.least() == 2
         assert served.digest() == NEW.rpartition("@")[2]
         assert served.weights() == {NAME: 100}
         assert served.leftovers() == []
@@ -247,26 +265,18 @@ def test_weights_that_somebody_else_changes_end_it(served: Cluster) -> None:
 def test_weights_that_somebody_else_owns_by_then_are_taken_back_all_the_same(
     served: Cluster,
 ) -> None:
+    served.scale_by_itself()
+
     def tell(event: CanaryEvent) -> None:
         if event.event == "weights" and event.percent:
-            route = dict(served.client.get(played.ROUTE, NAME, namespace=served.namespace))
-            for rule in route["spec"]["rules"]:
-                rule["backendRefs"][0]["weight"] = 1
-            patch = {"spec": {"rules": route["spec"]["rules"]}}
-            served.client.patch(
-                played.ROUTE,
-                NAME,
-                patch,
-                namespace=served.namespace,
-                patch_type=PatchType.MERGE,
-                field_manager="kubectl-edit",
-            )
+            assert served.least() == 3
+            played.share_by_hand(served.client, served.namespace)
 
     with played.telling(played.alike) as url:
         request = CanaryRequest(to=NEW, steps=(20, 100), analysis=quick(url))
-        with pytest.raises(RolloutError, match="somebody changed HTTPRoute digits: 5 % for"):
+        with pytest.raises(RolloutError, match="somebody changed HTTPRoute digits: 91 % for"):
             run_canary(NAME, request, namespace=served.namespace, tell=tell)
-    assert (served.weights(), served.leftovers()) == ({NAME: 100}, [])
+    assert (served.weights(), served.leftovers(), served.least()) == ({NAME: 100}, [], 2)
 
 
 def test_a_runner_killed_at_every_point_is_followed_to_the_same_end(
@@ -274,9 +284,8 @@ def test_a_runner_killed_at_every_point_is_followed_to_the_same_end(
 ) -> None:
     points = ("stepping", "weights 20", "look", "weights 100", "promoting", "returning", "removing")
     with played.telling(played.alike) as url:
-        for point in points if prove_scale > 1 else points[2:5:2]:
-            assert killed(served, url, point) == -signal.SIGKILL
-        assert killed(served, url, "-") == 0
+        taken = points if prove_scale > 1 else points[2:5:2]
+        assert killed(served, url, *taken) == [-signal.SIGKILL for _ in taken] + [0]
     assert served.digest() == NEW.rpartition("@")[2]
     assert (served.weights(), served.leftovers()) == ({NAME: 100}, [])
 
@@ -286,19 +295,21 @@ def test_a_runner_killed_while_it_withdraws_is_followed_to_the_same_end(
 ) -> None:
     points = ("withdrawing", "restoring", "discarding")
     with played.telling(played.worse) as url:
-        for point in points if prove_scale > 1 else points[1:2]:
-            assert killed(served, url, point) == -signal.SIGKILL
-        assert killed(served, url, "-") == 1
+        taken = points if prove_scale > 1 else points[1:2]
+        assert killed(served, url, *taken) == [-signal.SIGKILL for _ in taken] + [1]
     assert served.digest() == OLD.rpartition("@")[2]
     assert (served.weights(), served.leftovers()) == ({NAME: 100}, [])
 
 
-def killed(served: Cluster, url: str, point: str) -> int:
-    command = [sys.executable, "-m", "tests.deploy.canary.killed", served.namespace, url, point]
-    return subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode
+def killed(served: Cluster, url: str, *points: str) -> list[int]:
+    """How each runner ended; the last one is not killed."""
+    words = [served.namespace, url, *points, "-"]
+    command = [sys.executable, "-m", "tests.deploy.canary.killed", *words]
+    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return [int(line) for line in answer.stdout.split()]
 
 
-def test_a_canary_under_way_is_gone_on_with_or_called_off(served: Cluster) -> None:
+def test_a_canary_under_way_is_gone_on_with_or_called_off(served: Cluster, tmp_path: Path) -> None:
     with pytest.raises(ClusterLacksError, match="no canary of digits is under way"):
         served.run()
     with pytest.raises(ClusterLacksError, match="no canary of digits is under way"):
@@ -308,14 +319,21 @@ def test_a_canary_under_way_is_gone_on_with_or_called_off(served: Cluster) -> No
         if event.event == "look":
             raise KeyboardInterrupt
 
+    certificates = tmp_path / "ca.pem"
+    certificates.write_bytes(b"")
     with played.telling(played.alike) as url:
-        request = CanaryRequest(to=NEW, steps=(20, 100), analysis=quick(url))
+        where = Prometheus(url=url, ca_file=str(certificates))
+        analysis = quick(url, prometheus=where)
+        request = CanaryRequest(to=NEW, steps=(20, 100), analysis=analysis)
         with pytest.raises(KeyboardInterrupt):
             run_canary(NAME, request, namespace=served.namespace, tell=tell)
         assert served.weights() == {NAME: 80, CANARY: 20}
         other = CanaryRequest(to=NEW.replace("b", "d"), analysis=quick(url))
         with pytest.raises(ClusterConflictError, match="is under way"):
             served.run(other)
+        certificates.unlink()  # as on another machine
+        with pytest.raises(PathError, match="there are no certificates"):
+            served.run()
         event = stop_canary(NAME, namespace=served.namespace)
     assert (event.event, event.detail) == ("rolled_back", "it was called off")
     assert (served.weights(), served.leftovers()) == ({NAME: 100}, [])
@@ -324,7 +342,7 @@ def test_a_canary_under_way_is_gone_on_with_or_called_off(served: Cluster) -> No
 def test_two_runners_refuse_each_other(served: Cluster) -> None:
     looks = threading.Event()
     with played.telling(played.alike) as url:
-        request = CanaryRequest(to=NEW, steps=(100,), analysis=quick(url, step_seconds=2.0))
+        request = CanaryRequest(to=NEW, steps=(100,), analysis=quick(url, step_seconds=1.0))
 
         def first() -> None:
             run_canary(NAME, request, namespace=served.namespace, tell=tell)
@@ -366,6 +384,14 @@ def test_what_cannot_come_to_an_end_does_not_begin(served: Cluster) -> None:
             served.run(CanaryRequest(to=NEW))
         with pytest.raises(ClusterLacksError, match="no deployment other"):
             run_canary("other", good, namespace=served.namespace)
+        served.deploy(patches=(played.another_backend(),))
+        why = "cannot have a canary: as rendered, HTTPRoute digits: its rules share"
+        with pytest.raises(ConfigurationError, match=why):
+            served.run(good)
+        served.deploy()
+        played.share_by_hand(served.client, served.namespace)
+        with pytest.raises(ClusterConflictError, match="9 % for digits-canary, expected all"):
+            served.run(good)
         served.client.delete(played.ROUTE, NAME, namespace=served.namespace)
         with pytest.raises(ClusterLacksError, match="there is no HTTPRoute digits"):
             served.run(good)
@@ -393,35 +419,37 @@ address = "{address}/$service"
 
 
 def test_the_command_asks_both_versions_and_its_exit_code_tells_the_end(
-    served: Cluster, digits: Sealed, tmp_path: Path
+    served: Cluster, digits: Sealed, program: Callable[[str], str], tmp_path: Path
 ) -> None:
     other = models.tree(tmp_path, "2")
     records = tmp_path / "records.parquet"
     pq.write_table(pa.table({"X": pa.array(digits.rows, pa.list_(pa.float32(), 64))}), records)
-    words = ["--to", str(other), "--registry", "oci://registry.test/digits", "--steps", "20,100"]
     with (
+        registries.running(program) as registry,
         serve.start(digits.path) as old,
         serve.start(other) as new,
         played.forwarding({NAME: old.http, CANARY: new.http}) as address,
         played.telling(played.alike) as url,
     ):
+        pushed = package.push(other, f"oci://{registry.host}/digits:2")
+        by_digest = f"oci://{registry.host}/digits@{pushed.digest}"
 
-        def command(at_most: float) -> subprocess.CompletedProcess[str]:
+        def command(at_most: float, *words: str) -> subprocess.CompletedProcess[str]:
             analysis = tmp_path / "analysis.toml"
             text = ANALYSIS.format(
                 prometheus=url, at_most=at_most, records=records, address=address
             )
             analysis.write_text(text, "utf-8")
             program = [sys.executable, "-m", "shoal.cli", "deploy", "canary", NAME]
-            options = [*words, "--analysis", str(analysis), "-n", served.namespace, "--json"]
+            options = ["--analysis", str(analysis), "-n", served.namespace, "--json", *words]
             return subprocess.run([*program, *options], check=False, capture_output=True, text=True)
 
-        answer = command(0.0)
+        answer = command(0.0, "--to", str(other), "--registry", f"oci://{registry.host}/digits")
         assert answer.returncode == 1
         error = json.loads(answer.stderr)
         assert (error["code"], "disagreement is 0." in error["error"]) == ("rollout_failed", True)
         assert json.loads(answer.stdout.splitlines()[-1])["event"] == "rolled_back"
-        answer = command(0.9)
+        answer = command(0.9, "--to", by_digest, "--steps", "20,100")
         assert (answer.returncode, answer.stderr) == (0, "")
     events = [json.loads(line) for line in answer.stdout.splitlines()]
     assert [events[0]["event"], events[-1]["event"]] == ["started", "promoted"]
@@ -430,11 +458,16 @@ def test_the_command_asks_both_versions_and_its_exit_code_tells_the_end(
     assert served.digest() == package.open(other).digest
 
 
-def test_a_signal_leaves_the_weights_and_the_next_one_need_not_wait(served: Cluster) -> None:
+def test_a_signal_leaves_the_weights_and_the_next_one_need_not_wait(
+    served: Cluster, tmp_path: Path
+) -> None:
     program = [sys.executable, "-m", "shoal.cli", "deploy", "canary", NAME]
     words = ["-n", served.namespace, "--json"]
     with played.telling(played.alike) as url:
-        options = ["--to", NEW, "--prometheus", url, "--steps", "30,100"]
+        analysis = tmp_path / "analysis.toml"
+        analysis.write_text("interval_seconds = 0.1\nlease_seconds = 0.6\n")
+        options = ["--to", NEW, "--steps", "30,100"]
+        options += ["--prometheus", url, "--analysis", str(analysis)]
         command = [*program, *options, *words]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None

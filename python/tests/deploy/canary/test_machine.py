@@ -72,8 +72,9 @@ class World:
             outcome = Pending("not yet") if waited else self.act(action, state)
             self.now += 1
             if place in self.killed:
+                silent_since = self.now
                 self.now += 3600
-                state = resumed(stored(state), self.now)
+                state = resumed(stored(state), self.now, silent_since)
                 continue
             state = stored(advance(self.plan, state, outcome, self.now))
             self.phases.append(state.phase)

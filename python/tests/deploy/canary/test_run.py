@@ -8,7 +8,6 @@ import pytest
 
 from shoal.deploy._canary._document import read
 from shoal.deploy._canary._lease import Held, begin, take
-from shoal.deploy._canary._machine import resumed
 from shoal.deploy._canary._run import Runner
 from shoal.errors import ClusterConflictError, ClusterUnavailableError, DeployError
 from tests.deploy.canary.simulated import BEGAN_AT, Killed, Memory, Service, Time, document
@@ -41,7 +40,7 @@ class World:
     def follow(self, holder: str = "second") -> CanaryEvent:
         self.memory.is_killed = False
         held = take(self.memory, holder, self.time.clock(), lambda _, left: self.waits.append(left))
-        held.keep(resumed(held.document.state, self.time.seconds))
+        held.keep(held.resumed())
         return self.runner(held).run()
 
     def runner(self, held: Held) -> Runner:
@@ -152,6 +151,24 @@ def test_an_answer_that_was_lost_is_not_taken_for_another_runner() -> None:
     assert world.runner(held).run().phase == "promoted"
 
 
+def test_a_write_that_was_tried_again_is_not_taken_for_another_runner() -> None:
+    world = World(["good"])
+
+    class Away(Memory):
+        """Keeps what was written, and breaks off before it says so."""
+
+        def replace(self, text: str, version: str) -> str:
+            written = super().replace(text, version)
+            if version == "3":
+                raise ClusterUnavailableError("away")
+            return written
+
+    world.memory = Away()
+    held = begin(world.memory, document(world.time.seconds), world.time.clock())
+    assert world.runner(held).run().phase == "promoted"
+    assert [event.detail for event in world.events].count("away") == 1
+
+
 def test_a_cluster_that_is_away_for_a_while_is_waited_for() -> None:
     world = World(["good"])
     held = begin(world.memory, document(world.time.seconds), world.time.clock())
@@ -170,6 +187,32 @@ def test_what_was_deleted_meanwhile_ends_the_runner() -> None:
     world.memory.text = None
     with pytest.raises(ClusterConflictError, match="somebody deleted"):
         world.runner(held).run()
+
+
+@pytest.mark.parametrize("hours", [-5, 0, 5], ids=["behind", "alike", "ahead"])
+@pytest.mark.parametrize(("looks", "phase"), [(["good"], "promoted"), (["unknown"], "rolled_back")])
+def test_a_step_lasts_as_long_whatever_the_clock_of_whoever_goes_on(
+    looks: list[Word], phase: str, hours: int
+) -> None:
+    world, told = World(looks), []
+
+    def interrupt(event: CanaryEvent) -> None:
+        if event.event == "look":
+            told.append(event.at)
+            raise KeyboardInterrupt
+
+    held = begin(world.memory, document(world.time.seconds), world.time.clock())
+    with pytest.raises(KeyboardInterrupt):
+        Runner(held, world.service, world.time.clock(), interrupt).run()
+    world.time.seconds += 3600 * hours + 120  # for two minutes nobody acts
+    goes_on_at = world.time.seconds
+    assert world.follow().phase == phase
+    first = [event.at for event in world.events if event.event == "look" and event.step == 1]
+    # A look each 20 s, until the step has lasted 60 s, and 40 s more while nothing is known.
+    assert [round(at - goes_on_at, -1) for at in first] == (
+        [20, 40] if phase == "promoted" else [20, 40, 60, 80]
+    )
+    assert len(told) == 1
 
 
 def test_of_two_that_begin_one_is_refused() -> None:

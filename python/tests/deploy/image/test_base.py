@@ -7,6 +7,7 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
 
 from shoal import deploy
@@ -68,6 +69,10 @@ UNFIT: dict[str, tuple[Members, str]] = {
         r"has glibc 2\.28, expected .* or later for this Shoal",
     ),
     "no C++": (lacking("libstdc++"), r"lacks the library libstdc\+\+\.so\.6"),
+    "an image of Shoal": (
+        {**file_system(), "opt/shoal/lib/old.py": b""},
+        "has a folder /opt/shoal, where an image of Shoal has its own",
+    ),
     "a link at /opt": ({**file_system(), "opt": "usr"}, "has a link at /opt"),
 }
 
@@ -178,12 +183,34 @@ def test_a_layer_that_leads_out_of_the_image_is_refused(tmp_path: Path) -> None:
     refused(tmp_path / "base", tmp_path, CorruptPackageError, words)
 
 
+def with_zstd(layout: Layout, data: bytes) -> None:
+    diff_id = f"sha256:{hashlib.sha256(tar_of(file_system())).hexdigest()}"
+    config = {"architecture": "amd64", "os": "linux", "rootfs": {"diff_ids": [diff_id]}}
+    layout.manifest(config, [layout.add(data, f"{OCI}.layer.v1.tar+zstd")])
+
+
+def test_a_layer_of_zstd_is_read(tmp_path: Path) -> None:
+    tar, codec = tar_of(file_system()), pa.Codec("zstd")
+    skipped = b"\x50\x2a\x4d\x18\x04\x00\x00\x00skip"  # as containers' zstd:chunked has it
+    frames = [codec.compress(part, asbytes=True) for part in (tar[:999], tar[999:])]
+    layout = Layout(tmp_path / "base")
+    with_zstd(layout, skipped.join(frames))
+    assert python_of(layout.root, None, tmp_path) == ("/usr/bin/python3", (3, 11))
+
+
+def test_a_damaged_layer_of_zstd_is_refused(tmp_path: Path) -> None:
+    data = pa.Codec("zstd").compress(tar_of(file_system()), asbytes=True)
+    for name, damaged in (("cut", data[:-20]), ("none", b"no zstd at all")):
+        with_zstd(Layout(tmp_path / name), damaged)
+        refused(tmp_path / name, tmp_path, CorruptPackageError, "cannot be read|holds sha256")
+
+
 def test_a_kind_of_layer_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     layout = Layout(tmp_path / "base")
-    layer = layout.add(b"", f"{OCI}.layer.v1.tar+zstd")
+    layer = layout.add(b"", f"{OCI}.layer.v1.tar+bzip2")
     config = {"architecture": "amd64", "os": "linux", "rootfs": {"diff_ids": [layer["digest"]]}}
     layout.manifest(config, [layer])
-    refused(tmp_path / "base", tmp_path, ConfigurationError, r"a layer of .*tar\+zstd")
+    refused(tmp_path / "base", tmp_path, ConfigurationError, r"a layer of .*tar\+bzip2")
 
 
 def test_a_base_that_unpacks_to_too_much_is_refused(

@@ -262,7 +262,18 @@ def test_the_bill_of_materials_is_whole(
     ].removeprefix("sha256:")
     urls = {each["purl"] for each in bill["components"] if "purl" in each}
     assert {"pkg:pypi/onnxruntime@1.31.1"} <= urls
-    assert {"shoal", "msgspec", "typer", "rich", "urllib3"} <= set(hashes)
+    _, libraries, *_ = manifests["linux/amd64"]["layers"]
+    installed = {
+        path.split("/")[3].removesuffix(".dist-info")
+        for path in names_in(root, libraries)
+        if path.endswith(".dist-info/METADATA")
+    }
+    listed = {
+        f"{each['name'].replace('-', '_')}-{each['version']}"
+        for each in bill["components"]
+        if "purl" in each and each["name"] != "shoal"
+    }
+    assert listed == installed
 
 
 def test_a_mounted_package_is_left_out_and_named(
@@ -276,6 +287,9 @@ def test_a_mounted_package_is_left_out_and_named(
     assert blob(tmp_path / "image", manifest["config"]["digest"])["config"]["Cmd"] == [
         "/models/double/2"
     ]
+    sbom = manifests["unknown/unknown"]
+    bill = blob(tmp_path / "image", sbom["layers"][0]["digest"])
+    assert "machine-learning-model" not in {each["type"] for each in bill["components"]}
 
 
 def test_open_files_of_a_package_become_one_layer(

@@ -72,3 +72,12 @@ def test_a_cache_that_is_no_folder_is_named(making: Making) -> None:
     cache_folder().write_bytes(b"")
     with pytest.raises(StorageError, match=f"the cache {cache_folder()} cannot be used"):
         kept_layer("same", making)
+
+
+def test_a_user_without_a_home_is_told_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)  # as of a container of any number
+    with pytest.raises(StorageError, match="this user has no home") as caught:
+        cache_folder()
+    assert caught.value.hint == "Name a folder by XDG_CACHE_HOME."

@@ -55,3 +55,10 @@ def test_a_path_that_no_layer_holds_is_refused_by_name(tmp_path: Path) -> None:
     path = "opt/" + "x" * 200
     with pytest.raises(DeployError, match=r"cannot hold the path opt/x+"):
         write_layer(tmp_path / "layer.tar", {path: Entry(b"")})
+
+
+def test_the_locale_changes_no_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"opt/\u00fcber": Entry(b"")}
+    written = write_layer(tmp_path / "a.tar", files)
+    monkeypatch.setattr(tarfile.TarFile, "encoding", "latin-1")  # as a locale of ISO 8859-1 has it
+    assert write_layer(tmp_path / "b.tar", files) == written

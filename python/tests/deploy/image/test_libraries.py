@@ -176,3 +176,15 @@ def test_a_file_that_a_wheel_lists_and_does_not_bring_is_refused(tmp_path: Path)
     (tmp_path / "one.py").symlink_to("/etc/passwd")
     with pytest.raises(CorruptPackageError, match=r"lists one\.py, which it did not bring"):
         installed_files(tmp_path, is_own=False)
+
+
+@pytest.mark.parametrize("path", ["one/../../secret", "one/linked/secret"], ids=["up", "link"])
+def test_a_wheel_brings_nothing_of_this_machine_into_an_image(path: str, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("of this machine")
+    folder = tmp_path / "libraries"
+    bring(folder, "one", {"one/one.py": "sha256=a"})
+    (folder / "one" / "linked").symlink_to(tmp_path)
+    with (folder / "one-1.dist-info" / "RECORD").open("a") as record:
+        record.write(f"{path},sha256=b,1\n")
+    with pytest.raises(CorruptPackageError, match="which it did not bring as a plain file"):
+        installed_files(folder, is_own=False)

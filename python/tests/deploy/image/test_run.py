@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -16,7 +19,6 @@ from tests.services.buildah import container, files_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from shoal.deploy import Image
     from shoal.package import Package
@@ -62,6 +64,19 @@ def test_the_server_in_the_image_answers_as_the_package_does(
         path for path, about in files_of(running.root()).items() if before.get(path) != about
     }
     assert not [path for path in changed if not path.startswith(WRITABLE)]
+
+
+def test_it_writes_to_tmp_only_and_ends_by_a_signal_as_the_first_process(
+    running: Container,
+) -> None:
+    configuration = running.configuration()
+    words = [*configuration["Entrypoint"], *configuration["Cmd"], *LOCAL]
+    with running.alone(words) as (ready, server):
+        status = Path(f"/proc/{server}/status").read_text()
+        assert ask(ready["http"], "/v2/models/double")["versions"] == ["2"]
+        os.kill(server, signal.SIGTERM)
+    (first,) = (line.split()[-1] for line in status.splitlines() if line.startswith("NSpid:"))
+    assert first == "1"
 
 
 def test_it_runs_as_nobody_and_owns_nothing(running: Container) -> None:
