@@ -32,6 +32,7 @@ from __future__ import annotations
 import msgspec
 
 from shoal.deploy._objects._settings._names import (
+    KSERVE_NAME_LIMIT,
     check_host,
     check_name,
     check_namespace,
@@ -205,6 +206,8 @@ def _check_target(target: str) -> None:
 
 
 def _check_names(asked: Deployment) -> None:
+    if asked.target == "kserve":
+        check_name(asked.name, KSERVE_NAME_LIMIT, "isvc.NAME-predictor of KServe")
     check_name(asked.name)
     check_namespace(asked.namespace)
     for client in asked.clients:
