@@ -96,7 +96,7 @@ def _pod(asked: TrainingJob, configuration: str) -> PodSpec:
         serviceAccountName=asked.name,
         automountServiceAccountToken=False,
         enableServiceLinks=False,
-        hostUsers=False if has_user_namespaces(asked.version) else None,
+        hostUsers=False if _keeps_users_apart(asked) else None,
         imagePullSecrets=pull_secrets(asked.push_secret),
         securityContext=pod_security(),
         initContainers=[_trainer(asked)],
@@ -104,6 +104,11 @@ def _pod(asked: TrainingJob, configuration: str) -> PodSpec:
         volumes=_volumes(asked, configuration),
         terminationGracePeriodSeconds=_GRACE_SECONDS,
     )
+
+
+def _keeps_users_apart(asked: TrainingJob) -> bool:
+    """Not where a volume is mounted: its file system, such as NFS, may not know mapped users."""
+    return has_user_namespaces(asked.version) and asked.data_claim is None
 
 
 def _trainer(asked: TrainingJob) -> Container:

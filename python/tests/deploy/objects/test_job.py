@@ -53,6 +53,24 @@ def test_it_trains_and_then_pushes_without_a_shell(configuration: Path) -> None:
     assert pod["restartPolicy"] == "OnFailure"
 
 
+def test_the_longest_name_leaves_room_for_the_label_of_the_job(configuration: Path) -> None:
+    name, _ = job_of(configuration, name="c" * 52)
+    assert len(name) == 63
+    with pytest.raises(ConfigurationError, match="53 characters, expected at most 52"):
+        job_of(configuration, name="c" * 53)
+
+
+def test_users_are_not_mapped_where_a_volume_may_not_know_that(
+    configuration: Path, tmp_path: Path
+) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text('data_claim = "records"\n')
+    asked = deploy.read_training_job(configuration, GIVEN, settings)
+    (job,) = [each for each in deploy.render_job(asked) if each.kind == "Job"]
+    assert job.spec.template.spec.hostUsers is None
+    assert job_of(configuration)[1]["hostUsers"] is False
+
+
 def test_the_configuration_goes_along_as_it_is(configuration: Path) -> None:
     objects = by_name(deploy.render_job(deploy.read_training_job(configuration, GIVEN)))
     (data,) = [each["data"] for (kind, _), each in objects.items() if kind == "ConfigMap"]
