@@ -269,7 +269,8 @@ def _check_monitoring(asked: Monitoring) -> None:
     address = asked.prometheus_address
     if address is not None and not (address.startswith(("http://", "https://"))):
         message = "monitoring.prometheus_address does not begin with http:// or https://"
-        raise ConfigurationError(message)
+        hint = "Such as http://prometheus.monitoring:9090."
+        raise ConfigurationError(message, hint=hint)
     if address is not None and "@" in address:
         message = "monitoring.prometheus_address holds credentials; objects would show them"
         raise ConfigurationError(message, hint="Use a TriggerAuthentication, added by a patch.")
