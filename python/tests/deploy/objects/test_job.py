@@ -48,7 +48,8 @@ def test_it_trains_and_then_pushes_without_a_shell(configuration: Path) -> None:
     (trains,), (pushes,) = pod["initContainers"], pod["containers"]
     output = "/srv/shoal/training/output"
     assert trains["command"] == pushes["command"] == ["shoal"]
-    assert trains["args"] == ["train", "/etc/shoal/training/train.toml", output]
+    trained = "/etc/shoal/training/train.toml"
+    assert trains["args"] == ["train", trained, output, "--unless-ended"]
     assert pushes["args"] == ["package", "push", f"{output}/package", GIVEN["push_to"]]
     assert pod["restartPolicy"] == "OnFailure"
 
@@ -100,7 +101,7 @@ def test_secrets_are_named_only(configuration: Path) -> None:
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no namespace": ({"namespace": ""}, "no namespace is given"),
     "an image by its tag": ({"image": "registry.example.org/shoal:1"}, "names no digest"),
-    "no place for the package": ({"push_to": None}, "missing required field `push_to`"),
+    "no place for the package": ({"push_to": None}, "lack the required field `push_to`"),
     "a place by digest": (
         {"push_to": f"oci://r.example.org/churn@{DIGEST}"},
         "oci://HOST/NAME:TAG",
