@@ -75,7 +75,8 @@ def _played() -> dict[str, list[deploy.CanaryEvent]]:
 @contextmanager
 def _control_plane() -> Iterator[Any]:
     """The control plane of the tests, with the kinds that a canary needs."""
-    from tests.services.kubernetes import _binaries, _definitions
+    from tests.services.definitions import install, read
+    from tests.services.kubernetes import _binaries
     from tests.services.kubernetes._control_plane import running
 
     go = shutil.which("go") or "go"
@@ -84,7 +85,7 @@ def _control_plane() -> Iterator[Any]:
         running(_binaries.build(go), Path(directory)) as plane,
     ):
         for project in ("gateway-api", "prometheus-operator"):
-            _definitions.install(plane.client, _definitions.read(go, project))
+            install(plane.client, read(go, project))
         os.environ["KUBECONFIG"] = str(plane.kubeconfig)
         yield plane
 

@@ -91,8 +91,10 @@ def bring(
     if not as_json:
         _show_rest(applied)
     told: dict[str, Any] = msgspec.to_builtins(applied)
-    has_replicas = any(each.kind == "Deployment" for each in applied.changes)
-    if way.dry_run or not has_replicas:
+    kinds = {each.kind for each in applied.changes if each.action != "deleted"}
+    if "InferenceService" in kinds and not way.dry_run:
+        _say(f"KServe rolls it out: kubectl get inferenceservice {name} -n {namespace}")
+    if way.dry_run or "Deployment" not in kinds:
         return told
     rollout = wait(name, namespace, roll_back=way.roll_back, as_json=as_json)
     return {**told, "rollout": msgspec.to_builtins(rollout)}

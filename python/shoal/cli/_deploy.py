@@ -7,6 +7,7 @@ one. A package in a directory that is called as a command is written `./WORD`.
 from __future__ import annotations
 
 import json
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,8 +31,15 @@ class PackageOrCommand(TyperGroup):
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # Typer's own class
         """Put the name of the default command first, unless another one stands there."""
         if args and args[0] not in {*self.commands, "--help"}:
+            self._refuse_misspelt(ctx, args[0])
             args = [DEFAULT, *args]
         return super().parse_args(ctx, args)
+
+    def _refuse_misspelt(self, ctx: typer.Context, word: str) -> None:
+        """Refuse what is nearly a command, unless there is a package of that name."""
+        near = get_close_matches(word, set(self.commands) - {DEFAULT}, 1, cutoff=0.7)
+        if near and word.isidentifier() and not Path(word).exists():
+            ctx.fail(f"There is no command and no package {word!r}. Did you mean {near[0]!r}?")
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command; the default one has no name that would be shown."""
@@ -53,7 +61,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Settings = Annotated[
     Path | None, typer.Option(metavar="FILE.toml", help="Settings; options win over them.")
 ]
-Namespace = Annotated[str | None, typer.Option(metavar="NAME", help="The namespace.")]
+Namespace = Annotated[
+    str | None, typer.Option("--namespace", "-n", metavar="NAME", help="The namespace.")
+]
 Image = Annotated[
     str | None, typer.Option(metavar="HOST/NAME@sha256:...", help="The runtime image, by digest.")
 ]
@@ -132,7 +142,7 @@ def render(
         "replicas": replicas,
         "autoscaling.max_replicas": max_replicas,
         "target": target,
-        "image": None,
+        "image": image,
         "cpu": cpu,
         "memory": memory,
         "allow_code": allow_code or None,
@@ -146,10 +156,10 @@ def render(
 
         _check_purpose(output, way)
         options["cluster"] = _cluster.version_of(way, cluster)
-        options["image"] = _reference(image, resolve=resolve)
-        if package is not None and package.startswith("oci://"):
-            package = _reference(package, resolve=resolve)
-        asked = deploy.read_deployment(settings, options, package=package, registry=registry)
+        look_up = deploy.resolve_reference if resolve else None
+        asked = deploy.read_deployment(
+            settings, options, package=package, registry=registry, resolve=look_up
+        )
         objects = deploy.render(asked)
         told = _written(asked, objects, output, as_json=as_json)
         if way.asks_cluster:
@@ -192,7 +202,7 @@ def job(
     options: dict[str, Any] = {
         "name": name,
         "namespace": namespace,
-        "image": None,
+        "image": image,
         "push_to": push_to,
         "push_secret": push_secret,
         "cpu": cpu,
@@ -203,8 +213,8 @@ def job(
 
         _check_purpose(output, way)
         options["cluster"] = _cluster.version_of(way, cluster)
-        options["image"] = _reference(image, resolve=resolve)
-        asked = deploy.read_training_job(configuration, options, settings)
+        look_up = deploy.resolve_reference if resolve else None
+        asked = deploy.read_training_job(configuration, options, settings, resolve=look_up)
         objects = deploy.render_job(asked)
         told = _written(asked, objects, output, as_json=as_json)
         if way.dry_run:
@@ -215,15 +225,10 @@ def job(
             typer.echo(json.dumps(told))
 
 
-for command in (_cluster.status, _cluster.scale, _cluster.rollback, _cluster.delete):
+for command in (_cluster.status, _cluster.rollback, _cluster.delete):
     app.command()(command)
-
-
-def _reference(text: str | None, *, resolve: bool) -> str | None:
-    """What is named, by its digest if that is asked for."""
-    from shoal import deploy
-
-    return deploy.resolve_reference(text) if resolve and text is not None else text
+# What looks like an option, as -1, is a number that is refused by what it means.
+app.command(context_settings={"ignore_unknown_options": True})(_cluster.scale)
 
 
 def _check_purpose(output: Path | None, way: _cluster.Way) -> None:

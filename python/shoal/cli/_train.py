@@ -28,6 +28,10 @@ def train(
         Path,
         typer.Argument(metavar="OUTPUT", help="A folder; a run that did not end goes on in it."),
     ],
+    unless_ended: Annotated[
+        bool,
+        typer.Option("--unless-ended", help="Do nothing where OUTPUT holds a run that has ended."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Collect, compare models, measure the best one, and seal it, as a TOML file says."""
@@ -35,6 +39,9 @@ def train(
         from shoal import train as room
 
         asked = room.read_configuration(configuration)
+        if unless_ended and (output / "package").exists():
+            _tell_ended(output / "package", as_json=as_json)
+            return
         with _watch() as watch:
             trained = room.run(asked, output, watch=watch)
         _tell(trained, output, as_json=as_json)
@@ -69,6 +76,17 @@ def reproduce(
             typer.echo("\n".join(lines))
     if not found.is_same:
         raise typer.Exit(Exit.FAILED)
+
+
+def _tell_ended(sealed: Path, *, as_json: bool) -> None:
+    """What was trained before, by somebody who need not train again."""
+    import json
+
+    from shoal.package import identify
+
+    digest = identify(sealed).digest
+    told = json.dumps({"package": {"path": str(sealed), "digest": digest}})
+    typer.echo(told if as_json else f"package    {sealed}\n           {digest}")
 
 
 def _tell(trained: Trained, output: Path, *, as_json: bool) -> None:

@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING
 
 import yaml  # type: ignore[import-untyped]  # ships no types
 
+from shoal import package
+from tests.services import free_port
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.end_to_end.models import Sealed
+    from tests.services.docker_registry import DockerRegistry
+
+pytest_plugins = ["tests.services.docker_registry"]
 
 IMAGE = f"registry.example.org/shoal@sha256:{'c3' * 32}"
 REGISTRY = "oci://registry.example.org/digits"
@@ -92,6 +98,56 @@ def test_a_package_that_is_called_as_a_command_is_named_by_its_folder(tmp_path: 
     answer = deploy(tmp_path, "./job", *GIVEN)
     assert answer.returncode == 2
     assert "there is nothing at ./job" in answer.stderr
+
+
+def test_a_command_that_is_misspelt_is_told_from_a_package(tmp_path: Path) -> None:
+    answer = deploy(tmp_path, "statsu", "digits")
+    assert answer.returncode == 2
+    assert "no package 'statsu'. Did you mean 'status'?" in " ".join(answer.stderr.split())
+    answer = deploy(tmp_path, "digits", *GIVEN)
+    assert "there is nothing at digits" in answer.stderr
+
+
+def test_fewer_replicas_than_none_are_refused_by_what_they_mean(tmp_path: Path) -> None:
+    answer = deploy(tmp_path, "scale", "digits", "-1")
+    assert (answer.returncode, answer.stderr) == (
+        2,
+        "error: replicas is -1, expected 0 or more\n",
+    )
+
+
+def test_what_is_missing_is_told_with_its_option(tmp_path: Path) -> None:
+    answer = deploy(tmp_path, PACKAGE, "-n", "models", "--output", "out")
+    assert "lack the required field `image`" in answer.stderr
+    assert "--image" in answer.stderr
+    (tmp_path / "s.toml").write_text("replica = 3\n")
+    answer = deploy(tmp_path, PACKAGE, *GIVEN, "--settings", "s.toml")
+    assert "hint: Is replicas meant?" in answer.stderr
+
+
+def test_tags_are_looked_up_where_that_is_asked_for(
+    docker_registry: DockerRegistry, digits: Sealed, tmp_path: Path
+) -> None:
+    place = f"{docker_registry.host}/digits:1"
+    package.push(digits.path, f"oci://{place}")
+    (tmp_path / "s.toml").write_text(f'image = "{place}"\nnamespace = "models"\n')
+    words = ("--settings", "s.toml", "--output", "out")
+    refused = deploy(tmp_path, f"oci://{place}", *words)
+    assert (refused.returncode, "--resolve" in refused.stderr) == (2, True)
+    done = deploy(tmp_path, f"oci://{place}", *words, "--resolve")
+    assert done.returncode == 0, done.stderr
+    content = yaml.safe_load((tmp_path / "out" / "objects" / "deployment.yaml").read_text())
+    pod = content["spec"]["template"]["spec"]
+    named = f"{docker_registry.host}/digits@{package.open(digits.path).digest}"
+    assert [each["image"] for each in pod["containers"]] == [named]
+    assert named in str(pod["volumes"])
+
+    absent = deploy(tmp_path, f"oci://{docker_registry.host}/digits:2", *words, "--resolve")
+    assert absent.returncode == 1
+    assert "reading the tag 2: the registry has nothing like it" in absent.stderr
+    nobody = deploy(tmp_path, f"oci://127.0.0.1:{free_port()}/digits:1", *words, "--resolve")
+    assert nobody.returncode == 1
+    assert "cannot be reached" in nobody.stderr
 
 
 def test_help_tells_of_the_package_and_of_the_commands(tmp_path: Path) -> None:

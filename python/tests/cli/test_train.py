@@ -76,6 +76,10 @@ def test_a_run_is_told(place: Path) -> None:
     again = shoal(place, "train", "train.toml", "out")
     assert again.returncode == 1
     assert "holds a run that has ended" in again.stderr
+    kept = shoal(place, "train", "train.toml", "out", "--unless-ended", "--json")
+    assert kept.returncode == 0, kept.stderr
+    digest = package.identify(place / "out" / "package").digest
+    assert json.loads(kept.stdout)["package"] == {"path": "out/package", "digest": digest}
 
 
 def test_machines_are_told_one_object(place: Path) -> None:

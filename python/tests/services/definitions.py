@@ -1,8 +1,10 @@
-"""Schemas of the kinds that other projects add to Kubernetes, from their Go modules.
+"""The kinds that other projects add to Kubernetes, as their Go modules define them.
 
 - Go fetches a module once and keeps it; that it is the one meant is told by its digest here.
-- A field that a schema does not know is refused, as an API server does with strict validation.
-- Rules in CEL are not evaluated: that takes an API server.
+- `Definitions` checks objects by the schemas: a field that a schema does not know is refused, as an
+  API server does with strict validation. Rules in CEL are not evaluated: that takes one.
+- `install` makes an API server know them. Only the kinds that Shoal makes objects of are installed;
+  nothing acts on these, but each object is checked as it would be where the project runs.
 
 Source: go.dev/ref/mod#go-mod-download; Kubernetes documentation, "Custom Resources", "structural
 schemas".
@@ -18,60 +20,113 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jsonschema
 import yaml  # type: ignore[import-untyped]  # ships no types
+from lightkube.core.resource import ApiInfo, ResourceDef
+from lightkube.generic_resource import GenericGlobalResource
+
+from tests.services import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+    from lightkube import Client
+
+ESTABLISHED_WITHIN_SECONDS = 60.0
 _FETCHED_WITHIN_SECONDS = 100
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _KEEPS_UNKNOWN = "x-kubernetes-preserve-unknown-fields"
+_APIEXTENSIONS = ResourceDef("apiextensions.k8s.io", "v1", "CustomResourceDefinition")
 
 
-class Module(NamedTuple):
-    """A module that defines kinds."""
+class Project(NamedTuple):
+    """Where a project defines its kinds: a module, its digest, and for each kind a file of it."""
 
-    name: str
+    module: str
     digest: str
-    path: str
+    files: dict[str, str]
 
 
-_GATEWAY = "gateway.networking.k8s.io"
-_GATEWAY_API = Module(
-    "sigs.k8s.io/gateway-api@v1.6.3",
-    "h1:lKpJa5bGlraC/QeACvCpsHLdmO6y0iKfzVl6gzaFEYc=",
-    f"config/crd/standard/{_GATEWAY}_{{plural}}.yaml",
-)
-_ISTIO = Module(
-    "istio.io/api@v1.31.4",
-    "h1:AcnncYrlDj1PJkym7h88Gggkef4MAra8QpGaXRMsr+E=",
-    "kubernetes/customresourcedefinitions.gen.yaml",
-)
-_KEDA = Module(
-    "github.com/kedacore/keda/v2@v2.21.0",
-    "h1:R6z2HZvstK4RLUMxroNACzBj74xGxt3kG59b5Xc+Xps=",
-    "config/crd/bases/keda.sh_{plural}.yaml",
-)
-_KSERVE = Module(
-    "github.com/kserve/kserve@v0.20.0",
-    "h1:Bs7HxmGV4KFqqptDcWseKv+mwD4YOYHJWcuVgPG2Gug=",
-    "config/crd/full/serving.kserve.io_{plural}.yaml",
-)
-_PROMETHEUS = Module(
-    "github.com/prometheus-operator/prometheus-operator@v0.85.0",
-    "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=",
-    "example/prometheus-operator-crd/monitoring.coreos.com_{plural}.yaml",
-)
-KINDS = {
-    "HTTPRoute": (_GATEWAY_API, "httproutes"),
-    "ScaledObject": (_KEDA, "scaledobjects"),
-    "InferenceService": (_KSERVE, "inferenceservices"),
-    "VirtualService": (_ISTIO, "virtualservices"),
-    "DestinationRule": (_ISTIO, "destinationrules"),
-    "PeerAuthentication": (_ISTIO, "peerauthentications"),
-    "ServiceMonitor": (_PROMETHEUS, "servicemonitors"),
-    "PodMonitor": (_PROMETHEUS, "podmonitors"),
-    "PrometheusRule": (_PROMETHEUS, "prometheusrules"),
+def _files(path: str, **plurals: str) -> dict[str, str]:
+    return {kind: path.format(plural=plural) for kind, plural in plurals.items()}
+
+
+PROJECTS = {
+    "gateway-api": Project(
+        "sigs.k8s.io/gateway-api@v1.6.3",
+        "h1:lKpJa5bGlraC/QeACvCpsHLdmO6y0iKfzVl6gzaFEYc=",
+        _files(
+            "config/crd/standard/gateway.networking.k8s.io_{plural}.yaml",
+            HTTPRoute="httproutes",
+        ),
+    ),
+    "istio": Project(
+        "istio.io/api@v1.31.4",
+        "h1:AcnncYrlDj1PJkym7h88Gggkef4MAra8QpGaXRMsr+E=",
+        _files(
+            "kubernetes/customresourcedefinitions.gen.yaml",
+            VirtualService="virtualservices",
+            DestinationRule="destinationrules",
+            PeerAuthentication="peerauthentications",
+        ),
+    ),
+    "keda": Project(
+        "github.com/kedacore/keda/v2@v2.21.0",
+        "h1:R6z2HZvstK4RLUMxroNACzBj74xGxt3kG59b5Xc+Xps=",
+        _files("config/crd/bases/keda.sh_{plural}.yaml", ScaledObject="scaledobjects"),
+    ),
+    "kserve": Project(
+        "github.com/kserve/kserve@v0.20.0",
+        "h1:Bs7HxmGV4KFqqptDcWseKv+mwD4YOYHJWcuVgPG2Gug=",
+        _files(
+            "config/crd/full/serving.kserve.io_{plural}.yaml", InferenceService="inferenceservices"
+        ),
+    ),
+    "prometheus-operator": Project(
+        "github.com/prometheus-operator/prometheus-operator@v0.85.0",
+        "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=",
+        _files(
+            "example/prometheus-operator-crd/monitoring.coreos.com_{plural}.yaml",
+            ServiceMonitor="servicemonitors",
+            PodMonitor="podmonitors",
+            PrometheusRule="prometheusrules",
+        ),
+    ),
 }
+KINDS = {kind: project for project in PROJECTS.values() for kind in project.files}
+
+
+class Definition(GenericGlobalResource):
+    """A definition as plain JSON: schemas are deep, and nothing of them is looked at here."""
+
+    _api_info = ApiInfo(
+        resource=_APIEXTENSIONS,
+        plural="customresourcedefinitions",
+        verbs=["get", "patch", "delete"],
+    )
+
+
+def read(go: str, project: str) -> list[dict[str, Any]]:
+    """The definitions of a project.
+
+    Args:
+        go: The program Go.
+        project: Which one.
+    """
+    found = PROJECTS[project]
+    return list(_read(go, found, found.files))
+
+
+def install(client: Client, definitions: Iterable[dict[str, Any]]) -> None:
+    """Makes the API server know them, and waits until it does."""
+    names = [each["metadata"]["name"] for each in definitions]
+    for definition in definitions:
+        client.apply(Definition(**definition), field_manager="definitions", force=True)
+
+    def is_known(name: str) -> bool:
+        status = client.get(Definition, name).get("status") or {}
+        conditions = {each["type"]: each["status"] for each in status.get("conditions") or ()}
+        return conditions.get("Established") == "True"
+
+    until(lambda: all(map(is_known, names)), f"kinds {names}", ESTABLISHED_WITHIN_SECONDS)
 
 
 class Definitions:
@@ -91,15 +146,18 @@ class Definitions:
         return [f"{found.json_path}: {found.message}" for found in validator.iter_errors(content)]
 
 
+def _read(go: str, project: Project, kinds: Iterable[str]) -> Iterator[dict[str, Any]]:
+    folder, wanted = _folder(go, project), set(kinds)
+    for name in sorted({project.files[kind] for kind in wanted}):
+        for document in yaml.load_all((folder / name).read_bytes(), _LOADER):
+            if document is not None and document["spec"]["names"]["kind"] in wanted:
+                yield document
+
+
 def _validators(go: str, kind: str) -> dict[str, jsonschema.Draft202012Validator]:
     """By the version of the API that objects state."""
-    module, plural = KINDS[kind]
-    path = _folder(go, module) / module.path.format(plural=plural)
-    for document in yaml.load_all(path.read_bytes(), _LOADER):
-        if document is not None and document["spec"]["names"]["kind"] == kind:
-            return dict(_versions(document["spec"]))
-    message = f"{path} defines no {kind}"
-    raise AssertionError(message)
+    (document,) = _read(go, KINDS[kind], [kind])
+    return dict(_versions(document["spec"]))
 
 
 def _versions(spec: dict[str, Any]) -> Iterator[tuple[str, jsonschema.Draft202012Validator]]:
@@ -113,9 +171,9 @@ def _versions(spec: dict[str, Any]) -> Iterator[tuple[str, jsonschema.Draft20201
         )
 
 
-def _folder(go: str, module: Module) -> Path:
+def _folder(go: str, project: Project) -> Path:
     answer = subprocess.run(
-        [go, "mod", "download", "-json", module.name],
+        [go, "mod", "download", "-json", project.module],
         cwd="/",
         capture_output=True,
         text=True,
@@ -124,7 +182,7 @@ def _folder(go: str, module: Module) -> Path:
     )
     found = json.loads(answer.stdout or "{}")
     assert "Dir" in found, found.get("Error", answer.stderr)
-    assert found["Sum"] == module.digest
+    assert found["Sum"] == project.digest, f"{project.module} is {found['Sum']}"
     return Path(found["Dir"])
 
 

@@ -23,7 +23,7 @@ import msgspec
 from shoal.deploy._canary._machine import Broken, CanaryWeights, Done, Pending
 from shoal.deploy._canary._route import acceptance_of, weights_of
 from shoal.deploy._canary._settings import served_digest, with_settings
-from shoal.deploy._cluster._apply import apply
+from shoal.deploy._cluster._apply import apply_all
 from shoal.deploy._cluster._kinds import DEPLOYMENT, LABEL, read
 from shoal.deploy._cluster._rollout import find_deployment, look
 from shoal.deploy._objects._render import render
@@ -177,7 +177,7 @@ class ClusterHands:
         objects = with_settings(render(wanted), wanted)
         if wanted.canary is not None:
             _keep_replicas(objects, self._replicas)
-        apply(objects, name=wanted.name, namespace=self._connection.namespace)
+        apply_all(self._connection, objects, wanted.name)
 
     def _route(self, item: Item) -> dict[str, Any]:
         return self._connection.get(item.kind, item.name) or {}

@@ -8,7 +8,13 @@ from __future__ import annotations
 import msgspec
 
 from shoal.deploy._cluster._connection import connected
-from shoal.deploy._cluster._inventory import USUAL_KINDS, belonging, record_name, recorded
+from shoal.deploy._cluster._inventory import (
+    USUAL_KINDS,
+    belonging,
+    check_no_canary,
+    record_name,
+    recorded,
+)
 from shoal.deploy._cluster._kinds import DEPLOYMENT
 from shoal.deploy._cluster._replicas import SCALING, Autoscaler, find_autoscaler
 from shoal.deploy._cluster._revisions import Revision, described, go_back, images_of, revisions_of
@@ -136,12 +142,14 @@ def rollback(name: str, *, namespace: str | None = None, revision: int | None = 
 
     Raises:
         DeployError: there is no such version.
+        ClusterConflictError: a canary is under way.
         ClusterLacksError: there is no such deployment.
         ClusterUnavailableError: the cluster cannot be reached.
         ClusterAccessError: this user may not do that.
     """
     with connected(namespace) as connection:
         deployment = find_deployment(connection, name)
+        check_no_canary(connection, name)
         before = look(connection, name).revision
         earlier = go_back(connection, deployment, revision)
         return RolledBack(name, connection.namespace, before, earlier)

@@ -128,6 +128,30 @@ class Connection:
             lambda: dict(self._client.apply(made, namespace=self.namespace, **how)),
         )
 
+    def create(self, item: Item, *, manager: str = MANAGER) -> Content:
+        """Makes an object that must not be there yet.
+
+        Raises:
+            ClusterConflictError: it is.
+        """
+        made = resource(item.kind)(**item.content)
+        how: Any = {"namespace": self.namespace, "field_manager": manager}
+        return self._asked(
+            f"make {item}", item.kind, lambda: dict(self._client.create(made, **how))
+        )
+
+    def replace(self, item: Item, *, manager: str = MANAGER) -> Content:
+        """Puts an object in the place of the version of it that it names.
+
+        Raises:
+            ClusterConflictError: there is another version by now.
+        """
+        made = resource(item.kind)(**item.content)
+        how: Any = {"namespace": self.namespace, "field_manager": manager}
+        return self._asked(
+            f"change {item}", item.kind, lambda: dict(self._client.replace(made, **how))
+        )
+
     def scale(self, kind: Kind, name: str, replicas: int, *, manager: str) -> None:
         """Sets the replicas of an object, in the name of a manager."""
         how: Any = {"patch_type": PatchType.MERGE, "field_manager": manager}

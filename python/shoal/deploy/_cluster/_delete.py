@@ -67,7 +67,9 @@ def delete(
         found = _found(connection, name, kinds)
         if not found and record is None:
             raise ClusterLacksError(
-                f"there is nothing of deployment {name} in namespace {connection.namespace}"
+                f"there is nothing of deployment {name} in namespace {connection.namespace}",
+                hint="Is it another --namespace? What kubectl or Helm has applied is theirs to "
+                "delete.",
             )
         for item in found:
             connection.delete(item.kind, item.name)

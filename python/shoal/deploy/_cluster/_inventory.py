@@ -2,6 +2,8 @@
 
 - The record is a ConfigMap beside the objects. It is written before anything of a new kind is
   made, so that what a killed run has made is found by the next one.
+- A canary that is under way is remembered in a ConfigMap of its own; while it is there, nothing but
+  the canary changes what the deployment has.
 - An object counts as the deployment's if it carries the label, has no controller that made it, and
   this program has written to it: a label alone, which others may copy, is not enough.
 
@@ -24,11 +26,14 @@ from shoal.deploy._cluster._kinds import (
     Item,
     Kind,
 )
+from shoal.errors import ClusterConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from shoal.deploy._cluster._connection import Connection
+
+CANARY_LABEL = "shoal.io/canary-of"
 
 # Where there is no record, these are looked through.
 USUAL_KINDS = (
@@ -48,6 +53,26 @@ USUAL_KINDS = (
 def record_name(name: str) -> str:
     """The name of the ConfigMap that holds the record of a deployment."""
     return f"shoal-{name}"
+
+
+def canary_state_name(name: str) -> str:
+    """The name of the ConfigMap in which a canary of a deployment is remembered."""
+    return f"{name}-canary-state"
+
+
+def check_no_canary(connection: Connection, name: str) -> None:
+    """Refuses to go on while a canary of the deployment is under way.
+
+    Raises:
+        ClusterConflictError: one is.
+    """
+    found = connection.get(CONFIG_MAP, canary_state_name(name))
+    if found is None or (found["metadata"].get("labels") or {}).get(CANARY_LABEL) != name:
+        return
+    message = f"a canary of {name} is under way, and changes it by itself"
+    again = f"shoal deploy canary {name} -n {connection.namespace}"
+    hint = f"Wait until it has ended: `{again}` goes on with it. Or call it off: `{again} --abort`."
+    raise ClusterConflictError(message, hint=hint)
 
 
 def recorded(connection: Connection, name: str) -> set[Kind] | None:

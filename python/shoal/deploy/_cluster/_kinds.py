@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 LABEL = "shoal.io/deployment"
 MANAGER = "shoal"
-VERBS = ["delete", "get", "list", "patch", "post", "watch"]
+VERBS = ["delete", "get", "list", "patch", "post", "put", "watch"]
 # What others refer to comes before them; what scales something comes after it.
 FIRST = ("ServiceAccount", "Role", "RoleBinding", "Secret", "ConfigMap", "Service")
 LAST = ("HorizontalPodAutoscaler", "ScaledObject")

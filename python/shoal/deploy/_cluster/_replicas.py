@@ -1,7 +1,8 @@
 """Who decides how many replicas there are, and what is left to whom.
 
 - Where an autoscaler names a Deployment as its target, it decides; nothing here sets its number.
-- Where someone else has set the number, a person or another program, it stays as it is.
+- Where someone else has set the number, a person or another program, it stays as it is. What an
+  autoscaler has left behind that is gone, or goes with what is applied, is nobody's number.
 - A number that this program set is kept until another takes the field: if it were left out before,
   the API server would fall back to one replica.
 
@@ -10,7 +11,7 @@ Source: kubernetes.io/docs/reference/using-api/server-side-apply (transferring o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 
 SCALING = f"{MANAGER}-scale"
+# In whose name autoscalers set the number: those of Kubernetes, and KEDA where it is 0 or 1.
+SCALERS = frozenset({"kube-controller-manager", "keda", "keda-operator"})
 
 
 class Autoscaler(msgspec.Struct, frozen=True):
@@ -45,6 +48,20 @@ class Autoscaler(msgspec.Struct, frozen=True):
         return f"{self.kind} {self.name}"
 
 
+class Settled(NamedTuple):
+    """A Deployment with the replicas that may be set.
+
+    Attributes:
+        item: What to apply.
+        note: Where that differs from what is wanted, why.
+        taken: The number to set once no autoscaler is left; None where none was left behind.
+    """
+
+    item: Item
+    note: str | None = None
+    taken: int | None = None
+
+
 def autoscaler_of(name: str, contents: Iterable[dict[str, Any]]) -> Autoscaler | None:
     """The one of some autoscalers whose target is the Deployment of a name."""
     for content in contents:
@@ -60,20 +77,22 @@ def autoscaler_of(name: str, contents: Iterable[dict[str, Any]]) -> Autoscaler |
 
 
 def find_autoscaler(
-    connection: Connection, name: str, items: Iterable[Item] = ()
+    connection: Connection, name: str, items: Iterable[Item] = (), going: Iterable[Item] = ()
 ) -> Autoscaler | None:
-    """What scales a Deployment: among objects that are wanted, or in the cluster."""
+    """What scales a Deployment: among objects that are wanted, or stay in the cluster."""
     kinds = SCALED_OBJECT, AUTOSCALER
     wanted = [each.content for each in items if each.kind.kind in {kind.kind for kind in kinds}]
     found = autoscaler_of(name, wanted)
     for kind in kinds:
-        found = found or autoscaler_of(name, connection.find(kind))
+        gone = {each.name for each in going if each.kind.kind == kind.kind}
+        there = [each for each in connection.find(kind) if each["metadata"]["name"] not in gone]
+        found = found or autoscaler_of(name, there)
     return found
 
 
 def settle(
     item: Item, live: dict[str, Any] | None, autoscaler: Autoscaler | None, *, force: bool
-) -> tuple[Item, str | None]:
+) -> Settled:
     """A Deployment with the replicas that may be set.
 
     Args:
@@ -81,12 +100,9 @@ def settle(
         live: As it is in the cluster; None where there is none yet.
         autoscaler: What scales it.
         force: Whether the number may be taken from another, other than an autoscaler.
-
-    Returns:
-        What to apply, and, where that differs from what is wanted, why.
     """
     if item.kind.kind != DEPLOYMENT.kind or live is None:
-        return item, None
+        return Settled(item)
     wanted = item.content["spec"].get("replicas")
     current = live["spec"].get("replicas", 1)
     owning = owners(live, REPLICAS)
@@ -97,11 +113,13 @@ def settle(
         reason = f"{autoscaler} scales it"
     elif others and wanted != current and not force:
         settled, reason = _with(item, None), f"{_named(others)} has set it"
+        if SCALERS.issuperset(others):
+            return Settled(settled, taken=wanted)
     else:
-        return item, None
+        return Settled(item)
     if wanted is None or wanted == current:
-        return settled, None
-    return settled, f"{item} keeps {current} replicas, not {wanted}: {reason}"
+        return Settled(settled)
+    return Settled(settled, f"{item} keeps {current} replicas, not {wanted}: {reason}")
 
 
 def _named(managers: list[str]) -> str:

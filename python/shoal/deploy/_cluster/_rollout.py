@@ -19,6 +19,7 @@ import msgspec
 
 from shoal.deploy._cluster._clock import LOOK_SECONDS, SYSTEM_CLOCK, Clock
 from shoal.deploy._cluster._connection import Connection, connected
+from shoal.deploy._cluster._inventory import recorded
 from shoal.deploy._cluster._kinds import DEPLOYMENT, POD
 from shoal.deploy._cluster._revisions import HASH_LABEL, go_back, number_of, revisions_of
 from shoal.deploy._cluster._troubles import Trouble, told_once, troubles_of
@@ -142,9 +143,16 @@ def find_deployment(connection: Connection, name: str) -> Content:
 
     Raises:
         ClusterLacksError: there is none of this name.
+        DeployError: it is one that KServe looks after.
     """
     deployment = connection.get(DEPLOYMENT, name)
     if deployment is None:
+        kinds = recorded(connection, name) or ()
+        if any(each.kind == "InferenceService" for each in kinds):
+            raise DeployError(
+                f"{name} is an InferenceService: KServe makes its Deployment, and looks after it",
+                hint=f"kubectl get inferenceservice {name} -n {connection.namespace}",
+            )
         raise ClusterLacksError(
             f"there is no deployment {name} in namespace {connection.namespace}",
             hint="Is it another --namespace, or another context of the kubeconfig?",

@@ -4,6 +4,7 @@
 - The value takes the place of what was rendered in the fields that hold it, and of the namespace
   also where questions to Prometheus and names of hosts hold it.
 - What the Deployment says of its settings is left out: they are those of other values.
+- `image` is that of Shoal; a container that a patch has added keeps its own.
 - What looks like a template in an object, such as a label in an alert, is kept as it is.
 
 Source: Helm, "Charts" (apiVersion v2).
@@ -26,6 +27,8 @@ _REPLICAS = {
     "ScaledObject": ("spec", "minReplicaCount"),
     "InferenceService": ("spec", "predictor", "minReplicas"),
 }
+# What Shoal's own containers are called.
+CONTAINERS = frozenset({"server", "kserve-container", "train"})
 _BRACES = re.compile(r"\{\{|\}\}")
 
 
@@ -46,7 +49,9 @@ def chart_files(
         "type": "application",
         "description": "Written by shoal deploy; the objects are those beside the chart.",
     }
-    values = {"namespace": stated["namespace"]}
+    values: dict[str, Any] = {"namespace": stated["namespace"]}
+    if (image := _image(list(contents.values()))) is not None:
+        values["image"] = image
     templates = {}
     for name, content in contents.items():
         marked = _marked(content, values)
@@ -82,12 +87,19 @@ def _with_marks(value: Any, namespace: str, values: dict[str, Any], key: str = "
         return [_with_marks(each, namespace, values, key) for each in value]
     if not isinstance(value, str):
         return value
-    if key == "image":
-        values["image"] = value
+    if key == "image" and value == values.get("image"):
         return _mark("image")
     if key in {"namespace", "kubernetes.io/metadata.name"} and value == namespace:
         return _mark("namespace")
     return _inside(value, namespace, key)
+
+
+def _image(value: Any) -> str | None:
+    """The image of Shoal, of the first of its containers."""
+    if isinstance(value, dict) and value.get("name") in CONTAINERS and "image" in value:
+        return str(value["image"])
+    below = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next(filter(None, map(_image, below)), None)
 
 
 def _inside(value: str, namespace: str, key: str) -> str:
@@ -105,7 +117,9 @@ def _mark(name: str) -> str:
 
 def _as_template(text: str) -> str:
     escaped = _BRACES.sub(lambda braces: f"{{{{ {_quoted(braces[0])} }}}}", text)
-    return re.sub(r"SHOAL-VALUE-(\w+)", r"{{ .Values.\1 }}", escaped)
+    # A namespace may be called 2024 or true: where it is all of a value, it is written as text.
+    whole = re.sub(r"(?m): SHOAL-VALUE-namespace$", ": {{ .Values.namespace | quote }}", escaped)
+    return re.sub(r"SHOAL-VALUE-(\w+)", r"{{ .Values.\1 }}", whole)
 
 
 def _quoted(braces: str) -> str:

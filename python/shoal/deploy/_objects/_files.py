@@ -34,6 +34,9 @@ _KUSTOMIZATION = "kustomization.yaml"
 _PARTS = ("objects", "chart")
 _HASH = re.compile(r"-[0-9a-f]{10}$")
 _SHOAL = "shoal.io/deployment"
+# What readers written in Go take for a number or a truth, though PyYAML would not: a digest may
+# begin with 12345678e123. Source: go-yaml, resolve.go.
+_OTHERWISE = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?|[-+]?0[oO]?[0-7_]+|[yYnN]")
 
 
 class _Writer(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # its base is found at run time
@@ -41,7 +44,7 @@ class _Writer(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[mi
 
 
 def _as_text(writer: Any, text: str) -> Any:
-    style = "|" if "\n" in text else None
+    style = "|" if "\n" in text else "'" if _OTHERWISE.fullmatch(text) else None
     return writer.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

@@ -2,7 +2,8 @@
 
 - Two containers, one after the other: an init container trains, the container pushes. Neither needs
   a shell, and a push that fails is repeated without training again.
-- Both write to one folder of the Pod, so a training that was killed goes on where it was.
+- Both write to one folder of the Pod, so a training that was killed goes on where it was, and one
+  that has ended is not done again.
 - A Job cannot be changed once it is there: its name has a hash of all it does, so another
   configuration is another Job, and the same one is the same.
 - Nobody speaks to it; it may speak to whoever has data.
@@ -96,7 +97,7 @@ def _pod(asked: TrainingJob, configuration: str) -> PodSpec:
         serviceAccountName=asked.name,
         automountServiceAccountToken=False,
         enableServiceLinks=False,
-        hostUsers=False if has_user_namespaces(asked.version) else None,
+        hostUsers=False if _keeps_users_apart(asked) else None,
         imagePullSecrets=pull_secrets(asked.push_secret),
         securityContext=pod_security(),
         initContainers=[_trainer(asked)],
@@ -104,6 +105,11 @@ def _pod(asked: TrainingJob, configuration: str) -> PodSpec:
         volumes=_volumes(asked, configuration),
         terminationGracePeriodSeconds=_GRACE_SECONDS,
     )
+
+
+def _keeps_users_apart(asked: TrainingJob) -> bool:
+    """Not where a volume is mounted: its file system, such as NFS, may not know mapped users."""
+    return has_user_namespaces(asked.version) and asked.data_claim is None
 
 
 def _trainer(asked: TrainingJob) -> Container:
@@ -116,7 +122,8 @@ def _trainer(asked: TrainingJob) -> Container:
         name="train",
         image=asked.runtime.image,
         command=["shoal"],
-        args=["train", f"{_CONFIGURATION_PATH}/{_CONFIGURATION_FILE}", _OUTPUT],
+        # On a node that was restarted it runs once more, though all may be trained.
+        args=["train", f"{_CONFIGURATION_PATH}/{_CONFIGURATION_FILE}", _OUTPUT, "--unless-ended"],
         envFrom=given,
         workingDir=_WORK_PATH,
         resources=resources(asked.cpu, asked.memory),

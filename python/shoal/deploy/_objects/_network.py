@@ -2,8 +2,10 @@
 
 - In: the Gateway's namespace and those of clients, to both doors; Prometheus, for metrics. Without
   any of the former, the deployment's own namespace.
-- Out: names are looked up; where a package is pulled, its registry is reached; with Istio, its
-  control plane. A server of models needs nothing else.
+- Out: names are looked up, wherever a cluster does that: its DNS may stand in any namespace, or on
+  the node itself. Where a package is pulled, its registry is reached, and 443 with it, where
+  tokens and blobs may come from; with Istio, its control plane. A server of models needs nothing
+  else.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from shoal.deploy._objects._settings._deployment import Deployment
 
 _DNS_PORT = 53
+_HTTPS_PORT = 443
 _ISTIO_CONTROL_PORT = 15012
 # Where the sidecar gives its own metrics, and those of the server with them.
 ISTIO_METRICS_PORT = 15020
@@ -42,6 +45,14 @@ def network_policy(asked: Deployment) -> NetworkPolicy:
         egress=_egress(asked),
     )
     return NetworkPolicy(metadata=metadata(asked, "network"), spec=spec)
+
+
+def registry_ports(asked: Deployment) -> tuple[int, ...]:
+    """What replicas pull from, by port; none where the node mounts the package."""
+    if has_image_volumes(asked.version):
+        return ()
+    canary = set() if asked.canary is None else {asked.canary.content.port}
+    return tuple(sorted({_HTTPS_PORT, asked.content.port} | canary))
 
 
 def _clients(asked: Deployment) -> NetworkPolicyIngressRule:
@@ -60,12 +71,9 @@ def _prometheus(asked: Deployment) -> NetworkPolicyIngressRule:
 
 def _egress(asked: Deployment) -> list[NetworkPolicyEgressRule]:
     names = [NetworkPolicyPort(port=_DNS_PORT, protocol=each) for each in ("UDP", "TCP")]
-    rules = [NetworkPolicyEgressRule(to=[_namespace("kube-system")], ports=names)]
-    if not has_image_volumes(asked.version):
-        ports = {asked.content.port} | (
-            set() if asked.canary is None else {asked.canary.content.port}
-        )
-        rules.append(NetworkPolicyEgressRule(ports=_ports(*sorted(ports))))
+    rules = [NetworkPolicyEgressRule(ports=names)]
+    if ports := registry_ports(asked):
+        rules.append(NetworkPolicyEgressRule(ports=_ports(*ports)))
     if asked.target == "istio":
         control = _ports(_ISTIO_CONTROL_PORT)
         rules.append(NetworkPolicyEgressRule(to=[_namespace("istio-system")], ports=control))

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from lightkube.resources.core_v1 import ConfigMap
 
-from shoal.deploy._objects._labels import metadata
+from shoal.deploy._objects._labels import COMPONENT as COMPONENT_LABEL
+from shoal.deploy._objects._labels import DEPLOYMENT, metadata
 from shoal.deploy._objects._settings._quantities import quantity
 from shoal.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from shoal.deploy._objects._settings._deployment import Deployment
 
@@ -35,7 +36,8 @@ _OWNED = {
     "cores": "cpu",
     "log_format": "log_format",
     **dict.fromkeys(("profile_cache", "trace_file", "admin", "admin_token_file"), "a patch"),
-    **dict.fromkeys(("tls_certificate", "tls_key", "api_keys", "allow_origin"), "a patch"),
+    **dict.fromkeys(("tls_certificate", "tls_key", "api_keys", "require_signed"), "a patch"),
+    "allow_origin": "a patch",
 }
 _BODIES_LIMIT_BYTES = 512 * 2**20
 _BODY_LIMIT_BYTES = 64 * 2**20
@@ -81,6 +83,29 @@ def options_map(asked: Deployment) -> Any:
     """The ConfigMap."""
     data = _data(asked)
     return ConfigMap(metadata=metadata(asked, COMPONENT, _suffix(data)), data=data, immutable=True)
+
+
+def renamed(objects: Sequence[Any]) -> tuple[Any, ...]:
+    """Objects in which the options, if a patch changed them, have the name that says so."""
+    for each in objects:
+        stated = each.metadata.labels or {}
+        if each.kind == "ConfigMap" and stated.get(COMPONENT_LABEL) == COMPONENT:
+            before = str(each.metadata.name)
+            after = f"{stated[DEPLOYMENT]}{_suffix(each.data or {})}"
+            return tuple(objects) if before == after else _with_name(objects, before, after)
+    return tuple(objects)
+
+
+def _with_name(objects: Sequence[Any], before: str, after: str) -> tuple[Any, ...]:
+    return tuple(type(each).from_dict(_replaced(each.to_dict(), before, after)) for each in objects)
+
+
+def _replaced(value: Any, before: str, after: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _replaced(each, before, after) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_replaced(each, before, after) for each in value]
+    return after if value == before else value
 
 
 def hash_of(data: Mapping[str, str]) -> str:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from shoal.deploy._objects._settings._patch import Operation, Patch
 
+# By what Kubernetes knows the items of a list: a volume may be mounted at several paths.
+_KEYS = ("mountPath", "name")
 _INDEX = re.compile(r"0|[1-9]\d{0,5}")
 
 
@@ -44,7 +46,7 @@ def patched(objects: Iterable[Any], patches: Iterable[Patch]) -> tuple[Any, ...]
 
 
 def merged(target: Any, patch: Any) -> Any:
-    """One value merged into another (RFC 7396), items of lists by their `name` where they have one.
+    """One value merged into another (RFC 7396), items of lists by what they are known by.
 
     Source: RFC 7396, section 2.
     """
@@ -56,8 +58,10 @@ def merged(target: Any, patch: Any) -> Any:
             else:
                 base[key] = merged(base.get(key), value)
         return base
-    if isinstance(patch, list) and isinstance(target, list) and _are_named([*patch, *target]):
-        return _merged_items(target, patch)
+    if isinstance(patch, list) and isinstance(target, list):
+        for key in _KEYS:
+            if _all_have(key, [*patch, *target]):
+                return _merged_items(target, patch, key)
     return patch
 
 
@@ -150,15 +154,15 @@ def _lost(before: Any, after: Any, path: str = "") -> str | None:
     return None
 
 
-def _are_named(items: list[Any]) -> bool:
-    return bool(items) and all(isinstance(each, dict) and "name" in each for each in items)
+def _all_have(key: str, items: list[Any]) -> bool:
+    return bool(items) and all(isinstance(each, dict) and key in each for each in items)
 
 
-def _merged_items(target: list[Any], patch: list[Any]) -> list[Any]:
-    changes = {each["name"]: each for each in patch}
-    known = {each["name"] for each in target}
-    kept = [merged(each, changes.get(each["name"], {})) for each in target]
-    return kept + [merged(None, each) for each in patch if each["name"] not in known]
+def _merged_items(target: list[Any], patch: list[Any], key: str) -> list[Any]:
+    changes = {each[key]: each for each in patch}
+    known = {each[key] for each in target}
+    kept = [merged(each, changes.get(each[key], {})) for each in target]
+    return kept + [merged(None, each) for each in patch if each[key] not in known]
 
 
 def _pointer(text: str) -> list[str]:

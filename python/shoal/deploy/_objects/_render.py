@@ -3,6 +3,7 @@
 - Pure: the same settings give the same objects, byte for byte.
 - What others refer to comes first: who replicas are, their options, who may speak to them; then
   replicas; then how many, how they are reached from outside, and how they are watched.
+- The name of the options says what they are also after a patch has changed them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shoal.deploy._objects._network import network_policy
-from shoal.deploy._objects._options import options_map
+from shoal.deploy._objects._options import options_map, renamed
 from shoal.deploy._objects._patches import patched
 from shoal.deploy._objects._routing import http_route, mesh
 from shoal.deploy._objects._scaling import autoscaler
@@ -38,7 +39,7 @@ def render(asked: Deployment) -> tuple[Any, ...]:
     first = [service_account(asked), options_map(asked), network_policy(asked)]
     watched = [monitor(asked), alert_rules(asked), dashboard_map(asked)]
     made = [*first, disruption_budget(asked), *_replicas(asked), *_routes(asked), *watched]
-    return patched(made, asked.patches)
+    return renamed(patched(made, asked.patches)) if asked.patches else tuple(made)
 
 
 def _replicas(asked: Deployment) -> list[Any]:

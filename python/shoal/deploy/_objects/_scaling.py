@@ -7,9 +7,11 @@
   minute, after it has been quiet for a while: a wait is no proportion of the load.
 - In plain Kubernetes the wait is an external metric that an adapter takes from Prometheus; KEDA
   and KServe ask Prometheus themselves.
+- KServe hands question and threshold on to KEDA, as a plain number and as what each replica may
+  have of it (`AverageValue`): so there the wait is multiplied by the replicas that answer.
 
 Source: docs/concepts/autoscaling.md, where the numbers come from; Kubernetes API,
-autoscaling/v2; KEDA, "Prometheus" scaler.
+autoscaling/v2; KEDA, "Prometheus" scaler; KServe 0.20, `reconcilers/keda/keda_reconciler.go`.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from lightkube.resources.autoscaling_v2 import HorizontalPodAutoscaler
 
 from shoal.deploy._objects._kinds import custom
 from shoal.deploy._objects._labels import metadata
-from shoal.deploy._objects._watch._signals import Selection, queue_wait_rows
+from shoal.deploy._objects._watch._signals import Selection, queue_wait_rows, ready_replicas
 
 if TYPE_CHECKING:
     from shoal.deploy._objects._settings._deployment import Autoscaling, Deployment
@@ -70,9 +72,9 @@ def kserve_scaling(asked: Deployment) -> dict[str, Any]:
     metric = {
         "backend": "prometheus",
         "serverAddress": asked.monitoring.prometheus_address,
-        "query": _query(asked),
+        "query": f"({_query(asked)}) * {ready_replicas(Selection(asked.namespace, asked.name))}",
     }
-    external = {"metric": metric, "target": {"type": "Value", "value": _target(scaling)}}
+    external = {"metric": metric, "target": {"type": "Value", "value": _threshold(scaling)}}
     behavior = _behavior(scaling).to_dict()
     return {
         "minReplicas": asked.replicas,
@@ -95,8 +97,7 @@ def _external(asked: Deployment, scaling: Autoscaling) -> ExternalMetricSource:
 def _scaled(asked: Deployment, scaling: Autoscaling) -> dict[str, Any]:
     behavior = _behavior(scaling).to_dict()
     advanced = {"horizontalPodAutoscalerConfig": {"name": asked.name, "behavior": behavior}}
-    threshold = f"{scaling.queue_wait_rows:g}"
-    triggers = [_trigger(asked, "queue-wait", _query(asked), threshold)]
+    triggers = [_trigger(asked, "queue-wait", _query(asked), _threshold(scaling))]
     if scaling.wake_query is not None:
         # Any work keeps one replica; how many there are beyond that is decided by the wait.
         wake = f"clamp_max({scaling.wake_query}, 1)"
@@ -145,6 +146,11 @@ def _behavior(scaling: Autoscaling) -> HorizontalPodAutoscalerBehavior:
 
 def _query(asked: Deployment) -> str:
     return queue_wait_rows(Selection(asked.namespace, asked.name))
+
+
+def _threshold(scaling: Autoscaling) -> str:
+    """As a plain number."""
+    return f"{scaling.queue_wait_rows:g}"
 
 
 def _target(scaling: Autoscaling) -> str:

@@ -20,6 +20,8 @@ from shoal import deploy, package, serve
 from shoal.deploy._canary._analysis import Prometheus
 from shoal.deploy._canary._canary import CanaryRequest, run_canary, stop_canary
 from shoal.deploy._canary._prometheus import Client
+from shoal.deploy._cluster._apply import apply_all
+from shoal.deploy._cluster._connection import connected
 from shoal.errors import (
     ClusterConflictError,
     ClusterLacksError,
@@ -252,7 +254,10 @@ def test_istio_shares_requests_out_as_well(
 def test_weights_that_somebody_else_changes_end_it(served: Cluster) -> None:
     def tell(event: CanaryEvent) -> None:
         if event.event == "weights" and event.percent:
-            played.deployed(played.settings(served.namespace))
+            with pytest.raises(ClusterConflictError, match="a canary of digits is under way"):
+                served.deploy()
+            with connected(served.namespace) as connection:  # as an earlier version would have
+                apply_all(connection, deploy.render(played.settings(served.namespace)), NAME)
 
     why = "somebody changed HTTPRoute digits: 100 % for digits"
     with played.telling(played.alike) as url:

@@ -14,6 +14,9 @@ from lightkube.resources.rbac_authorization_v1 import Role, RoleBinding
 from lightkube.types import PatchType
 
 from shoal import deploy
+from shoal.deploy._canary._store import ConfigMapStore
+from shoal.deploy._cluster._connection import connected
+from shoal.deploy._cluster._kinds import DEPLOYMENT
 from shoal.errors import (
     ClusterAccessError,
     ClusterConflictError,
@@ -24,6 +27,7 @@ from shoal.errors import (
 from tests.deploy.cluster.samples import (
     NAME,
     account,
+    job,
     limit,
     metadata,
     objects,
@@ -170,6 +174,47 @@ def test_replicas_that_a_person_has_set_are_kept_unless_forced(
     assert _replicas(cluster, namespace) == 3
     assert apply(objects("v2", replicas=2), namespace, force=True).kept == ()
     assert _replicas(cluster, namespace) == 2
+
+
+def test_nothing_is_applied_and_taken_back_beside_a_canary_that_is_under_way(
+    cluster: ControlPlane, namespace: str
+) -> None:
+    apply(objects(), namespace)
+    with connected(namespace) as connection:
+        store = ConfigMapStore(connection, NAME)
+        found = connection.get(DEPLOYMENT, NAME)
+        assert found is not None
+        store.belongs_to(found["metadata"]["uid"])
+        version = store.create("{}")
+        for attempt in (
+            lambda: apply(objects("v2"), namespace),
+            lambda: apply(objects("v2"), namespace, force=True),
+            lambda: deploy.rollback(NAME, namespace=namespace),
+        ):
+            with pytest.raises(ClusterConflictError, match="a canary of iris is under") as caught:
+                attempt()
+            assert "--abort" in str(caught.value.hint)
+        store.replace("{ }", version)
+        with pytest.raises(ClusterConflictError):
+            store.replace("{}", version)
+        store.delete()
+        assert store.read() is None
+    assert actions(apply(objects("v2"), namespace))["Deployment iris"] == "changed"
+
+
+def test_a_training_and_a_deployment_do_not_share_a_name(
+    cluster: ControlPlane, namespace: str
+) -> None:
+    apply(objects(), namespace)
+    training = [job(), options_map("training-1"), account()]
+    with pytest.raises(ClusterConflictError, match="iris is a deployment already") as caught:
+        deploy.run_job(training, name=NAME, namespace=namespace)
+    assert "--name" in str(caught.value.hint)
+    cluster.client.get(Deployment, NAME, namespace=namespace)
+    deploy.delete(NAME, namespace=namespace)
+    apply(training, namespace)
+    with pytest.raises(ClusterConflictError, match="iris is a training already"):
+        apply(objects(), namespace)
 
 
 def test_a_kind_that_the_cluster_does_not_know_is_named_with_the_remedy(namespace: str) -> None:

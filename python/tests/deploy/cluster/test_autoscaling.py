@@ -64,6 +64,21 @@ def test_an_autoscaler_that_comes_later_takes_the_replicas_over_without_a_drop(
     assert replicas(cluster, namespace) == 3
 
 
+def test_an_autoscaler_that_goes_leaves_the_replicas_that_are_wanted(
+    cluster: ControlPlane, namespace: str
+) -> None:
+    apply(namespace, autoscaler(least=4), replicas=None)
+    until(lambda: replicas(cluster, namespace) == 4, "the least replicas of the autoscaler", 40)
+    applied = apply(namespace, replicas=2)
+    assert applied.kept == ()
+    changes = {each.kind: each for each in applied.changes if each.action != "unchanged"}
+    assert changes["HorizontalPodAutoscaler"].action == "deleted"
+    assert "+  replicas: 2" in changes["Deployment"].difference
+    assert replicas(cluster, namespace) == 2
+    apply(namespace, replicas=3)
+    assert replicas(cluster, namespace) == 3
+
+
 def test_a_scaled_object_owns_the_replicas_too(
     cluster: ControlPlane, namespace: str, definitions: Callable[[str], None]
 ) -> None:

@@ -14,6 +14,10 @@ from rich.console import Console
 
 from shoal import deploy
 from shoal.cli._cluster import _picture, _rollout_line
+from shoal.deploy._cluster._connection import connected
+from shoal.deploy._cluster._inventory import record
+from shoal.deploy._cluster._kinds import Kind
+from shoal.errors import DeployError
 from tests.deploy.objects.made import DIGEST, IMAGE, OTHER, PACKAGE, TARGETS, asked
 from tests.services.kubernetes._kubelet import NO_IMAGE, READY, SUCCEEDED, Fate
 
@@ -27,7 +31,13 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["tests.services.kubernetes.fixtures"]
 
-PROJECTS = {"plain": "gateway-api", "plain, scaled": None, "keda": "keda", "istio": "istio"}
+PROJECTS = {
+    "plain": "gateway-api",
+    "plain, scaled": None,
+    "keda": "keda",
+    "kserve, scaled": "kserve",
+    "istio": "istio",
+}
 
 
 def shoal(*words: str) -> subprocess.CompletedProcess[str]:
@@ -41,8 +51,10 @@ def deployed(namespace: str, *words: str, package: str = PACKAGE) -> Any:
 
 @pytest.mark.parametrize("target", sorted(PROJECTS))
 def test_all_that_is_rendered_is_let_in_where_pod_security_is_restricted(
-    namespace: str, definitions: Callable[[str], None], target: str
+    namespace: str, definitions: Callable[[str], None], target: str, prove_scale: int
 ) -> None:
+    if target.startswith("kserve") and prove_scale == 1:
+        pytest.skip("the definitions of KServe take ten seconds; `just prove kubernetes` has them")
     for project in {PROJECTS[target], "gateway-api"} - {None}:
         definitions(str(project))
     wanted = deploy.render(asked(**{**TARGETS[target], "namespace": namespace}))
@@ -53,6 +65,17 @@ def test_all_that_is_rendered_is_let_in_where_pod_security_is_restricted(
     assert len(applied.changes) + len(applied.left_out) == len(wanted)
     again = deploy.apply(wanted, name="digits", namespace=namespace)
     assert {each.action for each in again.changes} == {"unchanged"}
+
+
+def test_a_deployment_that_kserve_looks_after_is_told_from_one_that_is_not_there(
+    namespace: str,
+) -> None:
+    kind = Kind("serving.kserve.io", "v1beta1", "InferenceService", "inferenceservices")
+    with connected(namespace) as connection:
+        connection.apply(record("digits", namespace, [kind]))
+    with pytest.raises(DeployError, match="digits is an InferenceService: KServe") as caught:
+        deploy.status("digits", namespace=namespace)
+    assert "kubectl get inferenceservice digits" in str(caught.value.hint)
 
 
 def test_what_watches_is_made_where_something_reads_it(

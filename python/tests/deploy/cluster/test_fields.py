@@ -107,10 +107,20 @@ def test_replicas_are_left_to_whom_they_belong(
     )
     spec = {} if wanted is None else {"replicas": wanted}
     item = Item(DEPLOYMENT, "iris", {"metadata": {"name": "iris"}, "spec": spec})
-    found, note = settle(item, content, autoscaler, force=force)
-    assert found.content["spec"].get("replicas") == settled
+    found = settle(item, content, autoscaler, force=force)
+    assert found.item.content["spec"].get("replicas") == settled
     is_told = wanted is not None and wanted not in {settled, 3}
-    assert (note is not None) == is_told
+    assert (found.note is not None) == is_told
+    assert found.taken is None
+
+
+@pytest.mark.parametrize("manager", ["kube-controller-manager", "keda"])
+def test_replicas_that_an_autoscaler_left_behind_are_taken_once_it_is_gone(manager: str) -> None:
+    content = live(entry(manager, OWNS_REPLICAS, "Update"), replicas=7)
+    item = Item(DEPLOYMENT, "iris", {"metadata": {"name": "iris"}, "spec": {"replicas": 3}})
+    found = settle(item, content, None, force=False)
+    assert (found.note, found.taken) == (None, 3)
+    assert "replicas" not in found.item.content["spec"]
 
 
 def test_an_autoscaler_is_found_by_its_target() -> None:

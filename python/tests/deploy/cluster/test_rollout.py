@@ -67,8 +67,12 @@ def test_a_deployment_comes_up_and_grows_from_one_to_three(
         pod.spec and pod.spec.nodeName for pod in cluster.client.list(Pod, namespace=namespace)
     }
     assert len(nodes) > 1
-    slices = list(cluster.client.list(EndpointSlice, namespace=namespace))
-    assert sum(len(each.endpoints or ()) for each in slices) == 3
+
+    def reached() -> int:
+        slices = cluster.client.list(EndpointSlice, namespace=namespace)
+        return sum(len(each.endpoints or ()) for each in slices)
+
+    until(lambda: reached() == 3, "the Service leads to all of them")
 
 
 def test_a_bad_image_stops_the_rollout_while_the_old_version_serves(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,13 @@ import yaml  # type: ignore[import-untyped]  # ships no types
 from shoal import deploy
 from shoal.deploy._objects._chart import SETTINGS
 from shoal.errors import PathError, StorageError
-from tests.deploy.objects.made import IMAGE, TARGETS, asked
+from tests.deploy.objects.made import DIGEST, IMAGE, TARGETS, asked
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 GOLDEN = "rendered.yaml"
-VALUE = re.compile(r"\{\{ (?:\.Values\.(\w+)|\"(\{\{|\}\})\") \}\}")
+VALUE = re.compile(r"\{\{ (?:\.Values\.(\w+)( \| quote)?|\"(\{\{|\}\})\") \}\}")
 
 
 def read(directory: Path) -> list[Any]:
@@ -30,7 +31,8 @@ def installed(chart: Path, **values: Any) -> dict[str, Any]:
     given = {**yaml.safe_load((chart / "values.yaml").read_text()), **values}
 
     def filled(found: re.Match[str]) -> str:
-        return found[2] or str(given[found[1]])
+        value = str(given.get(found[1]))
+        return found[3] or (json.dumps(value) if found[2] else value)
 
     texts = {each.name: each.read_text() for each in (chart / "templates").iterdir()}
     return {name: yaml.safe_load(VALUE.sub(filled, text)) for name, text in texts.items()}
@@ -76,6 +78,39 @@ def test_the_chart_gives_what_is_rendered_for_its_values(target: str, tmp_path: 
         for each in (made, expected):
             del each["inferenceservice.yaml"]["spec"]["predictor"]["maxReplicas"]
     assert made == expected
+
+
+def test_what_looks_like_a_number_elsewhere_is_written_as_text(tmp_path: Path) -> None:
+    package = f"oci://registry.example.org/digits@sha256:12345678e123{'0' * 52}"
+    deploy.write(deploy.render(asked(package=package, namespace="1e3")), tmp_path)
+    text = (tmp_path / "objects" / "service.yaml").read_text()
+    assert "app.kubernetes.io/version: '12345678e123'" in text
+    assert "namespace: '1e3'" in text
+    template = (tmp_path / "chart" / "templates" / "service.yaml").read_text()
+    assert "namespace: {{ .Values.namespace | quote }}" in template
+
+
+def test_a_container_that_a_patch_adds_keeps_its_image_in_the_chart(tmp_path: Path) -> None:
+    beside = f"registry.example.org/beside@{DIGEST}"
+    patch = tmp_path / "patch.yaml"
+    spec = {"template": {"spec": {"containers": [{"name": "beside", "image": beside}]}}}
+    patch.write_text(yaml.safe_dump({"kind": "Deployment", "spec": spec}))
+    deploy.write(deploy.render(asked(patches=[str(patch)])), tmp_path / "out")
+    other = f"registry.example.org/other@{DIGEST}"
+    made = installed(tmp_path / "out" / "chart", image=other)
+    pod = made["deployment.yaml"]["spec"]["template"]["spec"]
+    images = {each["name"]: each["image"] for each in pod["containers"]}
+    assert images == {"server": other, "beside": beside}
+
+
+def test_words_of_a_patch_that_look_like_a_template_are_kept_in_the_chart(tmp_path: Path) -> None:
+    patch = tmp_path / "patch.yaml"
+    said = "{{ .Release.Name }} and {{- end }}"
+    notes = {"metadata": {"annotations": {"said": said}}}
+    patch.write_text(yaml.safe_dump({"kind": "Service", **notes}))
+    deploy.write(deploy.render(asked(patches=[str(patch)])), tmp_path / "out")
+    made = installed(tmp_path / "out" / "chart")
+    assert made["service.yaml"]["metadata"]["annotations"]["said"] == said
 
 
 def test_a_file_keeps_its_name_when_its_object_changes(tmp_path: Path) -> None:

@@ -48,9 +48,28 @@ def test_it_trains_and_then_pushes_without_a_shell(configuration: Path) -> None:
     (trains,), (pushes,) = pod["initContainers"], pod["containers"]
     output = "/srv/shoal/training/output"
     assert trains["command"] == pushes["command"] == ["shoal"]
-    assert trains["args"] == ["train", "/etc/shoal/training/train.toml", output]
+    trained = "/etc/shoal/training/train.toml"
+    assert trains["args"] == ["train", trained, output, "--unless-ended"]
     assert pushes["args"] == ["package", "push", f"{output}/package", GIVEN["push_to"]]
     assert pod["restartPolicy"] == "OnFailure"
+
+
+def test_the_longest_name_leaves_room_for_the_label_of_the_job(configuration: Path) -> None:
+    name, _ = job_of(configuration, name="c" * 52)
+    assert len(name) == 63
+    with pytest.raises(ConfigurationError, match="53 characters, expected at most 52"):
+        job_of(configuration, name="c" * 53)
+
+
+def test_users_are_not_mapped_where_a_volume_may_not_know_that(
+    configuration: Path, tmp_path: Path
+) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text('data_claim = "records"\n')
+    asked = deploy.read_training_job(configuration, GIVEN, settings)
+    (job,) = [each for each in deploy.render_job(asked) if each.kind == "Job"]
+    assert job.spec.template.spec.hostUsers is None
+    assert job_of(configuration)[1]["hostUsers"] is False
 
 
 def test_the_configuration_goes_along_as_it_is(configuration: Path) -> None:
@@ -82,7 +101,7 @@ def test_secrets_are_named_only(configuration: Path) -> None:
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no namespace": ({"namespace": ""}, "no namespace is given"),
     "an image by its tag": ({"image": "registry.example.org/shoal:1"}, "names no digest"),
-    "no place for the package": ({"push_to": None}, "missing required field `push_to`"),
+    "no place for the package": ({"push_to": None}, "lack the required field `push_to`"),
     "a place by digest": (
         {"push_to": f"oci://r.example.org/churn@{DIGEST}"},
         "oci://HOST/NAME:TAG",

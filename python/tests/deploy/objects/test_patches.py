@@ -62,6 +62,29 @@ def test_fields_of_any_object_are_overridden(patch_file: Path) -> None:
     assert "hostnames" not in objects["HTTPRoute", "digits"]["spec"]
 
 
+def test_a_patch_of_options_gives_their_map_another_name(patch_file: Path) -> None:
+    patch_file.write_text('kind: ConfigMap\nmetadata: {name: NAME}\ndata: {SHOAL_MORE: "1"}\n')
+    (before,) = [name for kind, name in rendered() if kind == "ConfigMap" and "-config-" in name]
+    patch_file.write_text(patch_file.read_text().replace("NAME", before))
+    objects = rendered(patches=[str(patch_file)])
+    (after,) = [name for kind, name in objects if kind == "ConfigMap" and "-config-" in name]
+    assert after != before
+    assert objects["ConfigMap", after]["data"]["SHOAL_MORE"] == "1"
+    (server,) = pod_of(objects)["containers"]
+    assert server["envFrom"] == [{"configMapRef": {"name": after}}]
+
+
+def test_a_volume_is_mounted_once_more_by_another_path(patch_file: Path) -> None:
+    mount = "{name: cache, mountPath: /srv/more}"
+    server = f"{{name: server, volumeMounts: [{mount}]}}"
+    patch_file.write_text(
+        f"kind: Deployment\nspec: {{template: {{spec: {{containers: [{server}]}}}}}}\n"
+    )
+    before = pod_of(rendered())["containers"][0]["volumeMounts"]
+    after = pod_of(rendered(patches=[str(patch_file)]))["containers"][0]["volumeMounts"]
+    assert after == [*before, {"name": "cache", "mountPath": "/srv/more"}]
+
+
 REFUSED = {
     "a kind that is not rendered": ("kind: Ingress\nspec: {}", "there is no Ingress to patch"),
     "another name": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -207,6 +208,23 @@ def test_replicas_reach_names_and_a_registry_only_where_they_pull() -> None:
     both = {"route": ROUTE, "canary": CANARY}
     pulled = rendered(cluster="1.34", **both)["NetworkPolicy", "digits"]["spec"]["egress"]
     assert [[port["port"] for port in rule["ports"]] for rule in pulled] == [[53, 53], [443, 5000]]
+    # The DNS of a cluster may stand in any namespace, or on the node itself.
+    assert not any("to" in rule for rule in pulled)
+
+
+def test_tokens_and_blobs_of_a_registry_may_come_from_elsewhere() -> None:
+    package = f"oci://registry.example.org:5000/digits@{DIGEST}"
+    egress = rendered(cluster="1.34", package=package)["NetworkPolicy", "digits"]["spec"]["egress"]
+    assert [port["port"] for port in egress[1]["ports"]] == [443, 5000]
+
+
+def test_clients_and_prometheus_reach_the_doors_that_are_theirs() -> None:
+    plain = rendered(clients=["shop"], route=ROUTE)["NetworkPolicy", "digits"]["spec"]["ingress"]
+    assert [[port["port"] for port in rule["ports"]] for rule in plain] == [[8000, 8001], [8000]]
+    assert namespaces(plain[0]["from"]) == ["gateways", "shop"]
+    mesh = rendered(**TARGETS["istio"])["NetworkPolicy", "digits"]["spec"]["ingress"]
+    assert [port["port"] for port in mesh[1]["ports"]] == [15020]
+    assert namespaces(mesh[1]["from"]) == ["monitoring"]
 
 
 @pytest.mark.parametrize("target", ["plain, scaled", "keda", "keda, from none", "istio, within"])
@@ -256,6 +274,16 @@ def test_kserve_gets_the_same_pod_and_no_service_of_ours() -> None:
     assert not {"Service", "Deployment", "HTTPRoute"} & {kind for kind, _ in objects}
 
 
+def test_kserve_gets_a_plain_number_and_a_question_that_knows_how_many_replicas_there_are() -> None:
+    """It hands both to KEDA, which reads the number as a float, and divides by replicas."""
+    predictor = rendered(target="kserve", **SCALING)["InferenceService", "digits"]["spec"]
+    (metric,) = predictor["predictor"]["autoScaling"]["metrics"]
+    assert float(metric["external"]["target"]["value"]) == 0.02
+    assert metric["external"]["metric"]["query"].endswith(
+        ') * sum(up{namespace="models", service="digits"})'
+    )
+
+
 @pytest.mark.parametrize("weight", [0, 5, 100])
 def test_a_canary_gets_its_share_of_the_gateways_requests(weight: int) -> None:
     canary = {**CANARY, "weight_percent": weight}
@@ -295,6 +323,57 @@ def test_within_a_mesh_only_mutual_tls_is_spoken() -> None:
     routes = objects["VirtualService", "digits"]["spec"]
     assert routes["gateways"] == ["mesh", "gateways/public"]
     assert [each["weight"] for each in routes["http"][0]["route"]] == [95, 5]
+
+
+def test_the_sidecar_gives_the_metrics_of_the_server_and_stays_until_it_has_drained() -> None:
+    objects = rendered(**TARGETS["istio"])
+    notes = objects["Deployment", "digits"]["spec"]["template"]["metadata"]["annotations"]
+    scraped = {key: each for key, each in notes.items() if key.startswith("prometheus.io/")}
+    assert scraped == {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": "8000",
+        "prometheus.io/path": "/metrics",
+    }
+    sidecar = json.loads(notes["proxy.istio.io/config"])
+    assert sidecar["proxyMetadata"] == {"EXIT_ON_ZERO_ACTIVE_CONNECTIONS": "true"}
+    plain = rendered()["Deployment", "digits"]["spec"]["template"]["metadata"]["annotations"]
+    assert list(plain) == ["shoal.io/package-digest"]
+
+
+def test_a_pull_does_not_wait_for_a_sidecar_that_comes_after_it() -> None:
+    note = "traffic.sidecar.istio.io/excludeOutboundPorts"
+    pulled = rendered(**TARGETS["istio"], cluster="1.34")["Deployment", "digits"]["spec"]
+    assert pulled["template"]["metadata"]["annotations"][note] == "443,5000"
+    mounted = rendered(**TARGETS["istio"])["Deployment", "digits"]["spec"]
+    assert note not in mounted["template"]["metadata"]["annotations"]
+
+
+def test_replicas_that_are_not_ready_are_not_found_by_clients_of_grpc() -> None:
+    headless = rendered()["Service", "digits-headless"]["spec"]
+    assert (headless["clusterIP"], [each["name"] for each in headless["ports"]]) == (
+        "None",
+        ["grpc"],
+    )
+    assert not headless.get("publishNotReadyAddresses")
+
+
+def test_replicas_spread_over_zones_and_nodes_within_a_version() -> None:
+    spread = pod_of(rendered())["topologySpreadConstraints"]
+    assert [each["topologyKey"] for each in spread] == [
+        "topology.kubernetes.io/zone",
+        "kubernetes.io/hostname",
+    ]
+    for each in spread:
+        assert each["whenUnsatisfiable"] == "ScheduleAnyway"
+        assert each["matchLabelKeys"] == ["pod-template-hash"]
+        assert each["labelSelector"]["matchLabels"]["shoal.io/track"] == "stable"
+
+
+def test_replicas_speak_to_the_cluster_in_nobodys_name() -> None:
+    objects = rendered()
+    assert objects["ServiceAccount", "digits"]["automountServiceAccountToken"] is False
+    pod = pod_of(objects)
+    assert (pod["serviceAccountName"], pod["automountServiceAccountToken"]) == ("digits", False)
 
 
 def words_after(word: str, container: dict[str, Any]) -> str:

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "a name too long": ({"name": "d" * 54}, "54 characters, expected at most 53", "-predictor"),
+    "a name too long for KServe": (
+        {"name": "d" * 49, "target": "kserve"},
+        "49 characters, expected at most 48",
+        "isvc.NAME-predictor",
+    ),
     "a name of another kind": ({"name": "Digits_1"}, "name is 'Digits_1'", "digits-mlp"),
     "a name that begins with a digit": ({"name": "1digits"}, "a letter first", "digits-mlp"),
     "a name of what belongs to another": ({"name": "digits-canary"}, "ends in -canary", "Choose"),
@@ -107,6 +112,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
         "",
     ),
     "an option that follows": ({"server": {"threads": 2}}, "server.threads", "from `cpu`"),
+    "a key that no container has": (
+        {"server": {"require_signed": "k"}},
+        "server.require_signed",
+        "a patch",
+    ),
     "an option that names a file": ({"server": {"api_keys": "k"}}, "server.api_keys", "a patch"),
     "Prometheus elsewhere": ({"monitoring.prometheus_address": "prometheus"}, "http://", ""),
     "a drain without end": ({"drain_seconds": 86_401}, "drain_seconds is 86401", ""),

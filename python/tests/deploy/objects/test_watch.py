@@ -154,14 +154,30 @@ MODEL = f'{OF}, model="digits", version="1"'
 
 
 def test_alerts_fire_when_they_should(program: Callable[[str], str], tmp_path: Path) -> None:
-    groups = deploy.alert_groups(asked())
-    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": groups}))
-    tests = [*of_requests(), *of_replicas()]
+    proved(program("promtool"), asked(), [*of_requests(), *of_replicas()], tmp_path)
+
+
+def test_no_replica_at_all_is_no_alarm_where_the_first_one_is_woken(
+    program: Callable[[str], str], tmp_path: Path
+) -> None:
+    settings = asked(**TARGETS["keda, from none"])
+    tests = [
+        silent("ShoalDown", "5m", {'up{namespace="models", service="other"}': "1x200"}),
+        fires("ShoalDown", "5m", {f"up{{{OF}}}": "0x200"}),
+    ]
+    proved(program("promtool"), settings, tests, tmp_path)
+
+
+def proved(
+    promtool: str, settings: deploy.Deployment, tests: list[dict[str, Any]], place: Path
+) -> None:
+    groups = deploy.alert_groups(settings)
+    (place / "rules.yaml").write_text(yaml.safe_dump({"groups": groups}))
     described = {"rule_files": ["rules.yaml"], "evaluation_interval": "15s", "tests": tests}
-    (tmp_path / "tests.yaml").write_text(yaml.safe_dump(described))
+    (place / "tests.yaml").write_text(yaml.safe_dump(described))
     answer = subprocess.run(
-        [program("promtool"), "test", "rules", "tests.yaml"],
-        cwd=tmp_path,
+        [promtool, "test", "rules", "tests.yaml"],
+        cwd=place,
         capture_output=True,
         text=True,
         check=False,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lightkube.core.resource import ApiInfo, ResourceDef
 from lightkube.generic_resource import GenericNamespacedResource
 
-from tests.services.kubernetes._definitions import install
+from tests.services.definitions import install
 
 if TYPE_CHECKING:
     from lightkube import Client

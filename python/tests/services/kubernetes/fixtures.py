@@ -59,13 +59,13 @@ def namespace(cluster: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> Iterato
 @pytest.fixture(scope="session")
 def definitions(cluster: ControlPlane, program: Callable[[str], str]) -> Callable[[str], None]:
     """Installs what a project defines, once: gateway-api, keda, kserve or prometheus-operator."""
-    from tests.services.kubernetes import _definitions
+    from tests.services.definitions import install, read
 
     installed = set[str]()
 
-    def install(project: str) -> None:
+    def define(project: str) -> None:
         if project not in installed:
-            _definitions.install(cluster.client, _definitions.read(program("go"), project))
+            install(cluster.client, read(program("go"), project))
             installed.add(project)
 
-    return install
+    return define

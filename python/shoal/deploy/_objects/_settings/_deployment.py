@@ -32,6 +32,7 @@ from __future__ import annotations
 import msgspec
 
 from shoal.deploy._objects._settings._names import (
+    KSERVE_NAME_LIMIT,
     check_host,
     check_name,
     check_namespace,
@@ -206,6 +207,8 @@ def _check_target(target: str) -> None:
 
 
 def _check_names(asked: Deployment) -> None:
+    if asked.target == "kserve":
+        check_name(asked.name, KSERVE_NAME_LIMIT, "isvc.NAME-predictor of KServe")
     check_name(asked.name)
     check_namespace(asked.namespace)
     for client in asked.clients:
@@ -269,7 +272,8 @@ def _check_monitoring(asked: Monitoring) -> None:
     address = asked.prometheus_address
     if address is not None and not (address.startswith(("http://", "https://"))):
         message = "monitoring.prometheus_address does not begin with http:// or https://"
-        raise ConfigurationError(message)
+        hint = "Such as http://prometheus.monitoring:9090."
+        raise ConfigurationError(message, hint=hint)
     if address is not None and "@" in address:
         message = "monitoring.prometheus_address holds credentials; objects would show them"
         raise ConfigurationError(message, hint="Use a TriggerAuthentication, added by a patch.")

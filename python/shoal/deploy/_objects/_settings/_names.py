@@ -17,14 +17,22 @@ LABEL_LIMIT = 63
 # What is put behind the name: by us, by KServe, and (in front of it) by KEDA.
 SUFFIXES = ("-headless", "-canary", "-predictor", "-keda-hpa")
 NAME_LIMIT = LABEL_LIMIT - max(len(suffix) for suffix in SUFFIXES)
+# KServe puts `isvc.NAME-predictor` into a label, and Kubernetes the name of a Job.
+KSERVE_NAME_LIMIT = NAME_LIMIT - len("isvc.")
+JOB_NAME_LIMIT = LABEL_LIMIT - len("-0123456789")
 
 _SUBDOMAIN_LIMIT = 253
 _SERVICE = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 
-def check_name(name: str) -> None:
+def check_name(name: str, limit: int = NAME_LIMIT, longest: str = "NAME-predictor") -> None:
     """Refuses a name that a deployment, or what is named after it, cannot have.
+
+    Args:
+        name: The name.
+        limit: How long it may be.
+        longest: What is named after it and sets the limit.
 
     Raises:
         ConfigurationError: naming the value and the rule.
@@ -35,10 +43,9 @@ def check_name(name: str) -> None:
     if taken := [suffix for suffix in SUFFIXES if name.endswith(suffix)]:
         message = f"name {name!r} ends in {taken[0]}, as what belongs to another name does"
         raise ConfigurationError(message, hint="Choose a name that ends otherwise.")
-    if len(name) > NAME_LIMIT:
-        longest = max(SUFFIXES, key=len)
-        message = f"name {name!r} has {len(name)} characters, expected at most {NAME_LIMIT}"
-        hint = f"What is named after it, such as NAME{longest}, may have {LABEL_LIMIT}."
+    if len(name) > limit:
+        message = f"name {name!r} has {len(name)} characters, expected at most {limit}"
+        hint = f"What is named after it, such as {longest}, may have {LABEL_LIMIT}."
         raise ConfigurationError(message, hint=hint)
 
 

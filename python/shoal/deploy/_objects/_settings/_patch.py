@@ -11,7 +11,8 @@ A file of YAML, each document one patch, of one of two forms:
     operations: [{op: add, path: /metadata/annotations/team, value: vision}]
 
 - Merging: RFC 7396 (null removes), except that items of lists which have a `name` are merged with
-  the item of that name, as Kubernetes does with containers, ports and variables.
+  the item of that name, as Kubernetes does with containers, ports and variables; mounts of volumes
+  with the one of that `mountPath`.
 - Operations: RFC 6902.
 """
 

@@ -1,19 +1,28 @@
 """Settings from a TOML file and from the options of a command; an option wins.
 
 - Paths of patches are those of the caller's directory, as on a command line.
-- A key that is not known is refused by its name.
+- A key that is not known is refused by its name, and one that is missing with its option.
+- Tags are looked up where that is asked for, wherever they stand.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import msgspec
 
-from shoal.deploy._objects._settings._deployment import Deployment
+from shoal.deploy._objects._settings._deployment import (
+    Autoscaling,
+    Canary,
+    Deployment,
+    Monitoring,
+    Route,
+)
 from shoal.deploy._objects._settings._patch import LIMIT_BYTES, Patch, read_patches
 from shoal.deploy._objects._settings._references import SCHEME, read_reference, reference_to
 from shoal.deploy._objects._settings._training import TrainingJob
@@ -23,6 +32,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 S = TypeVar("S", bound=msgspec.Struct)
+Resolve: TypeAlias = Callable[[str], str]
+
+_FIELD = re.compile(r"(required|unknown) field `(\w+)`")
+_OPTIONS = {
+    "image": "--image",
+    "package": "PACKAGE",
+    "name": "--name",
+    "max_replicas": "--max-replicas",
+    "gateway": "--gateway",
+    "push_to": "--push-to",
+}
 
 
 def read_deployment(
@@ -31,6 +51,7 @@ def read_deployment(
     *,
     package: str | None = None,
     registry: str | None = None,
+    resolve: Resolve | None = None,
 ) -> Deployment:
     """Reads what is deployed.
 
@@ -41,6 +62,8 @@ def read_deployment(
             are paths of files here, too; they come after those of the file.
         package: What `find_package` takes; it names the deployment, if nothing else does.
         registry: The same.
+        resolve: What gives the reference by digest for one by a tag, such as `resolve_reference`;
+            None refuses tags.
 
     Raises:
         PathError: a file is not there.
@@ -53,11 +76,14 @@ def read_deployment(
             files = [*_texts(files), *(value or ())]
         elif value is not None:
             put(settings, field, value)
+    if package is not None and package.startswith(SCHEME) and resolve is not None:
+        package = resolve(package)
     if package is not None:
         name, settings["package"] = find_package(package, registry)
         settings.setdefault("name", name)
     if "namespace" not in settings:
         settings["namespace"] = ""  # refused with how to give one
+    _look_up(settings, resolve)
     patches = tuple(patch for file in _texts(files) for patch in read_patches(Path(file)))
     return _with(settings, patches)
 
@@ -91,7 +117,11 @@ def find_package(package: str, registry: str | None = None) -> tuple[str, str]:
 
 
 def read_training_job(
-    configuration: Path | str, options: Mapping[str, Any], settings: Path | str | None = None
+    configuration: Path | str,
+    options: Mapping[str, Any],
+    settings: Path | str | None = None,
+    *,
+    resolve: Resolve | None = None,
 ) -> TrainingJob:
     """Reads what is trained in the cluster.
 
@@ -99,6 +129,7 @@ def read_training_job(
         configuration: The configuration of `shoal train`, which must be one.
         options: Settings that win over those of the file, by their names; None is not given.
         settings: A TOML file of settings; None where options say it all.
+        resolve: The same as of `read_deployment`.
 
     Raises:
         PathError: a file is not there.
@@ -111,7 +142,9 @@ def read_training_job(
     given = {field: value for field, value in options.items() if value is not None}
     known = {"name": _label(f"{name}-train"), "namespace": ""}
     text = Path(configuration).read_text(encoding="utf-8")
-    return converted({**known, **asked, **given, "configuration": text}, TrainingJob)
+    together = {**known, **asked, **given, "configuration": text}
+    _look_up(together, resolve)
+    return converted(together, TrainingJob)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -163,8 +196,41 @@ def converted(settings: Mapping[str, Any], kind: type[S]) -> S:
     try:
         return msgspec.convert(settings, kind)
     except msgspec.ValidationError as error:
-        message = f"{error}".replace("Object", "the settings", 1).replace("$.", "")
-        raise ConfigurationError(message) from error
+        words = {
+            "Object contains": "the settings contain",
+            "Object missing": "the settings lack the",
+        }
+        message = f"{error}".replace("$.", "")
+        for theirs, ours in words.items():
+            message = message.replace(theirs, ours, 1)
+        raise ConfigurationError(message, hint=_remedy(message)) from error
+
+
+def _remedy(message: str) -> str | None:
+    """How to give the field that is missing, or what the one that is not known may mean."""
+    found = _FIELD.search(message)
+    if found is None:
+        return None
+    if found[1] == "required":
+        option = _OPTIONS.get(found[2])
+        return f"Give it in a file of --settings{f', or by {option}' if option else ''}."
+    near = get_close_matches(found[2], _known_fields(), 1)
+    return f"Is {near[0]} meant?" if near else None
+
+
+def _known_fields() -> list[str]:
+    kinds = (Deployment, Autoscaling, Route, Canary, Monitoring, TrainingJob)
+    return [name for kind in kinds for name in kind.__struct_fields__]
+
+
+def _look_up(settings: dict[str, Any], resolve: Resolve | None) -> None:
+    """Puts digests in the place of tags."""
+    if resolve is None:
+        return
+    held = (settings, "package"), (settings, "image"), (settings.get("canary"), "package")
+    for holder, field in held:
+        if isinstance(holder, dict) and isinstance(holder.get(field), str):
+            holder[field] = resolve(holder[field])
 
 
 def _label(name: str) -> str:

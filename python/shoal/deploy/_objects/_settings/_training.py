@@ -10,7 +10,12 @@ from __future__ import annotations
 
 import msgspec
 
-from shoal.deploy._objects._settings._names import check_name, check_namespace, check_object_name
+from shoal.deploy._objects._settings._names import (
+    JOB_NAME_LIMIT,
+    check_name,
+    check_namespace,
+    check_object_name,
+)
 from shoal.deploy._objects._settings._quantities import quantity
 from shoal.deploy._objects._settings._references import (
     Reference,
@@ -66,7 +71,7 @@ class TrainingJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         Raises:
             ConfigurationError: naming the setting, its value and what was expected.
         """
-        check_name(self.name)
+        check_name(self.name, JOB_NAME_LIMIT, "the Job NAME-HASH")
         check_namespace(self.namespace)
         read_reference(self.image, "image")
         check_destination(self.push_to, "push_to")

@@ -96,7 +96,7 @@ def _replicas(asked: Deployment) -> list[dict[str, Any]]:
         _alert(
             asked,
             "ShoalDown",
-            f"absent({of.series('up')} == 1)",
+            _down(asked, of),
             ("2m", "critical"),
             ("no replica answers Prometheus", "Look at the Pods, their events and their logs."),
         ),
@@ -121,6 +121,12 @@ def _replicas(asked: Deployment) -> list[dict[str, Any]]:
             ),
         ),
     ]
+
+
+def _down(asked: Deployment, of: Selection) -> str:
+    """No replica answers; where there may be none at all, none of those that there are."""
+    up = of.series("up")
+    return f"absent({up} == 1)" if asked.replicas else f"max({up}) < 1"
 
 
 def _refusals(asked: Deployment) -> list[dict[str, Any]]:
