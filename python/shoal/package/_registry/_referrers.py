@@ -130,7 +130,8 @@ def _page(repository: Repository, url: str) -> tuple[Document, str | None] | Non
         raise repository.wire.refusal(request, reply)
     following = _NEXT.search(reply.headers.get("Link", ""))
     text = read_manifest(reply.body, INDEX, "the list of referrers").document
-    return text, following[1] if following else None
+    following_url = repository.wire.led(request, reply.url, following[1]) if following else None
+    return text, following_url
 
 
 def _index(repository: Repository, digest: str) -> Manifest:

@@ -67,8 +67,8 @@ class Request:
     method: str
     url: str
     what: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | Callable[[], Iterator[bytes]] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | Callable[[], Iterator[bytes]] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -216,8 +216,24 @@ class Wire:
 
     def refusal(self, request: Request, reply: Reply) -> RegistryError:
         """The error for an answer that is not what was hoped for."""
-        host = urlsplit(reply.url).netloc
-        return _failures.refusal(self._asked(request), host, reply.status, reply.body)
+        # Whoever answered: users sign in with the registry, under the name that they know.
+        registry = self._about.partition("/")[0]
+        return _failures.refusal(self._asked(request), registry, reply.status, reply.body)
+
+    def led(self, request: Request, url: str, place: str) -> str:
+        """Where a registry leads from an address.
+
+        Raises:
+            RegistryError: that is no address.
+        """
+        try:
+            found = urljoin(url, place)
+            _origin(found)
+        except ValueError:
+            # Without the cause: it may show a part of the address, which may hold a signature.
+            message = f"{self._asked(request)}: the registry leads to what is no address"
+            raise RegistryError(message) from None
+        return found
 
     def _asked(self, request: Request) -> str:
         return f"{self._about}: {request.what}"
@@ -266,6 +282,7 @@ class Wire:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
     ) -> bytes:
         """Asks the address that a registry names for a token."""
+        self.led(Request(method, url, "fetching a token"), self._origin, url)
         host = urlsplit(url).netloc.rpartition("@")[2]
         request = Request(method, url, f"fetching a token from {host}", headers, body)
 
@@ -284,7 +301,7 @@ class Wire:
         return reply.body
 
     def _followed(self, request: Request, authorization: str | None) -> BaseHTTPResponse:
-        url = urljoin(self._origin, request.url)
+        url = self.led(request, self._origin, request.url)
         for _ in range(_REDIRECTS_LIMIT):
             is_own = _origin(url) == self._origin
             response = self._sent(request, url, authorization if is_own else None)
@@ -293,7 +310,7 @@ class Wire:
                 return response
             self._body(response, ANSWER_LIMIT_BYTES)  # so that the connection can be kept
             response.close()
-            url = urljoin(url, place)
+            url = self.led(request, url, place)
         raise RegistryError(f"{self._asked(request)}: more than {_REDIRECTS_LIMIT} redirects")
 
     def _sent(self, request: Request, url: str, authorization: str | None) -> BaseHTTPResponse:
