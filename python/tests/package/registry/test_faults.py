@@ -25,6 +25,7 @@ from shoal.package._manifest import digest_of
 from shoal.package._registry._documents import Descriptor
 from shoal.package._registry._download import Places, download
 from shoal.package._registry._pull import pull_from
+from shoal.package._registry._staging import staged
 from tests.package.registry.conftest import NAME, left_behind, model_blob, pulled
 from tests.services import faulty, free_port, until
 
@@ -313,6 +314,20 @@ def test_what_does_not_fit_on_the_disk_is_not_begun(
         pulled(caller, door, tmp_path / "pulled")
     assert door.of("GET", "/blobs/") == []
     assert left_behind(tmp_path) == []
+
+
+def test_a_pull_that_ends_while_it_waits_for_another_one_takes_nothing_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_handle: int, _how: int) -> None:
+        raise KeyboardInterrupt
+
+    with staged(tmp_path / "pulled") as place:
+        monkeypatch.setattr("fcntl.flock", interrupted)
+        with pytest.raises(KeyboardInterrupt), staged(tmp_path / "pulled"):
+            pass
+        monkeypatch.undo()
+        assert place.is_dir()
 
 
 def test_two_pulls_to_one_target_at_once_fetch_it_once(
