@@ -18,6 +18,7 @@ from shoal.package._registry._pull import pull_from
 from shoal.package._registry._push import package_cargo, ship
 from shoal.package._registry._repository import connected
 from shoal.package._registry._wire import Request
+from tests.package.registry.conftest import layers
 from tests.services import docker_registry as registries
 from tests.services import faulty, tokens
 from tests.services.docker_registry import PASSWORD, USER
@@ -147,7 +148,8 @@ def test_a_token_that_has_expired_is_fetched_anew(  # noqa: PLR0917 - by name
     with faulty.running(by_token.port) as door:
         sign_in(no_credentials, door.host)
         challenge = f'Bearer realm="http://127.0.0.1:{giver.port}/token",service="a registry"'
-        door.on("GET", "/blobs/", faulty.says(401, WWW_Authenticate=challenge), times=2)
+        for blob in layers(shipped)[:2]:
+            door.on("GET", blob, faulty.says(401, WWW_Authenticate=challenge), times=1)
         with caller.connected(f"oci://{door.host}/{NAME}:1", "pull") as repository:
             assert pull_from(repository, tmp_path / "pulled").digest == shipped.digest
     assert 2 <= len(giver.asked) <= 3
