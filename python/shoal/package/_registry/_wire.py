@@ -113,10 +113,12 @@ class Wire:
         self._sleep = sleep or self._stopped.wait
         self._lock = Lock()
         self._sockets: WeakSet[socket.socket] = WeakSet()
+        is_plain = self._origin.startswith("http://")
         self._pool = urllib3.PoolManager(
             num_pools=_CONNECTIONS,
             maxsize=_CONNECTIONS,
-            ssl_context=ssl.create_default_context(),
+            # Reading the system's certificates takes a while; in plain HTTP there is rarely a need.
+            ssl_context=None if is_plain else ssl.create_default_context(),
             retries=False,
             timeout=urllib3.Timeout(connect=patience.connect_seconds, read=patience.read_seconds),
             headers={"User-Agent": "shoal", "Accept-Encoding": "identity"},

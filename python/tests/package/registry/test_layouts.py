@@ -261,6 +261,23 @@ def test_a_layout_is_a_cache_of_several_images(
     assert len(listed(cache)) == 2
 
 
+def test_what_a_layout_holds_stays_in_its_place_while_it_is_checked(
+    layout: Layout, name: str, tmp_path: Path
+) -> None:
+    layout.write(layout.image("linux/amd64"))
+    package.push_layout(layout.root, name)
+    package.pull_layout(name, tmp_path / "cache")
+    held = list((tmp_path / "cache" / "blobs" / "sha256").iterdir())
+    seen: list[bool] = []
+
+    def look(_done_bytes: int, _total_bytes: int) -> None:
+        seen.append(all(each.exists() for each in held))
+
+    package.pull_layout(name, tmp_path / "cache", progress=look)
+    assert seen
+    assert all(seen)
+
+
 def _layer(image: dict[str, Any], root: Path) -> str:
     manifest = root / "blobs" / "sha256" / image["digest"].removeprefix("sha256:")
     layer: str = json.loads(manifest.read_text("utf-8"))["layers"][0]["digest"]
