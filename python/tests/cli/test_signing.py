@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from tests.end_to_end.models import Sealed
     from tests.services.docker_registry import DockerRegistry
 
-pytest_plugins = ["tests.services.docker_registry"]
-
 
 @pytest.fixture(scope="session")
 def keys(program: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Maker:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from tests.services.docker_registry import DockerRegistry
     from tests.services.go_registry import GoRegistry
 
-pytest_plugins = ["tests.services.docker_registry", "tests.services.go_registry"]
-
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"

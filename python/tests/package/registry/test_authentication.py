@@ -258,6 +258,23 @@ def test_a_registry_that_speaks_tls_is_trusted_by_the_systems_certificates(
     assert package.push(shipped, name, plain_http=False).digest == shipped.digest
 
 
+def test_a_redirect_to_tls_is_followed_to_whom_the_system_trusts_only(
+    caller: Caller,
+    docker_registry: DockerRegistry,
+    by_tls: DockerRegistry,
+    shipped: Package,
+    tmp_path: Path,
+) -> None:
+    package.push(shipped, f"oci://{docker_registry.host}/{NAME}")
+    with faulty.running(docker_registry.port) as door:
+        door.on("GET", "/blobs/", faulty.says(307, Location=f"https://{by_tls.host}/v2/"))
+        with (
+            pytest.raises(RegistryUnavailableError, match="CERTIFICATE_VERIFY_FAILED"),
+            caller.connected(f"oci://{door.host}/{NAME}:1", "pull") as repository,
+        ):
+            pull_from(repository, tmp_path / "pulled")
+
+
 def test_a_registry_without_tls_is_named(by_password: DockerRegistry, tmp_path: Path) -> None:
     with pytest.raises(RegistryUnavailableError, match="no TLS with") as failure:
         package.pull(f"oci://{by_password.host}/{NAME}:1", tmp_path / "pulled", plain_http=False)
