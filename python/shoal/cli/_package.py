@@ -11,7 +11,7 @@ import typer
 
 from shoal.cli import _collect, _registry
 from shoal.cli._failure import reported
-from shoal.cli._registry import PlainHttp, byte_bar
+from shoal.cli._registry import PlainHttp, byte_bar, is_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,7 +145,7 @@ def verify(
 
         read = None if key is None else package.read_public_key(key)
         place: str | Path = directory
-        if directory.startswith("oci://"):
+        if is_name(directory):
             with byte_bar("pulling") as progress:
                 fetched = package.fetch(
                     directory, key=read, progress=progress, plain_http=plain_http
@@ -169,7 +169,7 @@ def sign(
         from shoal import package
 
         word = _password()
-        if directory.startswith("oci://"):
+        if is_name(directory):
             with byte_bar("pulling") as progress:
                 signed = package.sign_pushed(
                     directory, key, password=word, progress=progress, plain_http=plain_http

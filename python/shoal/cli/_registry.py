@@ -70,6 +70,11 @@ def pull(
         typer.echo(pulled.digest)
 
 
+def is_name(text: str) -> bool:
+    """Whether a text is meant as a name in a registry; one that is none is refused as such."""
+    return "://" in text
+
+
 @contextmanager
 def byte_bar(doing: str) -> Iterator[Callable[[int, int], None] | None]:
     """A progress bar of bytes on stderr, and none where no terminal is."""

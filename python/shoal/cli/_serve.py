@@ -16,7 +16,7 @@ from shoal.cli import _ending
 from shoal.cli import _serve_options as given
 from shoal.cli._failure import reported
 from shoal.cli._memory import without_huge_pages
-from shoal.cli._registry import byte_bar
+from shoal.cli._registry import byte_bar, is_name
 
 if TYPE_CHECKING:
     from shoal.package import Package
@@ -120,7 +120,7 @@ def _chosen(
     from shoal.serve import Repository
 
     if repository is None:
-        return [_fetched(each, key) if each.startswith("oci://") else each for each in packages]
+        return [_fetched(each, key) if is_name(each) else each for each in packages]
     if packages:
         message = f"both packages and the repository {repository} were given; give one of them"
         raise InvalidRequestError(message)

@@ -174,6 +174,6 @@ def _listed(packages: Servable | Sequence[Servable]) -> list[Servable]:
 def _open(each: Servable, trust: Trust) -> Package:
     if isinstance(each, package.Package):
         return each
-    if isinstance(each, str) and each.startswith("oci://"):
+    if isinstance(each, str) and "://" in each:  # a name in a registry, or what is meant as one
         return package.fetch(each, key=trust.key)
     return package.open(each)

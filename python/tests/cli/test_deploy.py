@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from tests.end_to_end.models import Sealed
     from tests.services.docker_registry import DockerRegistry
 
-pytest_plugins = ["tests.services.docker_registry"]
 
 IMAGE = f"registry.example.org/shoal@sha256:{'c3' * 32}"
 REGISTRY = "oci://registry.example.org/digits"

@@ -77,9 +77,10 @@ def test_one_json_object_is_printed(name: str, digits: Sealed, tmp_path: Path) -
     [
         ("oci://{host}/cli/absent:1", 1, "not_in_registry"),
         ("oci://user:secret@{host}/cli/a:1", 2, "invalid_request"),
+        ("https://user:secret@{host}/cli/a:1", 2, "invalid_request"),
         ("{host}/cli/a:1", 2, "invalid_request"),
     ],
-    ids=["absent", "a password", "no name"],
+    ids=["absent", "a password", "a password with another scheme", "no name"],
 )
 def test_a_failure_has_a_code(
     docker_registry: DockerRegistry, tmp_path: Path, reference: str, code: int, words: str
@@ -88,6 +89,13 @@ def test_a_failure_has_a_code(
     ended = shoal("pull", name, str(tmp_path / "pulled"), "--json", home=tmp_path)
     assert ended.returncode == code
     assert json.loads(ended.stderr)["code"] == words
+    assert "secret" not in ended.stderr
+
+
+def test_a_name_with_another_scheme_is_no_directory(tmp_path: Path) -> None:
+    ended = shoal("verify", "https://user:secret@r.example/a:1", home=tmp_path)
+    assert ended.returncode == 2
+    assert "docker login" in ended.stderr
     assert "secret" not in ended.stderr
 
 

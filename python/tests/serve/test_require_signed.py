@@ -12,6 +12,8 @@ import pytest
 from shoal import package, serve
 from shoal.errors import (
     ConfigurationError,
+    CorruptPackageError,
+    InvalidRequestError,
     PackageError,
     PathError,
     RegistryNotFoundError,
@@ -29,7 +31,10 @@ if TYPE_CHECKING:
 
     from tests.services.docker_registry import DockerRegistry
 
+<<<<<<< HEAD
 
+=======
+>>>>>>> 7b9311abc96d10f10b14de2636240ad2e6a1dbf8
 ROW = [0.0] * 64
 
 
@@ -168,6 +173,27 @@ def test_a_package_is_served_straight_from_a_registry_if_the_key_signed_it(
         assert served.ask("POST", "/predict", {"features": ROW}).status == 200
     (kept,) = (tmp_path / "shoal" / "packages").iterdir()
     assert kept.name == package.open(unsigned).digest.replace(":", "-")
+
+
+def test_what_changes_after_its_signature_was_checked_is_not_loaded(
+    signed: Path, asked: Pair, tmp_path: Path
+) -> None:
+    place = tmp_path / "changing"
+    shutil.copytree(signed, place)
+    opened = package.open(place)
+    package.verify_signature(opened, asked.public)
+    model = max((place / "blobs" / "sha256").iterdir(), key=lambda each: each.stat().st_size)
+    data = bytearray(model.read_bytes())
+    data[len(data) // 2] ^= 1
+    model.write_bytes(data)
+    with pytest.raises(CorruptPackageError, match="changed after the package was opened"):
+        serve.start(opened, options=requiring(asked.public))
+
+
+def test_a_name_with_another_scheme_is_no_path_and_its_password_is_not_repeated() -> None:
+    with pytest.raises(InvalidRequestError) as refusal:
+        serve.start("https://user:secret@r.example/digits:1")
+    assert "secret" not in refusal.value.render()
 
 
 def test_a_name_in_a_registry_is_as_good_as_a_path(

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.services import SERVICES, end, free_port, listens, until
+from tests.services import SERVICES, USER_CACHE, end, free_port, listens, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 SOURCE = Path(__file__).parent / "go_registry"
-CACHE = Path.home() / ".cache"
 
 
 @dataclass(frozen=True)
@@ -38,13 +37,19 @@ class GoRegistry:
 def compiled(go: str) -> Path:
     """The program, compiled if it is not there."""
     parts = [(SOURCE / name).read_bytes() for name in ("go.mod", "go.sum", "main.go")]
-    place = CACHE / "shoal-tests" / f"registry-{hashlib.sha256(b''.join(parts)).hexdigest()[:16]}"
+    place = (
+        USER_CACHE / "shoal-tests" / f"registry-{hashlib.sha256(b''.join(parts)).hexdigest()[:16]}"
+    )
     if not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=place.parent) as directory:
             made = Path(directory) / "registry"
             # The session has a cache of its own; Go keeps the user's.
-            environment = {**os.environ, "GOCACHE": str(CACHE / "go-build"), "CGO_ENABLED": "0"}
+            environment = {
+                **os.environ,
+                "GOCACHE": str(USER_CACHE / "go-build"),
+                "CGO_ENABLED": "0",
+            }
             command = [go, "build", "-mod=readonly", "-trimpath", "-o", str(made), "."]
             subprocess.run(command, cwd=SOURCE, env=environment, check=True)
             made.rename(place)

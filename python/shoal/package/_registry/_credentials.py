@@ -128,7 +128,8 @@ def _found(path: Path, file: _File, reference: Reference) -> Credentials | None:
     server = _HUB_NAMES[0] if reference.is_docker_hub else reference.registry
     if helpers and (found := _ask(path, helpers[0], server)):
         return found
-    entries = file.auths | {_host(name): entry for name, entry in file.auths.items()}
+    # An address may stand beside the host itself, and be empty.
+    entries = {_host(name): entry for name, entry in file.auths.items()} | file.auths
     for name in names:
         entry = entries.get(name)
         if entry is not None and (given := _given(path, name, entry)):

@@ -47,11 +47,10 @@ def together(wire: Wire, jobs: Sequence[Callable[[], T]]) -> list[T]:
         jobs: What is to be done.
     """
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="shoal-registry") as pool:
-        futures = [pool.submit(job) for job in jobs]
-        try:
+        try:  # an interruption may come as soon as the first job has begun
+            futures = [pool.submit(job) for job in jobs]
             return [each.result() for each in as_completed(futures)]
         except BaseException:
             wire.stop()
-            for each in futures:
-                each.cancel()
+            pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -2,6 +2,7 @@
 
 - The file appears under its name when its size and digest are those stated, flushed to disk.
 - A broken connection goes on where it broke off, and so does the next run, from what is staged.
+- A file that is there, whole and right, stays where it is: others may be reading it.
 - More bytes than stated, fewer in all, or another digest: refused, and not kept. If a part of the
   bytes was staged by an earlier run, the blob is fetched once more as a whole before that.
 
@@ -10,6 +11,7 @@ Source: RFC 9110, 14 (range requests).
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
@@ -64,6 +66,9 @@ def download(
         OSError: the file cannot be written.
     """
     if places.whole.exists():
+        if _is_whole(places.whole, descriptor):
+            told(descriptor.size)
+            return
         places.whole.rename(places.staged)  # what it holds is checked as any staged part is
     is_taken_up = places.staged.exists()
     fetching = _Download(repository, descriptor, places.staged, told)
@@ -156,6 +161,13 @@ class _Download:
                 )
             sink.write(piece)
             self._told(len(piece))
+
+
+def _is_whole(path: Path, descriptor: Descriptor) -> bool:
+    if path.stat().st_size != descriptor.size:
+        return False
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" == descriptor.digest
 
 
 def _refuse(message: str) -> NoReturn:

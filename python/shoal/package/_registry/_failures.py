@@ -9,6 +9,7 @@ Source: OCI distribution specification 1.1, "Error Codes".
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -60,7 +61,7 @@ def refusal(asked: str, host: str, status: int, body: bytes) -> RegistryError:
 
     Args:
         asked: The repository, and what was asked of it.
-        host: Who answered.
+        host: The registry's name, to sign in with.
         status: The status of the answer.
         body: The start of the answer.
     """
@@ -92,8 +93,12 @@ def passing(asked: str, status: int, headers: Mapping[str, str], body: bytes) ->
 
 def silence(asked: str, host: str, error: exceptions.HTTPError, patience: Patience) -> Passing:
     """The failure of a connection that did not come about, or broke."""
-    if isinstance(error, exceptions.SSLError):
+    if isinstance(error, exceptions.SSLError) and not _has_ended(error):
         raise untrusted(asked, host, error) from error
+    if isinstance(error, exceptions.LocationParseError):
+        # Without the cause: it may show an address with a signature.
+        message = f"{asked}: {host} leads to what is no address"
+        raise RegistryUnavailableError(message, hint="Check the host.") from None
     message = f"{asked}: {host} {_what_broke(error, patience)}"
     return Passing(RegistryUnavailableError(message, hint="Check the host, and that it runs."))
 
@@ -104,7 +109,14 @@ def untrusted(asked: str, host: str, error: exceptions.SSLError) -> RegistryUnav
     hint = "The system's certificates are used; SSL_CERT_FILE names others."
     if reason in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"}:
         hint = "If it speaks plain HTTP on purpose: --plain-http, or plain_http=True."
-    return RegistryUnavailableError(f"{asked}: no TLS with {host}: {reason}", hint=hint)
+    told = getattr(error.args[0], "verify_message", None)
+    why = f"{reason}: {_printable(told[:_WORDS_LIMIT])}" if told else reason
+    return RegistryUnavailableError(f"{asked}: no TLS with {host}: {why}", hint=hint)
+
+
+def _has_ended(error: exceptions.SSLError) -> bool:
+    """Whether the other side ended the connection, which says nothing about trust."""
+    return isinstance(error.args[0], ssl.SSLEOFError | ssl.SSLZeroReturnError)
 
 
 def _what_broke(error: exceptions.HTTPError, patience: Patience) -> str:

@@ -1,7 +1,8 @@
 """Moves any image between a registry and an OCI image layout on disk.
 
 - An index takes along all manifests and blobs that it lists; or, of a platform, one image.
-- What refers to a manifest that is pushed, and stands in the same layout, is pushed as well.
+- What refers to a manifest that is pushed, and stands in the same layout, is pushed as well, and
+  what refers to that; whether an index lists it or not, it is listed among the referrers.
 - Every blob is verified, also one that the layout held before: a layout is a cache that can be
   trusted by its digests. `index.json` is written last, in one step.
 - A blob that other programs keep under an address of their own is not fetched from there.
@@ -37,7 +38,7 @@ from shoal.package._write import flush, flushed_file
 from shoal.runtime import canonical_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Sequence
     from os import PathLike
 
     from shoal.package._registry._crew import Progress
@@ -86,16 +87,11 @@ def layout_cargo(root: Path, repository: Repository) -> Cargo:
         message = f"{repository.reference} names no tag to push to"
         raise InvalidRequestError(message, hint=f"For example {repository.reference}:1.")
     main = _chosen(root, index, tag)
-    manifests = _tree(main, partial(_held_manifest, root))
-    digests = {each.digest for each in manifests}
-    others = [each for each in index.document.manifests if each.digest not in digests]
-    referrers = [
-        each for each in map(partial(_held_manifest, root), others) if _is_of(each, digests)
-    ]
-    blobs = blobs_of([*manifests, *referrers])
+    manifests = _with_referrers(root, index, _tree(main, partial(_held_manifest, root)))
+    blobs = blobs_of(manifests)
     for blob in blobs:
         _check_held(root, blob)
-    return Cargo(root, blobs, manifests, [(tag, main)], referrers)
+    return Cargo(root, blobs, manifests, [(tag, main)])
 
 
 def pull_layout(
@@ -274,9 +270,19 @@ def _is_main(root: Path, entry: Descriptor) -> bool:
     return _held_manifest(root, entry).document.subject is None
 
 
-def _is_of(manifest: Manifest, digests: set[str]) -> bool:
+def _with_referrers(root: Path, index: Manifest, manifests: list[Manifest]) -> list[Manifest]:
+    """Manifests, what a layout lists that refers to one of them, and what refers to that."""
+    found = {each.digest: each for each in manifests}
+    held = [_held_manifest(root, each) for each in index.document.manifests]
+    while joining := [each for each in held if each.digest not in found and _is_of(each, found)]:
+        for referrer in joining:
+            found |= {each.digest: each for each in _tree(referrer, partial(_held_manifest, root))}
+    return list(found.values())
+
+
+def _is_of(manifest: Manifest, found: Container[str]) -> bool:
     subject = manifest.document.subject
-    return subject is not None and subject.digest in digests
+    return subject is not None and subject.digest in found
 
 
 def _held_manifest(root: Path, entry: Descriptor) -> Manifest:

@@ -46,7 +46,7 @@ class Pushed(msgspec.Struct, frozen=True):
         digest: The manifest's digest.
         sent_bytes: The bytes of blobs that were not there.
         sent_blobs: How many blobs that were.
-        referrers: How many manifests refer to the one, of those that came along.
+        referrers: How many manifests came along that refer to another one.
     """
 
     registry: str
@@ -65,16 +65,15 @@ class Cargo:
     Attributes:
         root: The layout that holds the blobs.
         blobs: Those, each once.
-        manifests: What lists them; what another one lists comes before it, the main one last.
-        tags: Which digest each tag is to name, in this order.
-        referrers: What refers to one of the manifests.
+        manifests: What lists them, and what refers to one of them; what another one lists comes
+            before it.
+        tags: Which digest each tag is to name, in this order; the last is the main one.
     """
 
     root: Path
     blobs: Sequence[Descriptor]
     manifests: Sequence[Manifest]
     tags: Sequence[tuple[str, Manifest]]
-    referrers: Sequence[Manifest] = ()
 
 
 def push(
@@ -120,9 +119,8 @@ def package_cargo(root: Path, repository: Repository) -> Cargo:
     return Cargo(
         root=root,
         blobs=blobs_of([image, modelpack, *referrers]),
-        manifests=[modelpack, image],
+        manifests=[modelpack, image, *referrers],
         tags=[(tag + MODELPACK_SUFFIX, modelpack), (tag, image)],
-        referrers=referrers,
     )
 
 
@@ -146,14 +144,15 @@ def blobs_of(manifests: Sequence[Manifest]) -> list[Descriptor]:
 
 
 def ship(repository: Repository, cargo: Cargo, progress: Progress | None) -> Pushed:
-    """Sends blobs, then what lists them, then what refers to it, then the tags."""
+    """Sends blobs, then what lists them and what refers to it, then the tags."""
     meter = Meter(sum(each.size for each in cargo.blobs), progress)
     jobs = [partial(_send, repository, cargo.root, each, meter) for each in cargo.blobs]
     sent_bytes = [each for each in together(repository.wire, jobs) if each is not None]
     for manifest in cargo.manifests:
-        _name(repository, manifest.digest, manifest)
-    for manifest in cargo.referrers:
-        attach_manifest(repository, manifest)
+        if manifest.document.subject is None:
+            _name(repository, manifest.digest, manifest)
+        else:
+            attach_manifest(repository, manifest)
     for tag, manifest in cargo.tags:
         _name(repository, tag, manifest)
     reference, (tag, main) = repository.reference, cargo.tags[-1]
@@ -164,7 +163,7 @@ def ship(repository: Repository, cargo: Cargo, progress: Progress | None) -> Pus
         digest=main.digest,
         sent_bytes=sum(sent_bytes),
         sent_blobs=len(sent_bytes),
-        referrers=len(cargo.referrers),
+        referrers=sum(each.document.subject is not None for each in cargo.manifests),
     )
 
 

@@ -2,6 +2,8 @@
 
 - A registry that lists referrers is asked for them. One that does not has them in an index under
   the tag `sha256-HEX`, which whoever attaches something writes anew.
+- Registries that know nothing of referrers say so in several ways: by 404, by another refusal of
+  the address, or by what is no index.
 - Two that write this index at once may lose an entry: after writing it is read again, and written
   again until the entry is there.
 - Other entries of the index are kept as they are.
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
     from shoal.package._registry._repository import Repository
 
+_LISTS_NONE = frozenset({400, NOT_FOUND, 405, 406, 501})
 _PAGES_LIMIT = 100
 _WRITES_LIMIT = 10
 _NEXT = re.compile(r"<([^>]*)>\s*;\s*rel=\"?next\"?")
@@ -124,13 +127,15 @@ def _listed(repository: Repository, digest: str) -> list[Descriptor] | None:
 def _page(repository: Repository, url: str) -> tuple[Document, str | None] | None:
     request = Request("GET", url, "listing referrers", {"Accept": INDEX})
     reply = repository.wire.ask(request, limit_bytes=DOCUMENT_LIMIT_BYTES)
-    if reply.status == NOT_FOUND:
+    kind = reply.headers.get("Content-Type", "").partition(";")[0].strip()
+    if reply.status in _LISTS_NONE or (reply.status == OK and kind != INDEX):
         return None
     if reply.status != OK:
         raise repository.wire.refusal(request, reply)
     following = _NEXT.search(reply.headers.get("Link", ""))
     text = read_manifest(reply.body, INDEX, "the list of referrers").document
-    return text, following[1] if following else None
+    following_url = repository.wire.led(request, reply.url, following[1]) if following else None
+    return text, following_url
 
 
 def _index(repository: Repository, digest: str) -> Manifest:

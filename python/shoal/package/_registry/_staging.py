@@ -1,7 +1,7 @@
 """Where a pull gathers what comes: beside its target, kept until it is whole.
 
 - The staging directory of a target has one name, so that the next pull takes up what is there.
-- One pull at a time works on a target; another one waits.
+- One pull at a time works on a target; another one waits, and touches nothing if it ends there.
 - A pull that is killed, or that the registry leaves, keeps what it has. A pull that has been done,
   that was refused for good, or that has nothing yet, leaves nothing.
 """
@@ -29,23 +29,29 @@ def staged(target: Path) -> Iterator[Path]:
         StorageError: it cannot be written; then nothing of it stays.
     """
     place = target.absolute().parent / f".{target.absolute().name}.pull"
-    with ExitStack() as held:
-        try:
-            held.enter_context(_locked(place))
+    try:
+        with _locked(place), _cleaned(place):
             yield place
-        except OSError as error:
+    except OSError as error:
+        message = f"what is pulled to {target} cannot be written: {error.strerror or error}"
+        hint = "Nothing half-written stays. Free some space or choose another place."
+        raise StorageError(message, hint=hint) from error
+
+
+@contextmanager
+def _cleaned(place: Path) -> Iterator[None]:
+    """Leaves of a directory what the next pull can take up, and nothing else."""
+    is_kept = False
+    try:
+        yield
+    except (OSError, CorruptPackageError, StorageError):
+        raise
+    except BaseException:
+        is_kept = any(path.stat().st_size for path in place.rglob("*") if path.is_file())
+        raise
+    finally:
+        if not is_kept:
             shutil.rmtree(place, ignore_errors=True)
-            message = f"what is pulled to {target} cannot be written: {error.strerror or error}"
-            hint = "Nothing half-written stays. Free some space or choose another place."
-            raise StorageError(message, hint=hint) from error
-        except (CorruptPackageError, StorageError):
-            shutil.rmtree(place, ignore_errors=True)
-            raise
-        except BaseException:
-            if not any(path.stat().st_size for path in place.rglob("*") if path.is_file()):
-                shutil.rmtree(place, ignore_errors=True)
-            raise
-        shutil.rmtree(place, ignore_errors=True)
 
 
 def check_space(place: Path, needed_bytes: int) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import io
 import re
 from typing import TYPE_CHECKING, BinaryIO
-from urllib.parse import urljoin
 
 from shoal.errors import CorruptPackageError
 from shoal.package._manifest import digest_of
@@ -148,7 +147,8 @@ class _Upload:
 
     def _moved(self, reply: Reply) -> None:
         """The upload goes on where the registry says."""
-        self._place = urljoin(reply.url, reply.headers.get("Location", reply.url))
+        request = Request("PATCH", reply.url, self._what)
+        self._place = self._wire.led(request, reply.url, reply.headers.get("Location", reply.url))
 
     def _is_at(self, offset: int) -> None:
         self._offset = offset

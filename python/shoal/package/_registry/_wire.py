@@ -6,22 +6,25 @@
   host, port or scheme does not get it. TLS is never left on the way.
 - Certificates are checked against the system's.
 - Answers are read up to a stated size, and bodies are taken as they are, never decompressed.
-- `stop` ends what is under way in other threads: their reads end, and their waits.
+- `stop` ends what is under way in other threads: what they wait for, be it an answer, more of
+  one, or the next try.
 
 Source: RFC 9110, 15.4 (redirection); OCI distribution specification 1.1.
 """
 
 from __future__ import annotations
 
+import socket
 import ssl
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import Event, Lock
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin, urlsplit
+from weakref import WeakSet
 
 import urllib3
-from urllib3 import BaseHTTPResponse, HTTPResponse, exceptions
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, exceptions
 
 from shoal.errors import RegistryError, RegistryUnavailableError
 from shoal.package._registry import _failures
@@ -67,8 +70,8 @@ class Request:
     method: str
     url: str
     what: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | Callable[[], Iterator[bytes]] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | Callable[[], Iterator[bytes]] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -109,15 +112,21 @@ class Wire:
         self._stopped = Event()
         self._sleep = sleep or self._stopped.wait
         self._lock = Lock()
-        self._streams: set[BaseHTTPResponse] = set()
+        self._sockets: WeakSet[socket.socket] = WeakSet()
+        is_plain = self._origin.startswith("http://")
         self._pool = urllib3.PoolManager(
             num_pools=_CONNECTIONS,
             maxsize=_CONNECTIONS,
-            ssl_context=ssl.create_default_context(),
+            # Reading the system's certificates takes a while; in plain HTTP there is rarely a need.
+            ssl_context=None if is_plain else ssl.create_default_context(),
             retries=False,
             timeout=urllib3.Timeout(connect=patience.connect_seconds, read=patience.read_seconds),
             headers={"User-Agent": "shoal", "Accept-Encoding": "identity"},
         )
+        self._pool.pool_classes_by_scheme = {
+            "http": _noting(HTTPConnectionPool, self._note),
+            "https": _noting(HTTPSConnectionPool, self._note),
+        }
 
     def close(self) -> None:
         """Closes the connections."""
@@ -127,10 +136,9 @@ class Wire:
         """Ends what other threads are doing here; they raise `Stopped`."""
         self._stopped.set()
         with self._lock:
-            for response in self._streams:
-                with suppress(RuntimeError, ValueError, OSError):  # it has ended by itself
-                    if isinstance(response, HTTPResponse):
-                        response.shutdown()
+            for each in self._sockets:
+                with suppress(OSError):  # it has ended by itself
+                    each.shutdown(socket.SHUT_RDWR)
 
     def ask(self, request: Request, *, limit_bytes: int = ANSWER_LIMIT_BYTES) -> Reply:
         """The answer to a request, whole.
@@ -157,12 +165,8 @@ class Wire:
             response = self._authorised(request)
             try:
                 self._check_passing(request, response)
-                with self._lock:
-                    self._streams.add(response)
                 yield response
             finally:
-                with self._lock:
-                    self._streams.discard(response)
                 response.close()  # returned before, where the whole body was read
 
     def whole(
@@ -216,8 +220,29 @@ class Wire:
 
     def refusal(self, request: Request, reply: Reply) -> RegistryError:
         """The error for an answer that is not what was hoped for."""
-        host = urlsplit(reply.url).netloc
-        return _failures.refusal(self._asked(request), host, reply.status, reply.body)
+        # Whoever answered: users sign in with the registry, under the name that they know.
+        registry = self._about.partition("/")[0]
+        return _failures.refusal(self._asked(request), registry, reply.status, reply.body)
+
+    def led(self, request: Request, url: str, place: str) -> str:
+        """Where a registry leads from an address.
+
+        Raises:
+            RegistryError: that is no address.
+        """
+        try:
+            found = urljoin(url, place)
+            _origin(found)
+        except ValueError:
+            # Without the cause: it may show a part of the address, which may hold a signature.
+            message = f"{self._asked(request)}: the registry leads to what is no address"
+            raise RegistryError(message) from None
+        return found
+
+    def _note(self, connected: socket.socket) -> None:
+        with self._lock:
+            self._sockets.add(connected)
+        self.check()
 
     def _asked(self, request: Request) -> str:
         return f"{self._about}: {request.what}"
@@ -266,6 +291,7 @@ class Wire:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
     ) -> bytes:
         """Asks the address that a registry names for a token."""
+        self.led(Request(method, url, "fetching a token"), self._origin, url)
         host = urlsplit(url).netloc.rpartition("@")[2]
         request = Request(method, url, f"fetching a token from {host}", headers, body)
 
@@ -284,7 +310,7 @@ class Wire:
         return reply.body
 
     def _followed(self, request: Request, authorization: str | None) -> BaseHTTPResponse:
-        url = urljoin(self._origin, request.url)
+        url = self.led(request, self._origin, request.url)
         for _ in range(_REDIRECTS_LIMIT):
             is_own = _origin(url) == self._origin
             response = self._sent(request, url, authorization if is_own else None)
@@ -293,7 +319,7 @@ class Wire:
                 return response
             self._body(response, ANSWER_LIMIT_BYTES)  # so that the connection can be kept
             response.close()
-            url = urljoin(url, place)
+            url = self.led(request, url, place)
         raise RegistryError(f"{self._asked(request)}: more than {_REDIRECTS_LIMIT} redirects")
 
     def _sent(self, request: Request, url: str, authorization: str | None) -> BaseHTTPResponse:
@@ -321,6 +347,20 @@ class Wire:
             said = f"{parts.scheme or 'nothing'}://{parts.hostname or ''}"
             message = f"{self._asked(request)}: it leads to {said}, which is not reached by TLS"
             raise RegistryUnavailableError(message, hint="The registry's own address is wrong.")
+
+
+def _noting(
+    pool: type[HTTPConnectionPool], note: Callable[[socket.socket], object]
+) -> type[HTTPConnectionPool]:
+    """Such a pool of connections, each of which is told of when it has come about."""
+    kind: Any = pool.ConnectionCls
+
+    def connect(connection: Any) -> None:
+        kind.connect(connection)
+        note(connection.sock)
+
+    noting = type(kind.__name__, (kind,), {"connect": connect})
+    return type(pool.__name__, (pool,), {"ConnectionCls": noting})
 
 
 def _leads_to(request: Request, response: BaseHTTPResponse) -> str | None:

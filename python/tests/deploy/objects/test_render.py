@@ -278,7 +278,7 @@ def test_kserve_gets_a_plain_number_and_a_question_that_knows_how_many_replicas_
     """It hands both to KEDA, which reads the number as a float, and divides by replicas."""
     predictor = rendered(target="kserve", **SCALING)["InferenceService", "digits"]["spec"]
     (metric,) = predictor["predictor"]["autoScaling"]["metrics"]
-    assert float(metric["external"]["target"]["value"]) == 0.02
+    assert float(metric["external"]["target"]["value"]) == 0.4
     assert metric["external"]["metric"]["query"].endswith(
         ') * sum(up{namespace="models", service="digits"})'
     )

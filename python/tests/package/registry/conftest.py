@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,12 @@ def model_blob(path: Path) -> tuple[str, int]:
     """The digest and the size of the one large blob of a package."""
     blob = max((path / "blobs" / "sha256").iterdir(), key=lambda each: each.stat().st_size)
     return f"sha256:{blob.name}", blob.stat().st_size
+
+
+def layers(sealed: Package) -> list[str]:
+    """The digests of the blobs that are fetched of a package."""
+    path = sealed.path / "blobs" / "sha256" / sealed.digest.removeprefix("sha256:")
+    return [each["digest"] for each in json.loads(path.read_bytes())["layers"]]
 
 
 class Caller:

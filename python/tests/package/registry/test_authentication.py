@@ -18,6 +18,7 @@ from shoal.package._registry._pull import pull_from
 from shoal.package._registry._push import package_cargo, ship
 from shoal.package._registry._repository import connected
 from shoal.package._registry._wire import Request
+from tests.package.registry.conftest import layers
 from tests.services import docker_registry as registries
 from tests.services import faulty, tokens
 from tests.services.docker_registry import PASSWORD, USER
@@ -147,7 +148,8 @@ def test_a_token_that_has_expired_is_fetched_anew(  # noqa: PLR0917 - by name
     with faulty.running(by_token.port) as door:
         sign_in(no_credentials, door.host)
         challenge = f'Bearer realm="http://127.0.0.1:{giver.port}/token",service="a registry"'
-        door.on("GET", "/blobs/", faulty.says(401, WWW_Authenticate=challenge), times=2)
+        for blob in layers(shipped)[:2]:
+            door.on("GET", blob, faulty.says(401, WWW_Authenticate=challenge), times=1)
         with caller.connected(f"oci://{door.host}/{NAME}:1", "pull") as repository:
             assert pull_from(repository, tmp_path / "pulled").digest == shipped.digest
     assert 2 <= len(giver.asked) <= 3
@@ -254,6 +256,23 @@ def test_a_registry_that_speaks_tls_is_trusted_by_the_systems_certificates(
     authority.cert_pem.write_to_path(tmp_path / "authority.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
     assert package.push(shipped, name, plain_http=False).digest == shipped.digest
+
+
+def test_a_redirect_to_tls_is_followed_to_whom_the_system_trusts_only(
+    caller: Caller,
+    docker_registry: DockerRegistry,
+    by_tls: DockerRegistry,
+    shipped: Package,
+    tmp_path: Path,
+) -> None:
+    package.push(shipped, f"oci://{docker_registry.host}/{NAME}")
+    with faulty.running(docker_registry.port) as door:
+        door.on("GET", "/blobs/", faulty.says(307, Location=f"https://{by_tls.host}/v2/"))
+        with (
+            pytest.raises(RegistryUnavailableError, match="CERTIFICATE_VERIFY_FAILED"),
+            caller.connected(f"oci://{door.host}/{NAME}:1", "pull") as repository,
+        ):
+            pull_from(repository, tmp_path / "pulled")
 
 
 def test_a_registry_without_tls_is_named(by_password: DockerRegistry, tmp_path: Path) -> None:

@@ -75,6 +75,12 @@ def test_addresses_are_names_as_well(tmp_path: Path) -> None:
     assert found(tmp_path) == Credentials("a", "secret")
 
 
+def test_an_empty_address_beside_a_host_takes_nothing_from_it(tmp_path: Path) -> None:
+    entries = {"r.example:5000": auth("a"), "https://r.example:5000/v1/": {}}
+    write(tmp_path / ".docker" / "config.json", {"auths": entries})
+    assert found(tmp_path) == Credentials("a", "secret")
+
+
 def test_docker_hub_has_a_name_of_its_own(tmp_path: Path) -> None:
     entries = {"https://index.docker.io/v1/": auth("a")}
     write(tmp_path / ".docker" / "config.json", {"auths": entries})

@@ -25,6 +25,7 @@ from shoal.package._manifest import digest_of
 from shoal.package._registry._documents import Descriptor
 from shoal.package._registry._download import Places, download
 from shoal.package._registry._pull import pull_from
+from shoal.package._registry._staging import staged
 from tests.package.registry.conftest import NAME, left_behind, model_blob, pulled
 from tests.services import faulty, free_port, until
 
@@ -171,18 +172,19 @@ def test_a_connection_that_brings_nothing_more_is_given_up_and_taken_up_by_the_n
     assert left_behind(tmp_path) == ["pulled"]
 
 
+@pytest.mark.parametrize("is_begun", [True, False], ids=["an answer", "what is not answered"])
 def test_the_first_failure_ends_what_else_is_under_way(
-    caller: Caller, door: Door, shipped: Package, tmp_path: Path
+    caller: Caller, door: Door, shipped: Package, tmp_path: Path, *, is_begun: bool
 ) -> None:
     digest, _ = model_blob(shipped.path)
     end, began = Event(), time.monotonic()
-    door.on("GET", digest, faulty.stalls(1000, end))
+    door.on("GET", digest, faulty.stalls(1000, end) if is_begun else faulty.silent(end))
     door.on("GET", "/blobs/", faulty.says(403))
     caller.read_seconds = 60.0
     with pytest.raises(RegistryAccessError):
         pulled(caller, door, tmp_path / "pulled")
     end.set()
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 20
 
 
 def test_a_registry_that_knows_no_ranges_sends_all_of_it_again(
@@ -313,6 +315,20 @@ def test_what_does_not_fit_on_the_disk_is_not_begun(
         pulled(caller, door, tmp_path / "pulled")
     assert door.of("GET", "/blobs/") == []
     assert left_behind(tmp_path) == []
+
+
+def test_a_pull_that_ends_while_it_waits_for_another_one_takes_nothing_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_handle: int, _how: int) -> None:
+        raise KeyboardInterrupt
+
+    with staged(tmp_path / "pulled") as place:
+        monkeypatch.setattr("fcntl.flock", interrupted)
+        with pytest.raises(KeyboardInterrupt), staged(tmp_path / "pulled"):
+            pass
+        monkeypatch.undo()
+        assert place.is_dir()
 
 
 def test_two_pulls_to_one_target_at_once_fetch_it_once(

@@ -176,6 +176,55 @@ def test_what_refers_to_an_image_goes_along(layout: Layout, name: str, caller: C
     assert (found.digest, found.artifactType) == (bill["digest"], "application/vnd.example.bill")
 
 
+def refers(layout: Layout, subject: dict[str, Any], text: bytes) -> dict[str, Any]:
+    return layout.document(
+        mediaType=MANIFEST,
+        artifactType="application/vnd.example.bill",
+        config=layout.blob("application/vnd.oci.empty.v1+json", b"{}"),
+        layers=[layout.blob("application/json", text)],
+        subject={key: subject[key] for key in ("mediaType", "digest", "size")},
+    )
+
+
+@pytest.fixture(params=["docker_registry", "go_registry"])
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A repository of this test, where referrers are listed by tag or by the registry."""
+    host = request.getfixturevalue(request.param).host
+    return f"oci://{host}/images/{tmp_path.name.strip('_').replace('_', '-')}:1"
+
+
+@pytest.mark.parametrize("is_nested", [True, False], ids=["an index", "index.json itself"])
+def test_what_an_index_lists_is_found_by_what_it_refers_to(
+    layout: Layout, either: str, caller: Caller, *, is_nested: bool
+) -> None:
+    images = [layout.image(platform) for platform in PLATFORMS]
+    unknown = {"os": "unknown", "architecture": "unknown"}
+    bills = [
+        {**refers(layout, image, b'{"bill":%d}' % place), "platform": unknown}
+        for place, image in enumerate(images)
+    ]
+    layout.write(*images, *bills)
+    if is_nested:
+        layout.write(layout.document(mediaType=INDEX, manifests=[*images, *bills]))
+    assert package.push_layout(layout.root, either).referrers == 2
+    with caller.connected(either) as repository:
+        for image, bill in zip(images, bills, strict=True):
+            (found,) = list_referrers(repository, image["digest"])
+            assert found.digest == bill["digest"]
+    assert package.push_layout(layout.root, either).sent_bytes == 0
+
+
+def test_what_refers_to_a_referrer_goes_along(layout: Layout, either: str, caller: Caller) -> None:
+    image = layout.image("linux/amd64")
+    bill = refers(layout, image, b'{"bill":1}')
+    signature = refers(layout, bill, b'{"signature":1}')
+    layout.write(signature, image, bill)
+    assert package.push_layout(layout.root, either).referrers == 2
+    with caller.connected(either) as repository:
+        (found,) = list_referrers(repository, bill["digest"])
+    assert found.digest == signature["digest"]
+
+
 def test_of_several_images_the_one_with_the_tag_is_pushed(layout: Layout, name: str) -> None:
     one, two = layout.image("linux/amd64"), layout.image("linux/arm64", layers=1)
     layout.write(named(one, "0"), named(two, "1"))
@@ -210,6 +259,23 @@ def test_a_layout_is_a_cache_of_several_images(
         ]
     assert digest_of(damaged.read_bytes()) == f"sha256:{damaged.name}"
     assert len(listed(cache)) == 2
+
+
+def test_what_a_layout_holds_stays_in_its_place_while_it_is_checked(
+    layout: Layout, name: str, tmp_path: Path
+) -> None:
+    layout.write(layout.image("linux/amd64"))
+    package.push_layout(layout.root, name)
+    package.pull_layout(name, tmp_path / "cache")
+    held = list((tmp_path / "cache" / "blobs" / "sha256").iterdir())
+    seen: list[bool] = []
+
+    def look(_done_bytes: int, _total_bytes: int) -> None:
+        seen.append(all(each.exists() for each in held))
+
+    package.pull_layout(name, tmp_path / "cache", progress=look)
+    assert seen
+    assert all(seen)
 
 
 def _layer(image: dict[str, Any], root: Path) -> str:

@@ -20,7 +20,7 @@ from shoal.package._registry._documents import read_manifest
 from shoal.package._registry._push import package_cargo, ship
 from shoal.package._registry._referrers import list_referrers, referrers_tag
 from shoal.package._registry._upload import upload
-from tests.package.registry.conftest import INDEX, MANIFEST
+from tests.package.registry.conftest import INDEX, MANIFEST, NAME
 from tests.services import faulty
 
 if TYPE_CHECKING:
@@ -134,6 +134,41 @@ def test_a_list_that_is_always_overwritten_is_given_up(
     door.on("GET", "manifests/sha256-", faulty.says(200, empty, Content_Type=INDEX))
     with pytest.raises(RegistryError, match="others overwrite the list"):
         push(caller, door, shipped, "races")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        faulty.says(400),
+        faulty.says(405),
+        faulty.says(406),
+        faulty.says(501),
+        faulty.says(200, b"<html>sign in</html>", Content_Type="text/html"),
+    ],
+    ids=["bad request", "no such method", "not acceptable", "not implemented", "a page"],
+)
+def test_a_registry_that_knows_nothing_of_referrers_may_say_so_in_any_way(
+    caller: Caller, door: Door, shipped: Package, answer: faulty.Fault
+) -> None:
+    door.on("GET", "/referrers/", answer)
+    with caller.connected(f"oci://{door.host}/{NAME}:1") as repository:
+        assert len(list_referrers(repository, shipped.digest)) == 2
+    assert caller.slept_seconds == []
+
+
+def test_a_list_of_referrers_in_pages_is_followed(
+    caller: Caller, door: Door, shipped: Package
+) -> None:
+    def page(number: int) -> bytes:
+        entry = {"mediaType": MANIFEST, "digest": f"sha256:{number:064}", "size": 1}
+        text = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]}
+        return json.dumps(text).encode()
+
+    following = '<?page=2>; rel="next"'
+    door.on("GET", "/referrers/.*page=2", faulty.says(200, page(2), Content_Type=INDEX))
+    door.on("GET", "/referrers/", faulty.says(200, page(1), Content_Type=INDEX, Link=following))
+    with caller.connected(f"oci://{door.host}/{NAME}:1") as repository:
+        assert len(list_referrers(repository, shipped.digest)) == 2
 
 
 def test_something_else_under_the_tag_of_the_list_is_named(

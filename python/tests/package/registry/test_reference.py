@@ -42,6 +42,12 @@ def test_a_name_is_read(text: str, reference: Reference) -> None:
         "oci://r.example/digits@sha512:" + "ab" * 64,
         "oci://r.example/digits@sha256:ABC",
         "oci://r.example:123456/digits:1",
+        "oci://r.example:0/digits:1",
+        "oci://r.example:65536/digits:1",
+        "oci://[:::]:5000/digits:1",
+        "oci://[10.0.0.1]:5000/digits:1",
+        "oci://r..example/digits:1",
+        "oci://-r.example/digits:1",
         "oci://r example/digits:1",
         "oci://r.example/digits:1\n",
     ],
@@ -52,11 +58,48 @@ def test_what_is_no_name_is_refused(text: str) -> None:
     assert refusal.value.hint is None or "oci://HOST" in refusal.value.hint
 
 
-def test_a_password_in_a_name_is_refused_and_not_repeated() -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "oci://user:secret@r.example/digits:1",
+        "https://user:secret@r.example/digits:1",
+        "docker://user:secret@r.example/digits:1",
+        "oci:/user:secret@r.example/digits:1",
+        "user:secret@r.example/digits:1",
+    ],
+)
+def test_a_password_in_a_name_is_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(InvalidRequestError) as refusal:
-        read_reference("oci://user:secret@r.example/digits:1")
+        read_reference(text)
     assert "secret" not in refusal.value.render()
     assert "docker login" in refusal.value.render()
+
+
+def test_what_may_be_a_part_of_a_password_is_not_repeated() -> None:
+    with pytest.raises(InvalidRequestError) as refusal:
+        read_reference("oci://user:se/cret@r.example/digits:1")
+    assert "cret" not in refusal.value.render()
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("r.example/digits:1", "oci://r.example/digits:1"),
+        ("docker://r.example/digits:1", "oci://r.example/digits:1"),
+        ("https://r.example:5000/digits:1", "oci://r.example:5000/digits:1"),
+        ("oci://r.example/Models/Digits:1", "oci://r.example/models/digits:1"),
+    ],
+)
+def test_what_was_probably_meant_is_told(text: str, meant: str) -> None:
+    with pytest.raises(InvalidRequestError) as refusal:
+        read_reference(text)
+    assert f"Is {meant} meant?" in (refusal.value.hint or "")
+
+
+def test_the_name_of_a_package_alone_is_no_host() -> None:
+    with pytest.raises(InvalidRequestError) as refusal:
+        read_reference("oci://digits:1")
+    assert "meant" not in (refusal.value.hint or "")
 
 
 def test_docker_hub_answers_at_another_host() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +18,10 @@ from shoal.errors import (
     RegistryNotFoundError,
     StorageError,
 )
+from shoal.package._registry._documents import Descriptor
+from shoal.package._registry._download import Places, download
 from shoal.package._registry._referrers import attach, list_referrers, referrers_tag
+from shoal.package._registry._upload import upload
 from tests.package.registry.conftest import build
 
 if TYPE_CHECKING:
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
 
     from shoal.package import Package
     from tests.package.registry.conftest import Caller
+    from tests.services.docker_registry import DockerRegistry
 
 
 @pytest.fixture(params=["docker", "go"])
@@ -288,6 +294,29 @@ def test_only_a_package_that_opens_is_pushed(docker_registry: Any, tmp_path: Pat
         package.push(built, name)
     with pytest.raises(RegistryNotFoundError):
         package.resolve(f"{name}:4")
+
+
+def test_a_blob_is_never_held_whole(
+    docker_registry: DockerRegistry, caller: Caller, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    size_bytes = 48 * 1024 * 1024
+    with data.open("wb") as file:
+        for number in range(48):
+            file.write(bytes([number]) * (1024 * 1024))
+    with data.open("rb") as file:
+        digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    tracemalloc.start()
+    try:
+        with caller.connected(f"oci://{docker_registry.host}/tests/large") as repository:
+            upload(repository, digest, lambda: data.open("rb"))
+            places = Places(tmp_path / "whole", tmp_path / "part")
+            download(repository, Descriptor("", digest, size_bytes), places)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert places.whole.stat().st_size == size_bytes
+    assert peak_bytes < size_bytes // 3
 
 
 def test_progress_is_told_by_bytes(docker_registry: Any, shipped: Package, tmp_path: Path) -> None:
