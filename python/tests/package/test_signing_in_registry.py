@@ -19,10 +19,7 @@ if TYPE_CHECKING:
     from tests.services.docker_registry import DockerRegistry
     from tests.services.go_registry import GoRegistry
 
-<<<<<<< HEAD
 
-=======
->>>>>>> 7b9311abc96d10f10b14de2636240ad2e6a1dbf8
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"

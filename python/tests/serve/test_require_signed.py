@@ -31,10 +31,7 @@ if TYPE_CHECKING:
 
     from tests.services.docker_registry import DockerRegistry
 
-<<<<<<< HEAD
 
-=======
->>>>>>> 7b9311abc96d10f10b14de2636240ad2e6a1dbf8
 ROW = [0.0] * 64
 
 
