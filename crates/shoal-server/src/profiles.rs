@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use shoal_batch::{CostModel, Measured};
-use tracing::{Dispatch, warn};
+use tracing::{Dispatch, info, warn};
 
 use crate::description::Description;
 use crate::executor::Executor;
@@ -165,9 +165,14 @@ impl Kept {
         self.profiles.write(&self.key, costs);
     }
 
-    /// Says that the profile is not used because the warm-up measured something else.
+    /// Says that the profile is not used because the warm-up measured something else: no fault, a machine is not always
+    /// equally busy, and costs are learned anew.
     pub(crate) fn contradicted(&self) {
-        self.profiles.passed_over(&self.profiles.path(&self.key), "the warm-up measured something else");
+        let path = self.profiles.path(&self.key);
+        let log = &self.profiles.log;
+        tracing::dispatcher::with_default(log, || {
+            info!(file = %path.display(), "a profile of costs is not used: the warm-up measured something else");
+        });
     }
 }
 

@@ -1,7 +1,7 @@
 """Whatever stands in the documents of a package, it is a package or refused by name.
 
 The documents of a sealed package are changed at random and the digests above them are mended, so
-that the decoders behind the digests are reached. For 20 seconds, or `SHOAL_FUZZ_SECONDS`; the
+that the decoders behind the digests are reached. For 10 seconds, or `SHOAL_FUZZ_SECONDS`; the
 sequence is that of `SHOAL_FUZZ_SEED`, "fresh" for one that nobody has seen. What fails is made
 small and written to target/fuzz; `SHOAL_FUZZ_INPUT` tries that file alone. The Rust decoders are
 tried in crates/shoal-server/src/fuzz.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).parents[3]
-SECONDS = float(os.environ.get("SHOAL_FUZZ_SECONDS", "20"))
+SECONDS = float(os.environ.get("SHOAL_FUZZ_SECONDS", "10"))
 SEED = os.environ.get("SHOAL_FUZZ_SEED", "1")
 INPUT = os.environ.get("SHOAL_FUZZ_INPUT")
 DESCRIPTION = "models/double/1/shoal.json"
