@@ -23,12 +23,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from shoal.errors import ConfigurationError, PathError, RequirementError
+from shoal.deploy._objects._settings._file import read_limited
+from shoal.errors import ConfigurationError, RequirementError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-LIMIT_BYTES = 1 << 20
 
 
 class Operation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -98,15 +97,7 @@ def read_patches(path: Path) -> tuple[Patch, ...]:
     except ImportError as error:
         message = f"reading {path} needs PyYAML, which is not installed"
         raise RequirementError(message, hint="pip install 'shoal[deploy]'") from error
-    try:
-        with path.open("rb") as file:
-            text = file.read(LIMIT_BYTES + 1)
-    except OSError as error:
-        message = f"{path} cannot be read: {error.strerror or error}"
-        raise PathError(message) from error
-    if len(text) > LIMIT_BYTES:
-        message = f"{path} is longer than {LIMIT_BYTES:,} bytes"
-        raise ConfigurationError(message)
+    text = read_limited(path)
     try:
         documents = list(yaml.safe_load_all(text))
     except (yaml.YAMLError, RecursionError) as error:

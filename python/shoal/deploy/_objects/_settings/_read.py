@@ -23,7 +23,8 @@ from shoal.deploy._objects._settings._deployment import (
     Monitoring,
     Route,
 )
-from shoal.deploy._objects._settings._patch import LIMIT_BYTES, Patch, read_patches
+from shoal.deploy._objects._settings._file import read_limited
+from shoal.deploy._objects._settings._patch import Patch, read_patches
 from shoal.deploy._objects._settings._references import SCHEME, read_reference, reference_to
 from shoal.deploy._objects._settings._training import TrainingJob
 from shoal.errors import ConfigurationError, PathError
@@ -154,15 +155,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         PathError: there is none.
         ConfigurationError: it is something else, or longer than a mebibyte.
     """
-    try:
-        with path.open("rb") as file:
-            text = file.read(LIMIT_BYTES + 1)
-    except OSError as error:
-        message = f"{path} cannot be read: {error.strerror or error}"
-        raise PathError(message) from error
-    if len(text) > LIMIT_BYTES:
-        message = f"{path} is longer than {LIMIT_BYTES:,} bytes"
-        raise ConfigurationError(message)
+    text = read_limited(path)
     try:
         return tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
