@@ -81,6 +81,10 @@ def run(body: Callable[[Ending], None]) -> None:
             body(ending)
     except Stopped:
         pass
+    except RuntimeError as error:
+        # Python 3.11 wraps what is raised while a class gives its fields their names.
+        if not isinstance(error.__cause__, Stopped):
+            raise
     finally:
         ending.is_over()
 
