@@ -27,6 +27,26 @@ pub enum Code {
     NullNotAllowed,
     /// Binary tensors do not fit their header.
     InvalidBinary,
+    /// The bytes are not the Arrow IPC streams that their head announces.
+    InvalidArrow,
+    /// The bytes are not the protobuf message that they should be.
+    InvalidProtobuf,
+    /// A time has no zone, so that nobody knows which moment it is.
+    TimeWithoutZone,
+    /// Two tasks of one envelope have the same id.
+    DuplicateTask,
+    /// A task refers to a shared table that was not sent.
+    UnknownTable,
+    /// The envelope has more tasks than the server takes.
+    TooManyTasks,
+    /// The tables of the envelope have more records than the server takes.
+    TooManyRows,
+    /// A record meets no rule of the router.
+    NoRoute,
+    /// The results cannot be joined into one table.
+    MergeMismatch,
+    /// The key of idempotency was used for another task.
+    IdempotencyConflict,
     /// No model of that name is served.
     UnknownModel,
     /// The model is served, that version is not.
@@ -75,6 +95,8 @@ pub enum Code {
     SignatureRefused,
     /// The model cannot be run.
     UnsupportedModel,
+    /// A router leads to itself, or through more routers than are followed.
+    RouterCycle,
     /// Something that the package requires is not installed.
     UnmetRequirement,
     /// A defect of the server.
@@ -83,7 +105,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the catalogue.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 46] = [
         Self::MalformedJson,
         Self::InvalidRequest,
         Self::WrongDtype,
@@ -93,6 +115,16 @@ impl Code {
         Self::DuplicateColumn,
         Self::NullNotAllowed,
         Self::InvalidBinary,
+        Self::InvalidArrow,
+        Self::InvalidProtobuf,
+        Self::TimeWithoutZone,
+        Self::DuplicateTask,
+        Self::UnknownTable,
+        Self::TooManyTasks,
+        Self::TooManyRows,
+        Self::NoRoute,
+        Self::MergeMismatch,
+        Self::IdempotencyConflict,
         Self::UnknownModel,
         Self::UnknownVersion,
         Self::UnknownRoute,
@@ -117,6 +149,7 @@ impl Code {
         Self::UntrustedPackage,
         Self::SignatureRefused,
         Self::UnsupportedModel,
+        Self::RouterCycle,
         Self::UnmetRequirement,
         Self::Internal,
     ];
@@ -133,6 +166,16 @@ impl Code {
             Self::DuplicateColumn => ("duplicate_column", 400, "INVALID_ARGUMENT"),
             Self::NullNotAllowed => ("null_not_allowed", 400, "INVALID_ARGUMENT"),
             Self::InvalidBinary => ("invalid_binary", 400, "INVALID_ARGUMENT"),
+            Self::InvalidArrow => ("invalid_arrow", 400, "INVALID_ARGUMENT"),
+            Self::InvalidProtobuf => ("invalid_protobuf", 400, "INVALID_ARGUMENT"),
+            Self::TimeWithoutZone => ("time_without_zone", 400, "INVALID_ARGUMENT"),
+            Self::DuplicateTask => ("duplicate_task", 400, "INVALID_ARGUMENT"),
+            Self::UnknownTable => ("unknown_table", 400, "INVALID_ARGUMENT"),
+            Self::TooManyTasks => ("too_many_tasks", 413, "RESOURCE_EXHAUSTED"),
+            Self::TooManyRows => ("too_many_rows", 413, "RESOURCE_EXHAUSTED"),
+            Self::NoRoute => ("no_route", 400, "INVALID_ARGUMENT"),
+            Self::MergeMismatch => ("merge_mismatch", 400, "INVALID_ARGUMENT"),
+            Self::IdempotencyConflict => ("idempotency_conflict", 409, "ALREADY_EXISTS"),
             Self::UnknownModel => ("unknown_model", 404, "NOT_FOUND"),
             Self::UnknownVersion => ("unknown_version", 404, "NOT_FOUND"),
             Self::UnknownRoute => ("unknown_route", 404, "UNIMPLEMENTED"),
@@ -157,6 +200,7 @@ impl Code {
             Self::UntrustedPackage => ("untrusted_package", 403, "PERMISSION_DENIED"),
             Self::SignatureRefused => ("signature_refused", 422, "FAILED_PRECONDITION"),
             Self::UnsupportedModel => ("unsupported_model", 422, "FAILED_PRECONDITION"),
+            Self::RouterCycle => ("router_cycle", 422, "FAILED_PRECONDITION"),
             Self::UnmetRequirement => ("unmet_requirement", 422, "FAILED_PRECONDITION"),
             Self::Internal => ("internal", 500, "INTERNAL"),
         }

@@ -11,6 +11,16 @@
     │   ├── DuplicateColumnError      duplicate_column
     │   ├── NullError                 null_not_allowed
     │   ├── BinaryError               invalid_binary
+    │   ├── ArrowError                invalid_arrow
+    │   ├── ProtobufError             invalid_protobuf
+    │   ├── ZoneError                 time_without_zone
+    │   ├── DuplicateTaskError        duplicate_task
+    │   ├── UnknownTableError         unknown_table
+    │   ├── TooManyTasksError         too_many_tasks
+    │   ├── TooManyRowsError          too_many_rows
+    │   ├── NoRouteError              no_route
+    │   ├── MergeError                merge_mismatch
+    │   ├── IdempotencyError          idempotency_conflict
     │   ├── UnknownModelError         unknown_model
     │   ├── UnknownVersionError       unknown_version
     │   ├── UnknownRouteError         unknown_route
@@ -28,6 +38,8 @@
     ├── UnavailableError              shutting_down
     │   └── ModelUnavailableError     model_unavailable
     ├── DeadlineError                 deadline_exceeded
+    ├── UnreachableError              server_unreachable
+    ├── AnswerError                   invalid_answer
     ├── ModelError                    model_failed
     │   ├── WorkerLostError           worker_lost
     │   └── WorkerTimeoutError        worker_timeout
@@ -36,6 +48,7 @@
     │   ├── UntrustedPackageError     untrusted_package
     │   │   └── SignatureError        signature_refused
     │   ├── UnsupportedModelError     unsupported_model
+    │   ├── RouterCycleError          router_cycle
     │   ├── RequirementError          unmet_requirement
     │   ├── ProofError                export_mismatch
     │   ├── BatchDependenceError      batch_dependent
@@ -159,6 +172,66 @@ class BinaryError(InputError):
     code = "invalid_binary"
 
 
+class ArrowError(InputError):
+    """The bytes are not the Arrow IPC streams that their head announces."""
+
+    code = "invalid_arrow"
+
+
+class ProtobufError(InputError):
+    """The bytes are not the protobuf message that they should be."""
+
+    code = "invalid_protobuf"
+
+
+class ZoneError(InputError):
+    """A time has no zone, so that nobody knows which moment it is."""
+
+    code = "time_without_zone"
+
+
+class DuplicateTaskError(InputError):
+    """Two tasks of one envelope have the same id."""
+
+    code = "duplicate_task"
+
+
+class UnknownTableError(InputError):
+    """A task refers to a shared table that was not sent."""
+
+    code = "unknown_table"
+
+
+class TooManyTasksError(InputError):
+    """The envelope has more tasks than the server takes."""
+
+    code = "too_many_tasks"
+
+
+class TooManyRowsError(InputError):
+    """The tables of the envelope have more records than the server takes."""
+
+    code = "too_many_rows"
+
+
+class NoRouteError(InputError):
+    """A record meets no rule of the router."""
+
+    code = "no_route"
+
+
+class MergeError(InputError):
+    """The results cannot be joined into one table."""
+
+    code = "merge_mismatch"
+
+
+class IdempotencyError(InputError):
+    """The key of idempotency was used for another task."""
+
+    code = "idempotency_conflict"
+
+
 class UnknownModelError(InputError):
     """No model of this name is served."""
 
@@ -261,6 +334,18 @@ class DeadlineError(ShoalError):
     code = "deadline_exceeded"
 
 
+class UnreachableError(ShoalError):
+    """The server cannot be reached, or went away before it had answered."""
+
+    code = "server_unreachable"
+
+
+class AnswerError(ShoalError):
+    """The server's answer cannot be understood."""
+
+    code = "invalid_answer"
+
+
 class ModelError(ShoalError):
     """The model raised an error or gave an answer that does not fit its signature."""
 
@@ -307,6 +392,12 @@ class UnsupportedModelError(PackageError):
     """This model cannot be sealed; the message says why."""
 
     code = "unsupported_model"
+
+
+class RouterCycleError(PackageError):
+    """A router leads to itself, or through more routers than are followed."""
+
+    code = "router_cycle"
 
 
 class RequirementError(PackageError):

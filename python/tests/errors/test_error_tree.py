@@ -62,7 +62,13 @@ def test_every_entry_of_the_file_is_complete() -> None:
 def test_only_errors_of_load_or_absence_may_be_sent_again_unchanged() -> None:
     retryable = {code for code, entry in catalogue().items() if entry["retryable"]}
     busy = {"queue_full", "server_busy", "deadline_out_of_reach"}
-    away = {"shutting_down", "model_unavailable", "registry_unavailable", "cluster_unavailable"}
+    away = {
+        "shutting_down",
+        "model_unavailable",
+        "server_unreachable",
+        "registry_unavailable",
+        "cluster_unavailable",
+    }
     assert retryable == busy | away
 
 
