@@ -12,7 +12,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from protocol.vectors.task_vectors import arrow_tables, json_tables, protobuf_tables, tables
+from protocol.vectors.task_vectors import (
+    arrow_tables,
+    json_tables,
+    protobuf_tables,
+    requests,
+    responses,
+    tables,
+)
 from protocol.vectors.task_vectors.collection import Vectors
 
 FOLDER = Path(__file__).parent / "tasks"
@@ -23,7 +30,7 @@ PYARROW = "26.0.1"
 def build() -> Vectors:
     """Gives all vectors."""
     vectors = Vectors()
-    for part in (tables, json_tables, arrow_tables, protobuf_tables):
+    for part in (tables, json_tables, arrow_tables, protobuf_tables, requests, responses):
         part.add_all(vectors)
     return vectors
 

@@ -12,15 +12,29 @@ if TYPE_CHECKING:
     from protocol.vectors.task_vectors.neutral import Column, Table
 
 TYPES = {
-    **{"BOOL": pa.bool_(), "UINT8": pa.uint8(), "UINT16": pa.uint16(), "UINT32": pa.uint32()},
-    **{"UINT64": pa.uint64(), "INT8": pa.int8(), "INT16": pa.int16(), "INT32": pa.int32()},
-    **{"INT64": pa.int64(), "FP16": pa.float16(), "FP32": pa.float32(), "FP64": pa.float64()},
-    **{"UTF8": pa.utf8(), "BYTES": pa.binary(), "DATE": pa.date32()},
+    "BOOL": pa.bool_(),
+    "UINT8": pa.uint8(),
+    "UINT16": pa.uint16(),
+    "UINT32": pa.uint32(),
+    "UINT64": pa.uint64(),
+    "INT8": pa.int8(),
+    "INT16": pa.int16(),
+    "INT32": pa.int32(),
+    "INT64": pa.int64(),
+    "FP16": pa.float16(),
+    "FP32": pa.float32(),
+    "FP64": pa.float64(),
+    "UTF8": pa.utf8(),
+    "BYTES": pa.binary(),
+    "DATE": pa.date32(),
 }
 # The children of the union of MIXED, in the order in which they are written.
 UNION = {
-    **{"null": pa.null(), "bool": pa.bool_(), "int64": pa.int64()},
-    **{"double": pa.float64(), "utf8": pa.utf8()},
+    "null": pa.null(),
+    "bool": pa.bool_(),
+    "int64": pa.int64(),
+    "double": pa.float64(),
+    "utf8": pa.utf8(),
 }
 
 
@@ -75,7 +89,7 @@ def batch(of: Table) -> Any:
 def stream(*batches: Any, schema: Any = None, options: Any = None) -> bytes:
     """Gives record batches as one stream."""
     sink = pa.BufferOutputStream()
-    schema = schema or batches[0].schema
+    schema = batches[0].schema if schema is None else schema
     with pa.ipc.new_stream(sink, schema, options=options) as writer:
         for one in batches:
             writer.write_batch(one)

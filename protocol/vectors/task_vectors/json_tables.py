@@ -137,11 +137,18 @@ def add_wrong_values(add: Json) -> None:
         add.bad(f"base64_{name}", "BYTES", f'["{text}"]')
     add.bad("number_for_bytes", "BYTES", "[1]")
     mixed = {
-        **{"too_large": "9223372036854775808", "too_small": "-9223372036854775809"},
-        **{"list": "[1]", "empty_object": "{}", "two_fields": '{"INT64":1,"FP64":1}'},
-        **{"other_type": '{"UTF8":"a"}', "point": '{"INT64":1.0}', "infinite": "1e400"},
-        **{"too_large_as_text": '{"INT64":"9223372036854775808"}', "word": '{"FP64":"inf"}'},
-        **{"lone_surrogate": r'"\ud800"', "null_in_object": '{"FP64":null}'},
+        "too_large": "9223372036854775808",
+        "too_small": "-9223372036854775809",
+        "list": "[1]",
+        "empty_object": "{}",
+        "two_fields": '{"INT64":1,"FP64":1}',
+        "other_type": '{"UTF8":"a"}',
+        "point": '{"INT64":1.0}',
+        "infinite": "1e400",
+        "too_large_as_text": '{"INT64":"9223372036854775808"}',
+        "word": '{"FP64":"inf"}',
+        "lone_surrogate": r'"\ud800"',
+        "null_in_object": '{"FP64":null}',
     }
     for name, text in mixed.items():
         add.bad(f"mixed_{name}", "MIXED", f"[{text}]")
@@ -185,17 +192,21 @@ def add_wrong_moments(add: Json) -> None:
     add.bad("moment_without_zone", "TIMESTAMP", '["2021-05-31T10:20:30"]', "time_without_zone")
     add.bad("moment_of_an_empty_zone", "TIMESTAMP", good, "time_without_zone", zone="")
     wrong = {
-        **{
-            "day_alone": "2021-05-31",
-            "space": "2021-05-31 10:20:30Z",
-            "hour_24": "2021-05-31T24:00:00Z",
-        },
-        **{"second_60": "2016-12-31T23:59:60Z", "no_such_day": "2021-02-29T10:20:30Z"},
-        **{"ten_digits": "2021-05-31T10:20:30.1234567890Z", "comma": "2021-05-31T10:20:30,5Z"},
-        **{"no_digits": "2021-05-31T10:20:30.Z", "small_z": "2021-05-31T10:20:30z"},
-        **{"no_seconds": "2021-05-31T10:20Z", "no_colon": "2021-05-31T10:20:30+0200"},
-        **{"large_offset": "2021-05-31T10:20:30+24:00", "year_0": "0000-12-31T10:20:30Z"},
-        **{"text_after": "2021-05-31T10:20:30Z ", "nothing": ""},
+        "day_alone": "2021-05-31",
+        "space": "2021-05-31 10:20:30Z",
+        "hour_24": "2021-05-31T24:00:00Z",
+        "second_60": "2016-12-31T23:59:60Z",
+        "no_such_day": "2021-02-29T10:20:30Z",
+        "ten_digits": "2021-05-31T10:20:30.1234567890Z",
+        "comma": "2021-05-31T10:20:30,5Z",
+        "no_digits": "2021-05-31T10:20:30.Z",
+        "small_z": "2021-05-31T10:20:30z",
+        "no_seconds": "2021-05-31T10:20Z",
+        "no_colon": "2021-05-31T10:20:30+0200",
+        "large_offset": "2021-05-31T10:20:30+24:00",
+        "year_0": "0000-12-31T10:20:30Z",
+        "text_after": "2021-05-31T10:20:30Z ",
+        "nothing": "",
     }
     for name, text in wrong.items():
         add.bad(f"moment_{name}", "TIMESTAMP", f'["{text}"]')
@@ -207,12 +218,12 @@ def add_wrong_moments(add: Json) -> None:
     add.bad("unit_of_a_number", "INT64", "[1]", unit="s")
     add.bad("zone_of_a_day", "DATE", '["2021-05-31"]', zone="UTC")
     days = {
-        **{
-            "no_leap_year": "2100-02-29",
-            "month_13": "2021-13-01",
-            "with_time": "2021-05-31T00:00:00Z",
-        },
-        **{"year_10000": "10000-01-01", "year_0": "0000-12-31", "one_digit": "2021-5-31"},
+        "no_leap_year": "2100-02-29",
+        "month_13": "2021-13-01",
+        "with_time": "2021-05-31T00:00:00Z",
+        "year_10000": "10000-01-01",
+        "year_0": "0000-12-31",
+        "one_digit": "2021-5-31",
     }
     for name, text in days.items():
         add.bad(f"day_{name}", "DATE", f'["{text}"]')
@@ -244,38 +255,37 @@ def add_wrong_structure(add: Json) -> None:
     """Adds bodies that are no table."""
     good = one("INT8", "[1]")
     malformed = {
-        **{"cut_short": good[:-2].encode(), "nan_literal": one("FP32", "[NaN]").encode()},
-        **{"not_utf8": one("UTF8", '["?"]').encode().replace(b"?", b"\xff"), "empty": b""},
-        **{"text_after_it": good.encode() + b"x", "comma_too_many": one("INT8", "[1,]").encode()},
-        **{"leading_zero": one("INT8", "[01]").encode(), "control": one("UTF8", '["\n"]').encode()},
+        "cut_short": good[:-2].encode(),
+        "nan_literal": one("FP32", "[NaN]").encode(),
+        "not_utf8": one("UTF8", '["?"]').encode().replace(b"?", b"\xff"),
+        "empty": b"",
+        "text_after_it": good.encode() + b"x",
+        "comma_too_many": one("INT8", "[1,]").encode(),
+        "leading_zero": one("INT8", "[01]").encode(),
+        "control": one("UTF8", '["\n"]').encode(),
         "encoded_surrogate": one("UTF8", '["?"]').encode().replace(b"?", b"\xed\xa0\x80"),
     }
     for name, body in malformed.items():
         add.refused(name, "malformed_json", body, of="both")
     wrong = {
-        **{
-            "list": "[]",
-            "number": "5",
-            "null": "null",
-            "no_columns": "{}",
-            "rows_alone": '{"rows":1}',
-        },
-        **{"columns_null": '{"columns":null}', "column_no_object": '{"columns":[1]}'},
-        **{"no_name": '{"columns":[{"dtype":"INT8","data":[1]}]}'},
-        **{"no_data": '{"columns":[{"name":"x","dtype":"INT8"}]}'},
-        **{"name_number": '{"columns":[{"name":1,"dtype":"INT8","data":[1]}]}'},
-        **{"dtype_null": '{"columns":[{"name":"x","dtype":null,"data":[1]}]}'},
-        **{
-            "shape_number": one("INT8", "[1]", shape=1),
-            "shape_below_zero": one("INT8", "[]", shape=[-1]),
-        },
-        **{
-            "rows_with_point": '{"rows":1.0,"columns":[]}',
-            "rows_below_zero": '{"rows":-1,"columns":[]}',
-        },
+        "list": "[]",
+        "number": "5",
+        "null": "null",
+        "no_columns": "{}",
+        "rows_alone": '{"rows":1}',
+        "columns_null": '{"columns":null}',
+        "column_no_object": '{"columns":[1]}',
+        "no_name": '{"columns":[{"dtype":"INT8","data":[1]}]}',
+        "no_data": '{"columns":[{"name":"x","dtype":"INT8"}]}',
+        "name_number": '{"columns":[{"name":1,"dtype":"INT8","data":[1]}]}',
+        "dtype_null": '{"columns":[{"name":"x","dtype":null,"data":[1]}]}',
+        "shape_number": one("INT8", "[1]", shape=1),
+        "shape_below_zero": one("INT8", "[]", shape=[-1]),
+        "rows_with_point": '{"rows":1.0,"columns":[]}',
+        "rows_below_zero": '{"rows":-1,"columns":[]}',
     }
-    for name, body in wrong.items():
-        add.refused(f"table_{name}", "invalid_request", body)
+    for name, text in wrong.items():
+        add.refused(f"table_{name}", "invalid_request", text)
 
 
 def add_all(vectors: Vectors) -> None:

@@ -15,9 +15,20 @@ from typing import Any
 
 # The struct letter of each dtype of fixed width.
 LETTERS = {
-    **{"BOOL": "?", "UINT8": "B", "UINT16": "H", "UINT32": "I", "UINT64": "Q"},
-    **{"INT8": "b", "INT16": "h", "INT32": "i", "INT64": "q"},
-    **{"FP16": "e", "FP32": "f", "FP64": "d", "TIMESTAMP": "q", "DATE": "i"},
+    "BOOL": "?",
+    "UINT8": "B",
+    "UINT16": "H",
+    "UINT32": "I",
+    "UINT64": "Q",
+    "INT8": "b",
+    "INT16": "h",
+    "INT32": "i",
+    "INT64": "q",
+    "FP16": "e",
+    "FP32": "f",
+    "FP64": "d",
+    "TIMESTAMP": "q",
+    "DATE": "i",
 }
 FLOATS = ("FP16", "FP32", "FP64")
 ITEMS = ("UTF8", "BYTES")

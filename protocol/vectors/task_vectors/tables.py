@@ -35,7 +35,9 @@ VALUES: dict[str, list[Any]] = {
 def columns_of(dtype: str) -> list[Column]:
     """Gives scalars and tensors of a dtype, with and without missing records; three records."""
     values = VALUES[dtype]
-    about = {"unit": "us", "zone": "Europe/Berlin"} if dtype == "TIMESTAMP" else {}
+    about: dict[str, Any] = {}
+    if dtype == "TIMESTAMP":
+        about = {"unit": "us", "zone": "Europe/Berlin"}
     pairs = [values[:2], values[2:4], values[4:]]
     return [
         Column("scalars", dtype, values[:3], **about),
@@ -79,7 +81,7 @@ def every_column(rows: int) -> Table:
     return Table.of(*columns, Column("MIXED", "MIXED", ["text"][:rows]))
 
 
-def zoned(dtype: str) -> dict[str, str]:
+def zoned(dtype: str) -> dict[str, Any]:
     """Gives unit and zone where a dtype has them."""
     return {"unit": "ns", "zone": "UTC"} if dtype == "TIMESTAMP" else {}
 
