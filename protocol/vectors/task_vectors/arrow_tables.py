@@ -134,9 +134,6 @@ def add_tensors(add: Arrow) -> None:
     add.read("unknown_extension", body, Column("x", "INT64", [5]))
     turned = pa.fixed_shape_tensor(pa.int64(), [1, 2], permutation=[1, 0])
     add.bad("tensor_turned_about", pa.ExtensionArray.from_storage(turned, as_arrow.lists(pairs)))
-    add.bad("null_inside_a_list", pa.array([[1, None]], pa.list_(pa.int8(), 2)), "null_not_allowed")
-    inner = pa.array([[[1], None]], pa.list_(pa.list_(pa.int8(), 1), 2))
-    add.bad("null_list_inside_a_list", inner, "null_not_allowed")
     deep: Any = pa.int8()
     value: Any = 1
     for _ in range(9):
@@ -186,7 +183,12 @@ def add_wrong_types(add: Arrow) -> None:
     for name, array in others.items():
         add.bad(f"type_{name}", array)
     add.bad("moment_without_zone", pa.array([0], pa.timestamp("us")), "time_without_zone")
-    add.bad("moment_of_a_long_zone", pa.array([0], pa.timestamp("us", "z" * 65)))
+    long = pa.array([0], pa.timestamp("us", "z" * 65))
+    add.bad("moment_of_a_long_zone", long, "invalid_request")
+    for name, seconds in (("year_0", -62135596801), ("year_10000", 253402300800)):
+        add.bad(f"moment_{name}", pa.array([seconds], pa.timestamp("s", "UTC")), of="both")
+    for name, days in (("year_0", -719163), ("year_10000", 2932897)):
+        add.bad(f"day_{name}", pa.array([days], pa.int32()).cast(pa.date32()), of="both")
     for name, octets in (
         ("not_utf8", b"\xff"),
         ("surrogate", b"\xed\xa0\x80"),

@@ -143,22 +143,28 @@ def add_wrong_columns(add: Protobuf) -> None:
         add.column(f"text_{name}", word + texts(5, ["a", octet]), "wrong_dtype")
     add.column("unknown_dtype", octets(1, "x") + octets(2, "FP31") + VALUES, "wrong_dtype")
     add.column("no_dtype", octets(1, "x") + VALUES, "wrong_dtype")
-    add.column("items_of_a_number", HEAD + VALUES + texts(5, ["a", "b"]), "wrong_dtype")
-    add.column("values_of_a_text", word + texts(5, ["a", "b"]) + VALUES, "wrong_dtype")
-    add.column("mixed_of_a_number", HEAD + VALUES + message(6, double(2, 0.0)) * 2, "wrong_dtype")
+    add.column("items_of_a_number", HEAD + VALUES + texts(5, ["a", "b"]), "invalid_request")
+    add.column("values_of_a_text", word + texts(5, ["a", "b"]) + VALUES, "invalid_request")
+    add.column(
+        "mixed_of_a_number", HEAD + VALUES + message(6, double(2, 0.0)) * 2, "invalid_request"
+    )
     both = mixed + message(6, b"") * 2 + octets(7, b"\1\1")
-    add.column("missing_of_mixed", both, "wrong_dtype")
-    add.column("unit_of_a_number", HEAD + VALUES + octets(8, "s"), "wrong_dtype")
-    add.column("zone_of_a_number", HEAD + VALUES + octets(9, "UTC"), "wrong_dtype")
+    add.column("missing_of_mixed", both, "invalid_request")
+    add.column("unit_of_a_number", HEAD + VALUES + octets(8, "s"), "invalid_request")
+    add.column("zone_of_a_number", HEAD + VALUES + octets(9, "UTC"), "invalid_request")
     moment = octets(1, "x") + octets(2, "TIMESTAMP") + octets(4, b"\0" * 16)
     add.column("moment_without_zone", moment + octets(8, "s"), "time_without_zone")
-    add.column("moment_without_unit", moment + octets(9, "UTC"), "wrong_dtype")
+    add.column("moment_without_unit", moment + octets(9, "UTC"), "invalid_request")
     add.column(
-        "moment_of_an_unknown_unit", moment + octets(8, "min") + octets(9, "UTC"), "wrong_dtype"
+        "moment_of_an_unknown_unit", moment + octets(8, "min") + octets(9, "UTC"), "invalid_request"
     )
     add.column(
-        "moment_of_a_long_zone", moment + octets(8, "s") + octets(9, "z" * 65), "wrong_dtype"
+        "moment_of_a_long_zone", moment + octets(8, "s") + octets(9, "z" * 65), "invalid_request"
     )
+    late = octets(1, "x") + octets(2, "DATE") + octets(4, struct.pack("<2i", 0, 2932897))
+    add.column("day_year_10000", late, "wrong_dtype")
+    early = octets(4, struct.pack("<2q", 0, -62135596801)) + octets(8, "s") + octets(9, "UTC")
+    add.column("moment_year_0", octets(1, "x") + octets(2, "TIMESTAMP") + early, "wrong_dtype")
     twice = unsigned(1, 2) + message(2, HEAD + VALUES) * 2
     add.bad("duplicate_column", twice, "duplicate_column", of="both")
 

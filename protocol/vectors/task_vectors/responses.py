@@ -59,16 +59,22 @@ class Result:
     batch_rows: int = 0
 
     def about(self) -> dict[str, Any]:
-        """Gives the fields beside the table."""
+        """Gives who answered, or the error."""
         if isinstance(self.outcome, Error):
             return {"id": self.id, "error": self.outcome.fields()}
-        names = ("id", "model", "version", "batch_rows")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in ("id", "model", "version")}
+
+    def fields(self, table: Any) -> dict[str, Any]:
+        """Gives all fields; `table` is its table as it is written there."""
+        if isinstance(self.outcome, Error):
+            return self.about()
+        answer = {} if self.outcome is None else {"table": table}
+        return {**self.about(), **answer, "batch_rows": self.batch_rows}
 
     def described(self) -> dict[str, Any]:
         """Gives the entry as `tasks.json` describes it."""
         table = self.outcome
-        return {**self.about(), **({"table": described(table)} if isinstance(table, Table) else {})}
+        return self.fields(described(table) if isinstance(table, Table) else None)
 
     def message(self) -> bytes:
         """Gives the entry in protobuf."""
@@ -140,8 +146,7 @@ class Answer:
 
 def entry(result: Result, tables: Iterator[Any]) -> dict[str, Any]:
     """Gives the fields of a result."""
-    is_table = isinstance(result.outcome, Table)
-    return {**result.about(), **({"table": next(tables)} if is_table else {})}
+    return result.fields(next(tables) if isinstance(result.outcome, Table) else None)
 
 
 def in_json(answer: Answer) -> bytes:
