@@ -14,6 +14,7 @@ from pathlib import Path
 
 from protocol.vectors.task_vectors import (
     arrow_tables,
+    inputs,
     json_tables,
     protobuf_tables,
     requests,
@@ -30,7 +31,7 @@ PYARROW = "26.0.1"
 def build() -> Vectors:
     """Gives all vectors."""
     vectors = Vectors()
-    for part in (tables, json_tables, arrow_tables, protobuf_tables, requests, responses):
+    for part in (tables, json_tables, arrow_tables, protobuf_tables, inputs, requests, responses):
         part.add_all(vectors)
     return vectors
 
