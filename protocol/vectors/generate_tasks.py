@@ -24,7 +24,7 @@ from protocol.vectors.task_vectors import (
 from protocol.vectors.task_vectors.collection import Vectors
 
 FOLDER = Path(__file__).parent / "tasks"
-# The bytes of Arrow streams are those of this version of pyarrow; others may lay them out otherwise.
+# Arrow streams are the bytes of this version of pyarrow; others may lay them out otherwise.
 PYARROW = "26.0.1"
 
 

@@ -52,8 +52,9 @@ def stream_of(*arrays: Any) -> bytes:
 
 def replaced(body: bytes, old: bytes, new: bytes) -> bytes:
     """Gives a stream with some of its bytes changed, which are there once."""
-    assert body.count(old) == 1, f"{old.hex()} is there {body.count(old)} times"
-    assert len(old) == len(new)
+    if body.count(old) != 1 or len(old) != len(new):
+        message = f"{old.hex()} is there {body.count(old)} times, expected 1"
+        raise ValueError(message)
     return body.replace(old, new)
 
 

@@ -1,4 +1,4 @@
-"""Messages of `shoal/v1/tasks.proto`, byte by byte from the wire format: a tag, and then what it says.
+"""Messages of `shoal/v1/tasks.proto`, byte by byte from the wire format: tags, and what they say.
 
 Fields at their default are left out, as every writer does; the fields of a message are in the order
 of their numbers.

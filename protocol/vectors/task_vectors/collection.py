@@ -29,7 +29,9 @@ class Vectors:
     def add(self, name: str, encoding: str, body: bytes, **entry: Any) -> None:
         """Adds a vector; `entry` holds kind, expect, and what else is said of it."""
         file = f"bodies/{name}.{SUFFIXES[encoding]}"
-        assert file not in self.bodies, f"two vectors are called {name}"
+        if file in self.bodies:
+            message = f"two vectors are called {name}"
+            raise ValueError(message)
         self.bodies[file] = body
         self.index.append({"name": name, "encoding": encoding, "body": file, **entry})
 

@@ -197,7 +197,6 @@ def add_arrow(add: Inputs) -> None:
     maybe = column("FP32", [2], nullable=True)
     add.add("column_of_nulls", nothing, [maybe], x("FP32", [None, None], [2]))
     add.add("column_of_nulls_not_allowed", nothing, [column("INT8")], "null_not_allowed")
-    add.add("column_of_nulls_for_a_router", nothing, ROUTER, x("MIXED", [None, None]))
     inside = pa.array([[1, None]], pa.list_(pa.float32(), 2))
     body = as_arrow.stream(pa.record_batch([inside], names=["x"]))
     add.add("null_inside_a_list", body, [maybe], "null_not_allowed")

@@ -243,11 +243,12 @@ def add_wrong_shapes(add: Json) -> None:
     wrong("flat_that_does_not_fill", "[1,2,3]", shape=[2])
     wrong("data_that_is_no_list", "5")
     wrong("nine_dimensions", "[]", shape=[1] * 9)
-    ragged = '{"columns":[{"name":"x","dtype":"INT8","data":[1,2]},{"name":"y","dtype":"INT8","data":[1]}]}'
+    x, y = (f'{{"name":"{name}","dtype":"INT8","data":[1]}}' for name in "xy")
+    ragged = f'{{"columns":[{x.replace("[1]", "[1,2]")},{y}]}}'
     add.refused("ragged_columns", "wrong_shape", ragged, of="both")
     three = '{"rows":3,"columns":[{"name":"x","dtype":"INT8","data":[1,2]}]}'
     add.refused("rows_that_disagree", "wrong_shape", three, of="both")
-    twice = '{"columns":[{"name":"x","dtype":"INT8","data":[1]},{"name":"x","dtype":"INT8","data":[1]}]}'
+    twice = f'{{"columns":[{x},{x}]}}'
     add.refused("duplicate_column", "duplicate_column", twice, of="both")
 
 

@@ -1,8 +1,8 @@
-"""Tables in no encoding: what a reader has to find, and what the writers of the encodings start from.
+"""Tables in no encoding: what a reader has to find, and what the writers of encodings start from.
 
-A column holds records: `None` where one is missing, a value where `shape` is `[]`, and otherwise the
-list of its elements, row-major. Values are `bool`, `int`, `float`, `str` and `bytes`; a TIMESTAMP is
-a count of its unit, a DATE a count of days, and in MIXED the type of each value is its own.
+A column holds records: `None` where one is missing, a value where `shape` is `[]`, and otherwise
+the list of its elements, row-major. Values are `bool`, `int`, `float`, `str` and `bytes`; a
+TIMESTAMP is a count of its unit, a DATE a count of days, and in MIXED each value has its own type.
 """
 # ruff: noqa: INP001 - a program, not a package
 

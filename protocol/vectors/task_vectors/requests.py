@@ -117,7 +117,8 @@ def add_forms(add: Requests) -> None:
     nulls = defaults.replace('""', "null").replace(":0", ":null").replace("[]", "null")
     left_out = f'{{"id":null,"model":"m","table":{ONE_JSON},{nulls}}}'
     add.json("null_is_left_out", f'{{"merge":null,"tables":null,"tasks":[{left_out}]}}', envelope)
-    later = f' {{ "tasks" : [ {{ "table" : "t" , "model" : "m" }} ] ,\n"tables" : {{ "t" : {ONE_JSON} }} }}\n'
+    first = ' { "tasks" : [ { "table" : "t" , "model" : "m" } ] ,\n\t"tables"'
+    later = f'{first} : {{ "t" : {ONE_JSON} }} }}\n'
     add.json("tables_after_tasks", later, Envelope([Task("0", "m", "t")], {"t": ONE}))
     merge = f'{{"merge":{{"columns":[],"by":"concat"}},"tasks":[{task}]}}'
     add.json("merge_of_all_columns", merge, Envelope([Task("0", "m", ONE)], merge=Merge("concat")))
@@ -180,6 +181,7 @@ def add_bad_fields(add: Requests) -> None:
 def add_bad_envelopes(add: Requests) -> None:
     """Adds envelopes in JSON that are refused whole."""
     task = f'{{"id":"a","model":"m","table":{ONE_JSON}}}'
+    one = f'"t":{ONE_JSON}'
     invalid = {
         "no_tasks": "{}",
         "zero_tasks": '{"tasks":[]}',
@@ -189,7 +191,7 @@ def add_bad_envelopes(add: Requests) -> None:
         "unknown_field": f'{{"said":1,"tasks":[{task}]}}',
         "nested_deep": f'{{"said":{"[" * 2000}{"]" * 2000},"tasks":[{task}]}}',
         "tables_list": f'{{"tables":[],"tasks":[{task}]}}',
-        "two_tables_of_one_name": f'{{"tables":{{"t":{ONE_JSON},"t":{ONE_JSON}}},"tasks":[{task}]}}',
+        "two_tables_of_one_name": f'{{"tables":{{{one},{one}}},"tasks":[{task}]}}',
         "id_number": f'{{"tasks":[{task}]}}'.replace('"a"', "5"),
         "id_too_long": '{"tasks":[{"id":"' + "ä" * 129 + '","model":"m","table":"t"}]}',
         "timeout_below_zero": f'{{"timeout_us":-1,"tasks":[{task}]}}',

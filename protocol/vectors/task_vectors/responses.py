@@ -258,11 +258,11 @@ def add_lines(add: Responses) -> None:
     lost = Answer(merged.results, Merged(GONE))
     add.add("merge_missing", "ndjson", line, lost)
     add.add("merge_cut_short", "ndjson", line + last[:-9], lost)
-    add.refused("line_that_is_no_json", second + b"<html>\n", NOT_UNDERSTOOD, "ndjson")
-    add.refused(
-        "line_of_a_task_not_asked", second + first.replace(b'"a"', b'"c"'), NOT_UNDERSTOOD, "ndjson"
-    )
-    add.refused("two_lines_of_a_task", second + first + first, NOT_UNDERSTOOD, "ndjson")
+    broken = Answer([Result("a", NOT_UNDERSTOOD), BOTH.results[1]])
+    add.add("line_that_is_no_json", "ndjson", second + b"<html>\n" + first, broken)
+    other = first.replace(b'"a"', b'"c"')
+    add.add("line_of_a_task_not_asked", "ndjson", second + other + first, broken)
+    add.add("two_lines_of_a_task", "ndjson", second + second + first, broken)
 
 
 def add_forms(add: Responses) -> None:
