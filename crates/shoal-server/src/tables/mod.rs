@@ -15,12 +15,16 @@ use crate::values::{Buffer, Dtype};
 
 pub(crate) mod admit;
 pub(crate) mod answer;
+pub(crate) mod arrow;
 mod convert;
 pub(crate) mod json;
 mod moments;
+pub(crate) mod protobuf;
 mod rules;
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod vectors;
 
 /// Rows of a table, at most: those of an envelope.
 pub(crate) const ROWS_LIMIT: usize = 1_000_000;
@@ -214,6 +218,18 @@ impl Column {
             Content::Text(text) => text.len(),
         };
         content + self.missing.len()
+    }
+
+    /// Puts zero, or nothing, in the place of missing records.
+    fn clear_missing(&mut self) {
+        let (per_row, width) = (self.per_row(), self.kind.width());
+        for row in (0..self.missing.len()).filter(|row| self.missing[*row]) {
+            match &mut self.content {
+                Content::Fixed(buffer) => buffer.bytes_mut()[row * per_row * width..(row + 1) * per_row * width].fill(0),
+                Content::Items(list) => list[row * per_row..(row + 1) * per_row].fill(Vec::new()),
+                Content::Mixed(_) | Content::Text(_) => {}
+            }
+        }
     }
 
     fn take_rows(&self, rows: &[usize]) -> Self {

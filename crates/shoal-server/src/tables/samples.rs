@@ -36,22 +36,10 @@ fn column(rows: usize) -> impl Strategy<Value = Column> {
         let count = rows * shape.iter().product::<usize>();
         content(&kind, count).prop_map(move |content| {
             let mut column = Column { name: name.into(), kind: kind.clone(), shape: shape.clone(), content, missing: missing.clone() };
-            cleared(&mut column);
+            column.clear_missing();
             column
         })
     })
-}
-
-/// Puts zero, or nothing, where records are missing.
-fn cleared(column: &mut Column) {
-    let (per_row, width) = (column.per_row(), column.kind.width());
-    for row in (0..column.missing.len()).filter(|row| column.missing[*row]) {
-        match &mut column.content {
-            Content::Fixed(buffer) => buffer.bytes_mut()[row * per_row * width..(row + 1) * per_row * width].fill(0),
-            Content::Items(list) => list[row * per_row..(row + 1) * per_row].fill(Vec::new()),
-            Content::Mixed(_) | Content::Text(_) => {}
-        }
-    }
 }
 
 fn content(kind: &Kind, count: usize) -> BoxedStrategy<Content> {

@@ -79,6 +79,10 @@ impl Reader<'_, '_> {
 
     /// Records of any type; a null is one of them.
     fn mixed(self) -> Outcome<Data> {
+        let mut first = self.cursor.clone();
+        if first.take(b'[') && first.peek() == b'[' {
+            return Err(fault(Wrong::Value(first.at), (self.name, self.dtype), 0, &first));
+        }
         let data = self.read(leaves::mixed, Content::Mixed)?;
         Ok(Data { missing: Vec::new(), ..data })
     }
@@ -141,7 +145,7 @@ pub(crate) fn signed(text: &[u8], column: &Target<'_>, rows: usize) -> Outcome<C
     cursor.end().map_err(|_| super::malformed(&cursor))?;
     let mut signed = Column { name: column.name.to_owned(), kind, shape, content, missing };
     let rows = if let Records::Known(records) = records { records } else { rows };
-    settle(&mut signed, records, rows, &mut nulls_bytes)?;
+    settle(&mut signed, records, (rows, true), &mut nulls_bytes)?;
     Ok(signed)
 }
 

@@ -144,6 +144,7 @@ pub(super) fn mixed(cursor: &mut Cursor<'_>) -> Result<Scalar, Wrong> {
         b'"' => Ok(Scalar::Utf8(cursor.string()?.into_owned())),
         b't' | b'f' => Ok(Scalar::Bool(boolean(cursor)? == 1)),
         b'{' => stated(cursor),
+        b'[' => Err(Wrong::Value(cursor.at)),
         b'-' | b'0'..=b'9' => {
             let mut ahead = cursor.clone();
             let is_whole = ahead.number()?.is_whole();

@@ -48,7 +48,7 @@ fn the_written_form_is_that_of_the_protocol() {
         r#"{"rows":2,"columns":[{"name":"a","dtype":"INT64","data":[9007199254740991,"9007199254740992"]}]}"#,
         r#"{"rows":2,"columns":[{"name":"a","dtype":"UINT64","data":["18446744073709551615",0]}]}"#,
         r#"{"rows":4,"columns":[{"name":"a","dtype":"FP64","data":[0.1,"NaN","Infinity","-Infinity"]}]}"#,
-        r#"{"rows":2,"columns":[{"name":"a","dtype":"FP16","data":[0.1,65500.0]}]}"#,
+        r#"{"rows":2,"columns":[{"name":"a","dtype":"FP16","data":[0.099975586,65504.0]}]}"#,
         r#"{"rows":2,"columns":[{"name":"a","dtype":"FP32","shape":[2,1],"data":[[[0.1],[2.5]],null]}]}"#,
         r#"{"rows":1,"columns":[{"name":"a","dtype":"BYTES","data":["AP8="]}]}"#,
         r#"{"rows":1,"columns":[{"name":"a","dtype":"DATE","data":["1969-12-31"]}]}"#,
@@ -175,8 +175,8 @@ const NO_COLUMNS: [(&str, &str); 33] = [
     (r#""unit":"s","data":[1]"#, "invalid_request"),
     (r#""dtype":null,"data":[1]"#, "invalid_request"),
     (r#""dtype":"INT8","shape":[-1],"data":[1]"#, "invalid_request"),
-    (r#""data":1"#, "invalid_request"),
-    (r#""data":null"#, "invalid_request"),
+    (r#""data":1"#, "wrong_shape"),
+    (r#""data":null"#, "wrong_shape"),
     (r#""dtype":"INT8","data":1"#, "wrong_shape"),
     (r#""dtype":"INT8","data":[[1,2]]"#, "wrong_shape"),
     (r#""dtype":"INT8","data":[[1],2]"#, "wrong_shape"),
@@ -248,7 +248,7 @@ fn columns_without_a_dtype_stay_text_until_they_are_read() {
     let mixed = table(r#"{"columns":[{"name":"a","data":[1,"x",null,2.5]}]}"#).into_mixed().unwrap();
     let Content::Mixed(list) = &mixed.columns[0].content else { panic!("mixed") };
     assert_eq!(list[..], [Scalar::Int64(1), Scalar::Utf8("x".into()), Scalar::Missing, Scalar::Fp64(2.5)]);
-    assert_eq!(table(r#"{"columns":[{"name":"a","data":[[1,2]]}]}"#).into_mixed().unwrap_err().code, Code::WrongShape);
+    assert_eq!(table(r#"{"columns":[{"name":"a","data":[[1,2]]}]}"#).into_mixed().unwrap_err().code, Code::WrongDtype);
 }
 
 #[test]

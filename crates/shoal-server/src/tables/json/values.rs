@@ -35,8 +35,6 @@ enum Found {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Records {
     Known(usize),
-    /// Records without values, in a flat list: any number.
-    Any,
     /// So many nulls, which are records or values of one.
     Nulls(usize),
 }
@@ -247,7 +245,7 @@ impl<T: Clone + Default> Values<T> {
         }
         self.dims.iter_mut().filter(|dim| **dim == OPEN).for_each(|dim| *dim = 0);
         match self.per_row() {
-            0 if self.items.is_empty() => Ok(Records::Any),
+            0 if self.items.is_empty() => Ok(Records::Known(0)),
             per_row if per_row > 0 && self.items.len().is_multiple_of(per_row) => Ok(Records::Known(self.items.len() / per_row)),
             _ => Err(Wrong::Ragged),
         }
