@@ -132,8 +132,13 @@ impl Growing {
                 hide(&mut flags, validity.as_ref(), length);
             }
         }
-        self.values(batch, length, &mut flags, repeats)?;
-        self.flag(flags, if self.per_row == 0 { rows } else { length });
+        if self.per_row == 0 {
+            self.values(batch, length, &mut None, repeats)?;
+            self.flag(flags, rows);
+        } else {
+            self.values(batch, length, &mut flags, repeats)?;
+            self.flag(flags, length);
+        }
         Ok(())
     }
 

@@ -117,8 +117,7 @@ fn shape(name: &str, message: &Message<'_>, lists: &[usize]) -> Outcome<Vec<usiz
         return Ok(lists.to_vec());
     }
     let text = entry(EXTENSION_METADATA).unwrap_or_default();
-    let tensor: Tensor =
-        serde_json::from_str(text).map_err(|error| broken(format!("the metadata of tensor {name:?} is none: {error}")))?;
+    let tensor: Tensor = serde_json::from_str(text).map_err(|error| broken(format!("the metadata of tensor {name:?} is none: {error}")))?;
     if tensor.permutation.is_some_and(|places| places.iter().enumerate().any(|(place, other)| place != *other)) {
         return Err(Fault::new(Code::WrongDtype, format!("the dimensions of tensor {name:?} are permuted, which is not read"))
             .hint("lay its values out in the order of its dimensions"));

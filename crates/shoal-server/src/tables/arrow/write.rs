@@ -165,15 +165,19 @@ impl Body {
         let counts = counts.map(|count| usize::try_from(count).unwrap_or_default());
         self.node(counts[0], counts[0])?;
         self.flagged(counts[1], &[])?;
-        self.buffer(|bytes| bits(bytes, scalars.iter().filter_map(|scalar| if let Scalar::Bool(value) = scalar { Some(*value) } else { None })))?;
+        self.buffer(|bytes| {
+            bits(bytes, scalars.iter().filter_map(|scalar| if let Scalar::Bool(value) = scalar { Some(*value) } else { None }))
+        })?;
         self.flagged(counts[2], &[])?;
         self.buffer(|bytes| {
-            let values = scalars.iter().filter_map(|scalar| if let Scalar::Int64(value) = scalar { Some(value.to_le_bytes()) } else { None });
+            let values =
+                scalars.iter().filter_map(|scalar| if let Scalar::Int64(value) = scalar { Some(value.to_le_bytes()) } else { None });
             bytes.extend(values.flatten());
         })?;
         self.flagged(counts[3], &[])?;
         self.buffer(|bytes| {
-            let values = scalars.iter().filter_map(|scalar| if let Scalar::Fp64(value) = scalar { Some(value.to_le_bytes()) } else { None });
+            let values =
+                scalars.iter().filter_map(|scalar| if let Scalar::Fp64(value) = scalar { Some(value.to_le_bytes()) } else { None });
             bytes.extend(values.flatten());
         })?;
         self.flagged(counts[4], &[])?;

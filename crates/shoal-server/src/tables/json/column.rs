@@ -69,12 +69,7 @@ fn is_flat(list: &[u8]) -> bool {
 }
 
 /// Turns nulls that may be records or values into what they are in a table of so many records, and holds the column to them.
-pub(super) fn settle(
-    column: &mut Column,
-    records: Records,
-    (rows, is_stated): (usize, bool),
-    nulls_bytes: &mut usize,
-) -> Outcome<()> {
+pub(super) fn settle(column: &mut Column, records: Records, (rows, is_stated): (usize, bool), nulls_bytes: &mut usize) -> Outcome<()> {
     let per_row = column.per_row();
     let found = match records {
         Records::Known(records) => records,

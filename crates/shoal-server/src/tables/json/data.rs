@@ -29,7 +29,7 @@ pub(super) fn read(
     (name, dims, way): (&str, Vec<usize>, Way),
     nulls_bytes: &mut usize,
 ) -> Outcome<Data> {
-    let reader = Reader { cursor, name, dtype: kind.name(), dims, nulls_bytes };
+    let reader = Reader { cursor, name, dtype: kind.name(), dims, way, nulls_bytes };
     match kind {
         Kind::Plain(dtype) => plain(reader, *dtype, way),
         Kind::Utf8 => reader.items(leaves::text),
@@ -65,6 +65,7 @@ struct Reader<'r, 't> {
     name: &'r str,
     dtype: &'static str,
     dims: Vec<usize>,
+    way: Way,
     nulls_bytes: &'r mut usize,
 }
 
@@ -79,10 +80,6 @@ impl Reader<'_, '_> {
 
     /// Records of any type; a null is one of them.
     fn mixed(self) -> Outcome<Data> {
-        let mut first = self.cursor.clone();
-        if first.take(b'[') && first.peek() == b'[' {
-            return Err(fault(Wrong::Value(first.at), (self.name, self.dtype), 0, &first));
-        }
         let data = self.read(leaves::mixed, Content::Mixed)?;
         Ok(Data { missing: Vec::new(), ..data })
     }
@@ -92,7 +89,7 @@ impl Reader<'_, '_> {
         leaf: impl Fn(&mut Cursor<'_>) -> Result<T, Wrong> + Copy,
         content: impl FnOnce(Vec<T>) -> Content,
     ) -> Outcome<Data> {
-        let mut values = Values::new(self.dims, *self.nulls_bytes);
+        let mut values = Values::new(self.dims, self.way == Way::Signed, *self.nulls_bytes);
         let records = values.read(self.cursor, leaf);
         let records = records.map_err(|wrong| fault(wrong, (self.name, self.dtype), values.items.len(), self.cursor))?;
         *self.nulls_bytes = values.nulls_left();
@@ -136,7 +133,8 @@ pub(crate) fn signed(text: &[u8], column: &Target<'_>, rows: usize) -> Outcome<C
     let dims = column.shape.iter().map(|dim| usize::try_from(*dim).unwrap_or(OPEN)).collect();
     let (mut cursor, mut nulls_bytes) = (Cursor::new(text), NULLS_BYTES);
     let data = if column.is_moment {
-        let reader = Reader { cursor: &mut cursor, name: column.name, dtype: "a moment", dims, nulls_bytes: &mut nulls_bytes };
+        let reader =
+            Reader { cursor: &mut cursor, name: column.name, dtype: "a moment", dims, way: Way::Signed, nulls_bytes: &mut nulls_bytes };
         reader.fixed(leaves::moment)
     } else {
         read(&mut cursor, &kind, (column.name, dims, Way::Signed), &mut nulls_bytes)

@@ -9,6 +9,7 @@ use half::f16;
 
 use super::cursor::{Cursor, Number, Wrong};
 use crate::json::moments as iso;
+use crate::tables::convert::nearest_half;
 use crate::tables::{Scalar, Unit, moments};
 
 /// Who says what the values are.
@@ -68,7 +69,7 @@ const fn single(wide: f64) -> f32 {
 }
 
 narrowed!(float32, f32, single);
-narrowed!(float16, f16, f16::from_f64);
+narrowed!(float16, f16, nearest_half);
 
 /// A whole number within the limits of its dtype.
 #[inline]

@@ -144,7 +144,7 @@ fn count(cursor: &mut Cursor<'_>, place: &str) -> Outcome<usize> {
 /// The fault for something else than what a field takes.
 fn expected(cursor: &mut Cursor<'_>, place: &str, want: &str) -> Fault {
     match cursor.refuse::<()>() {
-        Err(Wrong::Malformed) if cursor.clone().null() != Ok(true) => malformed(cursor),
+        Err(Wrong::Malformed) => malformed(cursor),
         _ => Fault::new(Code::InvalidRequest, format!("{place} is {}; expected {want}", shown(cursor.text, cursor.at))),
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct Values<T> {
     /// One flag for each value; empty as long as none is missing.
     pub(super) missing: Vec<bool>,
     pub(super) dims: Vec<usize>,
+    /// Whether scalars may come as lists of one.
+    takes_matrix: bool,
     /// What nulls of tensors may still stand for, in bytes.
     nulls_bytes: usize,
     /// Nulls before the first value or record.
@@ -40,8 +42,8 @@ pub(super) enum Records {
 }
 
 impl<T: Clone + Default> Values<T> {
-    pub(super) const fn new(dims: Vec<usize>, nulls_bytes: usize) -> Self {
-        Self { items: Vec::new(), missing: Vec::new(), dims, nulls_bytes, leading: 0, found: Found::Nothing }
+    pub(super) const fn new(dims: Vec<usize>, takes_matrix: bool, nulls_bytes: usize) -> Self {
+        Self { items: Vec::new(), missing: Vec::new(), dims, takes_matrix, nulls_bytes, leading: 0, found: Found::Nothing }
     }
 
     /// What nulls may still stand for in the columns that follow.
@@ -66,7 +68,7 @@ impl<T: Clone + Default> Values<T> {
         if cursor.take(b']') {
             return self.records();
         }
-        if self.dims.is_empty() && cursor.peek() != b'[' {
+        if self.dims.is_empty() && !(self.takes_matrix && cursor.peek() == b'[') {
             self.scalars(cursor, leaf)?;
         } else {
             self.entries(cursor, leaf)?;

@@ -1,11 +1,11 @@
 //! The schema of a written stream.
 
+use arrow_ipc::{Binary, BinaryArgs};
 use arrow_ipc::{
     Bool, BoolArgs, Date, DateArgs, DateUnit, Field, FieldArgs, FixedSizeList, FixedSizeListArgs, FloatingPoint, FloatingPointArgs, Int,
     IntArgs, KeyValue, KeyValueArgs, Null, NullArgs, Precision, Schema, SchemaArgs, TimeUnit, Timestamp, TimestampArgs, Type, Union,
     UnionArgs, UnionMode, Utf8, Utf8Args,
 };
-use arrow_ipc::{Binary, BinaryArgs};
 use flatbuffers::{FlatBufferBuilder, UnionWIPOffset, WIPOffset};
 
 use super::signed;
@@ -63,7 +63,12 @@ fn column_field<'b>(builder: &mut Builder<'b>, column: &Column) -> Outcome<WIPOf
 /// The children of a field, and its metadata.
 type Parts<'p, 'b> = (&'p [WIPOffset<Field<'b>>], Option<&'p [WIPOffset<KeyValue<'b>>]>);
 
-fn field<'b>(builder: &mut Builder<'b>, name: &str, (type_type, type_): Typing, (children, metadata): Parts<'_, 'b>) -> WIPOffset<Field<'b>> {
+fn field<'b>(
+    builder: &mut Builder<'b>,
+    name: &str,
+    (type_type, type_): Typing,
+    (children, metadata): Parts<'_, 'b>,
+) -> WIPOffset<Field<'b>> {
     let name = Some(builder.create_string(name));
     let children = Some(builder.create_vector(children));
     let custom_metadata = metadata.map(|entries| builder.create_vector(entries));
