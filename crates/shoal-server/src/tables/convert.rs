@@ -130,7 +130,7 @@ fn half(wide: f64) -> Option<f16> {
 pub(super) fn nearest_half(wide: f64) -> f16 {
     let nearest = wide as f32;
     let back = f64::from(nearest);
-    if back == wide || wide.is_nan() {
+    if back.total_cmp(&wide).is_eq() || wide.is_nan() {
         return f16::from_f32(nearest);
     }
     let towards_zero = nearest.to_bits() - u32::from(back.abs() > wide.abs());

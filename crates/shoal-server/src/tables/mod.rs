@@ -268,6 +268,11 @@ fn taken(buffer: &Buffer, row_bytes: usize, rows: &[usize]) -> Buffer {
 }
 
 impl Scalar {
+    /// The text, if it is one.
+    pub(crate) fn text(&self) -> Option<&str> {
+        if let Self::Utf8(text) = self { Some(text) } else { None }
+    }
+
     /// The value as a message shows it.
     fn shown(&self) -> String {
         match self {
@@ -280,8 +285,7 @@ impl Scalar {
     }
 
     fn size_bytes(&self) -> usize {
-        let text = if let Self::Utf8(text) = self { text.len() } else { 0 };
-        size_of::<Self>() + text
+        size_of::<Self>() + self.text().map_or(0, str::len)
     }
 }
 

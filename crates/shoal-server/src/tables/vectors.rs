@@ -1,5 +1,6 @@
 //! The golden vectors of tables, read by every codec, and what each of them writes.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -61,7 +62,10 @@ impl Vector {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }
 
 /// A table in the form of the vectors.

@@ -60,6 +60,7 @@ pub(crate) fn head(body: &Bytes) -> Outcome<(Bytes, usize)> {
 /// # Errors
 /// `InvalidArrow`, `WrongDtype`, `WrongShape`, `TimeWithoutZone`, `InvalidRequest` for a zone that is none, `DuplicateColumn`,
 /// `TooManyRows`, `BodyTooLarge` where dictionaries repeat too much.
+#[expect(clippy::needless_pass_by_value, reason = "the table keeps parts of it")]
 pub(crate) fn read(stream: Bytes) -> Outcome<Typed> {
     let mut messages = Messages::new(&stream);
     let first = messages.next()?.and_then(|part| part.message.header_as_schema());

@@ -30,10 +30,10 @@ impl Texts {
         let width = if is_large { 8 } else { 4 };
         let least = if length == 0 { Some(0) } else { length.checked_add(1).and_then(|count| count.checked_mul(width)) };
         let texts = Self { offsets: batch.buffer(least)?, is_large, data: batch.buffer(Some(0))? };
-        let mut last = 0;
+        let mut before = 0;
         for place in 0..if length == 0 { 0 } else { length + 1 } {
-            let offset = texts.offset(place).filter(|offset| *offset >= last && *offset <= texts.data.len());
-            last = offset.ok_or_else(|| broken(format!("text {place} does not begin within its bytes, behind the one before")))?;
+            let offset = texts.offset(place).filter(|offset| *offset >= before && *offset <= texts.data.len());
+            before = offset.ok_or_else(|| broken(format!("text {place} does not begin within its bytes, behind the one before")))?;
         }
         Ok(texts)
     }

@@ -164,24 +164,18 @@ impl Body {
         })?;
         let counts = counts.map(|count| usize::try_from(count).unwrap_or_default());
         self.node(counts[0], counts[0])?;
-        self.flagged(counts[1], &[])?;
-        self.buffer(|bytes| {
-            bits(bytes, scalars.iter().filter_map(|scalar| if let Scalar::Bool(value) = scalar { Some(*value) } else { None }))
-        })?;
-        self.flagged(counts[2], &[])?;
-        self.buffer(|bytes| {
-            let values =
-                scalars.iter().filter_map(|scalar| if let Scalar::Int64(value) = scalar { Some(value.to_le_bytes()) } else { None });
-            bytes.extend(values.flatten());
-        })?;
-        self.flagged(counts[3], &[])?;
-        self.buffer(|bytes| {
-            let values =
-                scalars.iter().filter_map(|scalar| if let Scalar::Fp64(value) = scalar { Some(value.to_le_bytes()) } else { None });
-            bytes.extend(values.flatten());
-        })?;
-        self.flagged(counts[4], &[])?;
-        self.texts(scalars.iter().filter_map(|scalar| if let Scalar::Utf8(text) = scalar { Some(text.as_bytes()) } else { None }))
+        let [_, bools, integers, floats, texts] = counts;
+        let bool = |scalar: &Scalar| if let Scalar::Bool(value) = scalar { Some(*value) } else { None };
+        self.flagged(bools, &[])?;
+        self.buffer(|bytes| bits(bytes, scalars.iter().filter_map(bool)))?;
+        let integer = |scalar: &Scalar| if let Scalar::Int64(value) = scalar { Some(value.to_le_bytes()) } else { None };
+        self.flagged(integers, &[])?;
+        self.buffer(|bytes| bytes.extend(scalars.iter().filter_map(integer).flatten()))?;
+        let float = |scalar: &Scalar| if let Scalar::Fp64(value) = scalar { Some(value.to_le_bytes()) } else { None };
+        self.flagged(floats, &[])?;
+        self.buffer(|bytes| bytes.extend(scalars.iter().filter_map(float).flatten()))?;
+        self.flagged(texts, &[])?;
+        self.texts(scalars.iter().filter_map(Scalar::text).map(str::as_bytes))
     }
 }
 
