@@ -23,9 +23,10 @@ EVERYTHING = {
 EXAMPLES: dict[str, dict[str, Any]] = {
     "double": VALUES,
     "held": VALUES,
-    "filled": {"value": [0.0, None, 2.5]},
+    "filled": VALUES,
     "echo": EVERYTHING,
 }
+MISSING: dict[str, dict[str, float]] = {"filled": {"value": -1.0}}
 
 
 def sealed(directory: Path) -> list[Path]:
@@ -37,7 +38,7 @@ def _sealed(name: str, directory: Path) -> Path:
     path = directory / name
     if path.exists():
         return path
-    settings = package.Settings(source=MODELS)
+    settings = package.Settings(source=MODELS, missing=MISSING.get(name, {}))
     example = pa.record_batch(EXAMPLES[name])
     reference = f"{name}:answer"
     package.build(
