@@ -51,6 +51,8 @@ mod sample;
 pub mod server;
 pub mod signals;
 mod threads;
+mod tables;
+mod tasks;
 mod tls;
 mod trace;
 mod untaken;
