@@ -6,6 +6,8 @@
 //!   gives up what is not answered yet.
 //! - `merge` makes one table of the answers, `route` the tables of a router's models of one; both are pure.
 
+mod merge;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
