@@ -6,14 +6,23 @@
 //!   gives up what is not answered yet.
 //! - `merge` makes one table of the answers, `route` the tables of a router's models of one; both are pure.
 
+mod check;
+mod digest;
+pub(crate) mod door;
+mod draft;
+mod json;
+pub(crate) mod kept;
+pub(crate) mod lines;
 mod merge;
+pub(crate) mod run;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shoal_batch::Client;
 
-use crate::fault::{Code, Fault, Outcome};
+use self::merge::{By, Part, merged};
+use crate::fault::Outcome;
 use crate::tables::Typed;
 
 /// Tasks in one envelope, at most.
@@ -55,6 +64,23 @@ pub(crate) struct Task {
     pub(crate) weight: f64,
 }
 
+impl Task {
+    /// A task with no wishes; its id is its place in the envelope.
+    pub(crate) fn new(model: impl Into<String>, input: Outcome<Input>) -> Self {
+        Self {
+            id: String::new(),
+            model: model.into(),
+            version: None,
+            input,
+            outputs: None,
+            priority: 0,
+            timeout: None,
+            key: None,
+            weight: 1.0,
+        }
+    }
+}
+
 /// The table of a task.
 #[derive(Clone, Debug)]
 pub(crate) enum Input {
@@ -64,47 +90,32 @@ pub(crate) enum Input {
     Shared(Arc<Typed>),
 }
 
+impl Input {
+    pub(crate) fn table(&self) -> &Typed {
+        match self {
+            Self::Own(table) => table,
+            Self::Shared(table) => table,
+        }
+    }
+}
+
 /// How results are joined.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Merge {
     pub(crate) by: By,
-    /// The columns that are meant; None is all.
-    pub(crate) columns: Option<Vec<String>>,
+    /// The columns that are meant; all when none is named.
+    pub(crate) columns: Vec<String>,
 }
 
-/// The named merges.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum By {
-    Concat,
-    Sum,
-    Mean,
-    Min,
-    Max,
-    Count,
-    Variance,
-}
-
-impl By {
-    const ALL: [(&'static str, Self); 7] = [
-        ("concat", Self::Concat),
-        ("sum", Self::Sum),
-        ("mean", Self::Mean),
-        ("min", Self::Min),
-        ("max", Self::Max),
-        ("count", Self::Count),
-        ("variance", Self::Variance),
-    ];
-
-    /// The merge of that name.
-    ///
-    /// # Errors
-    /// `InvalidRequest`.
-    pub(crate) fn named(name: &str) -> Outcome<Self> {
-        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, by)| *by).ok_or_else(|| {
-            let shown: String = name.chars().take(64).collect();
-            let known = Self::ALL.map(|(known, _)| known).join(", ");
-            Fault::new(Code::InvalidRequest, format!("there is no merge {shown:?}; known are {known}"))
-        })
+impl Merge {
+    /// The results of tasks, joined in their order.
+    pub(crate) fn join(&self, results: &[Done]) -> Merged {
+        let mut parts = Vec::with_capacity(results.len());
+        for done in results {
+            parts.extend(done.outcome.as_ref().ok().map(|table| Part { id: &done.id, table, weight: done.weight }));
+        }
+        let left_out = results.iter().filter(|done| done.outcome.is_err()).map(|done| done.id.clone()).collect();
+        Merged { outcome: merged(self.by, &self.columns, &parts), left_out }
     }
 }
 
@@ -138,13 +149,3 @@ pub(crate) struct Caller {
     /// The SHA-256 of the API key, where the server asks for one.
     pub(crate) owner: Option<[u8; 32]>,
 }
-
-// Doors call these; bodies follow:
-//
-//   Run::begin(catalog: &Arc<Catalog>, envelope: Envelope, caller: Caller) -> Run     submits everything at once
-//   Run::poll_next(&mut self, context) -> Poll<Option<Done>>, Run::next(&mut self).await -> Option<Done>
-//   run(catalog, envelope, caller).await -> Vec<Done>                                 in the order of the tasks
-//   Envelope::new(tasks, merge, timeout) -> Outcome<Envelope>                         ids, counts and budgets are checked
-//   merge::merge(merge: &Merge, done: &[Done]) -> Merged
-//   route::split(router: &Router, table: &Typed) -> Outcome<Vec<Part>>                Part { model, version, places: Vec<usize>, table: Typed }
-//   route::join(rows: usize, parts: Vec<(Vec<usize>, Typed)>) -> Outcome<Typed>
