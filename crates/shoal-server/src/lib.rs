@@ -36,6 +36,7 @@ mod json;
 mod keys;
 mod lineup;
 pub mod log;
+mod mailbox;
 mod metrics;
 mod missing;
 pub mod onnx;
@@ -46,12 +47,14 @@ mod pages;
 mod profiles;
 pub mod queue;
 mod refusal;
+mod reply;
 pub mod repository;
 mod sample;
 pub mod server;
 pub mod signals;
-#[allow(dead_code, unused_imports, reason = "its door, the endpoint of tasks, is not attached yet")]
+#[allow(dead_code, unused_imports, reason = "routers are not attached yet")]
 mod tables;
+mod tasks;
 #[allow(dead_code, reason = "its service is not attached yet")]
 mod tasks_v1;
 mod threads;
