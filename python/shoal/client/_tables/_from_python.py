@@ -70,6 +70,8 @@ def column_of_list(name: str, values: Sequence[Any]) -> Column:
     kinds.discard(_NOTHING)
     if len(kinds) == 1:
         return _of_one_kind(name, kinds.pop(), values)
+    if kinds == {list, tuple}:
+        return _tensors(name, values)
     if kinds <= _MIXABLE:
         return Column(name, Kind("MIXED"), len(values), flat=list(values), missing=_mask(values))
     plain = [_plain(value) for value in values]
