@@ -89,7 +89,7 @@ async def test_each_task_has_a_key_of_its_own_and_keeps_it() -> None:
 
     server = Server(busy, good)
     async with serving(server) as running, client_of(running, retry=Retry()) as client:
-        assert await asyncio.gather(ask(client), ask(client)) == [[7], [7]]
+        assert list(await asyncio.gather(ask(client), ask(client))) == [[7], [7]]
     keys = [sorted(each["idempotency_key"] for each in e["tasks"]) for e in server.envelopes]
     assert len(set(keys[0])) == 2
     assert sorted(key for again in keys[1:] for key in again) == keys[0]
@@ -177,11 +177,8 @@ async def test_a_lone_call_is_sent_at_once_and_others_gather_while_it_flies() ->
     async with serving(server) as running, client_of(running, gather=limits) as client:
         first = asyncio.create_task(ask(client))
         await entered.wait()
-        later = []
-        for _ in range(3):
-            later.append(asyncio.create_task(ask(client)))
-            await asyncio.sleep(0)
-        go_on.set()
+        later = [asyncio.create_task(ask(client)) for _ in range(3)]
+        asyncio.get_running_loop().call_soon(go_on.set)  # behind those three
         assert await asyncio.gather(first, *later) == [[7]] * 4
     assert [len(each["tasks"]) for each in server.envelopes] == [1, 3]
 

@@ -17,6 +17,7 @@ import pytest
 from shoal import errors
 from shoal.client import Result, Table, Task, column
 from tests.client.stage import in_a_loop
+from tools import blocks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +62,15 @@ async def test_happy_path(stage: Stage, door: str) -> None:
     assert doubled(result) == [2.0, 5.0, 8.0]
     assert (result.model, result.version) == ("double", "1")
     assert result.batch_rows >= 3
+
+
+def test_one_call(stage: Stage, root: Path) -> None:
+    page = (root / "docs/guides/client-python.md").read_text("utf-8")
+    shown = [each for each in blocks.blocks_of(page) if each.words[-1] in {"python", "output"}]
+    call, output = shown[:2]
+    assert len(call.text.split("\n")) <= 21  # a quick start is 20 lines
+    printed = blocks.run_python(call, "client-python.md", {"address": stage.address("http")})
+    assert printed == output.text
 
 
 @in_each_form
@@ -228,9 +238,9 @@ async def test_extreme_integers(stage: Stage, door: str, encoding: Any) -> None:
     natural = column([0, 2**64 - 1, 1, 2**53 + 1, 2**63], "UINT64")
     async with stage.client(door, encoding=encoding) as client:
         answer = await client.predict("echo", echoed(5, whole=whole, natural=natural))
-        for wrong in ({"whole": [2**63]}, {"natural": [-1]}):
+        for name, wrong in (("whole", 2**63), ("natural", -1)):
             with pytest.raises(errors.DtypeError):
-                await client.predict("echo", echoed(**wrong))
+                await client.predict("echo", {**echoed(), name: [wrong]})
     assert answer["whole"].to_list() == whole
     assert answer["natural"].to_list() == natural.to_list()
     for beyond in (2**64, -(2**63) - 1):
