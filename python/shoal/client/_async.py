@@ -52,9 +52,11 @@ class AsyncClient:
             ShoalError: The table is none, the task failed, or the server was not reached.
         """
         task = Task(model=model, table=table, **options)
-        dispatcher = self._connect()[0]
-        answered = asyncio.get_running_loop().create_future()
         piece, timeout_s = self._parts.preparation.call(task)
+        dispatcher, runner = self._connect()
+        if not dispatcher.gathers(piece):
+            return (await runner.one(piece, timeout_s)).table
+        answered = asyncio.get_running_loop().create_future()
         call = Call(piece, model, timeout_s, answered)
         dispatcher.submit(call)
         try:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from shoal.client._call import Call
     from shoal.client._retry import Retry
     from shoal.client._transport import Transport
+    from shoal.client._wire._encoding import Piece
 
 ALONE = Gathering(tasks=1)
 
@@ -74,6 +75,10 @@ class Dispatcher:
         self._timer: asyncio.TimerHandle | None = None
         self._is_departing = False
 
+    def gathers(self, piece: Piece) -> bool:
+        """Whether a task travels with others; one with a large table does not."""
+        return self._is_gathering and not piece.streams
+
     def submit(self, call: Call) -> None:
         """Takes a call in; it is settled in the end, unless it is withdrawn."""
         if call.timeout_s is not None:
@@ -102,7 +107,7 @@ class Dispatcher:
     def _enqueue(self, call: Call) -> None:
         if call.outcome is not None:
             return
-        if not self._is_gathering or call.piece.streams:
+        if not self.gathers(call.piece):
             self._start(self._fly([call]))
             return
         self._gatherer.arrive(call, call.piece.size_bytes, self._now_us())

@@ -67,6 +67,7 @@ class Preparation:
 
         Raises:
             ShoalError: A table is none, or cannot be encoded.
+            InvalidRequestError: There are no tasks, or one says what none can.
             DuplicateTaskError: Two tasks have one id.
         """
         shared = [
@@ -75,6 +76,8 @@ class Preparation:
         items = [
             Item(id_, self._piece(task), self._time_s(task)) for task, id_ in _named(tasks, first)
         ]
+        if not items:
+            raise InvalidRequestError("there are no tasks, expected at least one")
         _check_ids([item.id for item in items])
         return Order(items, shared, Reduction(merge) if isinstance(merge, str) else merge)
 

@@ -78,6 +78,7 @@ class _Round:
 
     def take_merged(self, merged: Merged) -> Merged:
         """Notes what was merged, which comes once, and last."""
+        self.is_answered = True
         if not self.has_merge or self.asked:
             raise AnswerError("the answer says what was merged before it was due, or unasked")
         self.has_merge = False
@@ -115,6 +116,14 @@ class Runner:
         self._transport = transport
         self._retry = retry
 
+    async def one(self, piece: Piece, timeout_s: float | None) -> Result:
+        """Gives the result of a task that travels by itself; see `run`."""
+        results = await self.run(Order((Item("0", piece, timeout_s),)))
+        result = results[0]
+        if result.error is not None:
+            result.error.task_id = None  # nobody gave it one
+        return result
+
     async def run(self, order: Order) -> Results:
         """Gives the result of each task, in order.
 
@@ -131,7 +140,7 @@ class Runner:
                 async with asyncio.timeout(self._left_s(items)):
                     answer = await self._transport.run(self._envelope(order, items))
             except TimeoutError:
-                raise _too_late(items) from None
+                raise _too_late(len(items)) from None
             except ShoalError as error:
                 if not self._all_again(this, error):
                     raise
@@ -142,7 +151,8 @@ class Runner:
                     found[result.id] = result
                     self._judge(this, result)
             items = order.items if this.again and order.merge is not None else this.again
-            await asyncio.sleep(this.wait_ms / 1e3)
+            if items:
+                await asyncio.sleep(this.wait_ms / 1e3)
         return Results([found[item.id] for item in order.items], merged)
 
     async def stream(self, order: Order) -> AsyncIterator[Result | Merged]:
@@ -157,25 +167,31 @@ class Runner:
         items: Sequence[Item] = self._started(order)
         while items:
             this = _Round({item.id: item for item in items}, has_merge=order.merge is not None)
-            try:
-                async with asyncio.timeout(self._left_s(items)):
-                    async for found in self._transport.stream(self._envelope(order, items)):
-                        this.is_answered = True
-                        if isinstance(found, Merged):
-                            yield this.take_merged(found)
-                        elif not self._judge(this, _waited_for(found, this)):
-                            yield found
-                this.finish()
-            except TimeoutError:
-                raise _too_late(items) from None
-            except ShoalError as error:
-                if not self._all_again(this, error):
-                    if not this.is_answered:
-                        raise
-                    for lost in this.lost(error):
-                        yield lost
+            async for found in self._streamed(this, self._envelope(order, items)):
+                yield found
             items = this.again
-            await asyncio.sleep(this.wait_ms / 1e3)
+            if items:
+                await asyncio.sleep(this.wait_ms / 1e3)
+
+    async def _streamed(self, this: _Round, envelope: Envelope) -> AsyncIterator[Result | Merged]:
+        """Sends one envelope; what is asked again is noted, and not given."""
+        try:
+            async with asyncio.timeout(self._left_s(list(this.asked.values()))):
+                async for found in self._transport.stream(envelope):
+                    if isinstance(found, Merged):
+                        yield this.take_merged(found)
+                    elif not self._judge(this, _waited_for(found, this)):
+                        yield found
+            this.finish()
+        except TimeoutError:
+            raise _too_late(len(this.asked)) from None
+        except ShoalError as error:
+            if self._all_again(this, error):
+                return
+            if not this.is_answered:
+                raise
+            for lost in this.lost(error):
+                yield lost
 
     @staticmethod
     def _started(order: Order) -> Sequence[Item]:
@@ -241,5 +257,5 @@ def _waited_for(result: Result, this: _Round) -> Result:
     return check_outcome(result)
 
 
-def _too_late(items: Sequence[Item]) -> DeadlineError:
-    return DeadlineError(f"there is no answer to {len(items)} tasks in the time they had")
+def _too_late(count: int) -> DeadlineError:
+    return DeadlineError(f"there is no answer to {count} tasks in the time they had")

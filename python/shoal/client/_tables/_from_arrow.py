@@ -119,7 +119,9 @@ def _plain(values: Any) -> pa.Array:
     """Gives one array: chunks joined, dictionaries, run-ends and views decoded."""
     if not isinstance(values, pa.Array | pa.ChunkedArray):
         values = pa.chunked_array(values)
-    array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    array = values
+    if isinstance(values, pa.ChunkedArray):  # one chunk is not copied
+        array = values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
     if isinstance(array, pa.ExtensionArray) and not isinstance(array.type, pa.FixedShapeTensorType):
         array = array.storage
     if pa.types.is_run_end_encoded(array.type):

@@ -18,6 +18,7 @@ MIXED, which a model reads record by record. Inside a record nothing may be miss
 from __future__ import annotations
 
 from datetime import date, datetime
+from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,15 @@ def column_from(name: str, values: Any) -> Column:
         return values if values.name == name else _renamed(values, name)
     if isinstance(values, list | tuple):
         return column_of_list(name, values)
-    return _reader_of(name, values)(name, values)
+    kind: Any = type(values)
+    read = _reader_of(kind)
+    if read is None:
+        raise DtypeError(
+            f"column {name!r} is a {type(values).__name__}, expected a list or an array with one "
+            "value for each record",
+            hint="a single record is a list of one",
+        )
+    return read(name, values)
 
 
 def columns_of_records(records: Sequence[Any]) -> list[Column]:
@@ -70,6 +79,8 @@ def column_of_list(name: str, values: Sequence[Any]) -> Column:
     kinds.discard(_NOTHING)
     if len(kinds) == 1:
         return _of_one_kind(name, kinds.pop(), values)
+    if kinds == {list, tuple}:
+        return _tensors(name, values)
     if kinds <= _MIXABLE:
         return Column(name, Kind("MIXED"), len(values), flat=list(values), missing=_mask(values))
     plain = [_plain(value) for value in values]
@@ -185,26 +196,23 @@ def _spread(missing: Any, record: Any) -> Any:
     return np.broadcast_to(missing.reshape(-1, *([1] * len(shape))), (len(missing), *shape))
 
 
-def _reader_of(name: str, values: Any) -> Callable[[str, Any], Column]:
-    """Gives what reads arrays of the library that these are from."""
-    library = type(values).__module__.partition(".")[0]
+@cache
+def _reader_of(kind: Any) -> Callable[[str, Any], Column] | None:
+    """Gives what reads arrays of a type, by the library that it is from."""
+    library = kind.__module__.partition(".")[0]
     if library == "pandas":
         from shoal.client._tables._pandas import column_of_series
 
         return column_of_series
-    if library == "pyarrow" or hasattr(values, "__arrow_c_stream__"):
+    if library == "pyarrow" or hasattr(kind, "__arrow_c_stream__"):
         from shoal.client._tables._from_arrow import column_of_arrow
 
         return column_of_arrow
-    if hasattr(values, "__array__"):
+    if hasattr(kind, "__array__"):
         from shoal.client._tables._from_numpy import column_of_numpy
 
         return column_of_numpy
-    raise DtypeError(
-        f"column {name!r} is a {type(values).__name__}, expected a list or an array with one value "
-        "for each record",
-        hint="a single record is a list of one",
-    )
+    return None
 
 
 def _renamed(column: Column, name: str) -> Column:

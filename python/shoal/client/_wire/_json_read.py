@@ -7,15 +7,17 @@ numbers that stand as text, and records that are missing.
 from __future__ import annotations
 
 import re
+from array import array
 from functools import cache
-from itertools import chain
+from itertools import chain, islice
 from math import inf, nan, prod
+from struct import Struct
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from shoal.client._tables._column import Column, Kind, check_shape, moment_kind, of_records
-from shoal.client._tables._dtypes import FLOATS, INTEGER_RANGES, check_dtype
+from shoal.client._tables._column import Column, Kind, check_shape, moment_kind
+from shoal.client._tables._dtypes import FLOATS, INTEGER_RANGES, check_dtype, empty_value
 from shoal.client._tables._from_python import check_integers
 from shoal.client._tables._moments import read_day, read_moment
 from shoal.client._tables._table import Table
@@ -28,7 +30,8 @@ _DIGITS = re.compile(r"-?(0|[1-9]\d{0,18}|1\d{19})", re.ASCII)
 _MINUS_ZERO = re.compile(rb"-0(?=[,\]])")
 _FIRST_VALUE = re.compile(rb"\s*\[(?:[\s,]|null)*(.)")
 _WORDS = {"NaN": nan, "Infinity": inf, "-Infinity": -inf}
-_LARGEST = {"FP16": 65504.0, "FP32": float.fromhex("0x1.fffffep127")}
+_LARGEST_FP16 = 65504.0
+_FP16 = Struct("<e")
 _HALF_STEP = {"FP16": 65520.0, "FP32": float.fromhex("0x1.ffffffp127")}
 
 
@@ -95,10 +98,14 @@ def read_column(column: ColumnJson) -> Column:
     check_dtype(column.name, column.dtype)
     check_shape(column.name, column.dtype, column.shape)
     kind = _kind(column)
-    records = _records(column)
+    values, missing = _values(column)
     if (read := _READERS.get(column.dtype)) is not None:
-        records = read(column, records)
-    return of_records(column.name, kind, records)
+        values = read(column, values)
+    size = prod(column.shape)
+    rows = len(missing) if missing is not None else len(values) // size
+    if missing is None or column.dtype == "MIXED":
+        return Column(column.name, kind, rows, flat=values, missing=missing)
+    return Column(column.name, kind, rows, flat=_spread(values, missing, kind), missing=missing)
 
 
 def _kind(column: ColumnJson) -> Kind:
@@ -109,16 +116,47 @@ def _kind(column: ColumnJson) -> Kind:
     return Kind(column.dtype, column.shape)
 
 
-def _records(column: ColumnJson) -> list[Any]:
-    """Gives a value, or a list of values, for each record, None where it is missing."""
+def _values(column: ColumnJson) -> tuple[list[Any], bytes | None]:
+    """Gives the values of the records that are there, in one list, and which records are missing.
+
+    Records without values are told by the second alone.
+    """
     data = bytes(column.data)
     if column.dtype in FLOATS and b"-0" in data:
         data = _MINUS_ZERO.sub(b"-0.0", data)  # msgspec reads -0 as 0
-    depth = len(column.shape)
-    if depth and _is_flat(data):
-        return _cut(column, _decoded(column, data, 0))
-    values = _decoded(column, data, depth)
-    return [_flattened(column, record) for record in values] if depth else values
+    if not column.shape:
+        return _without_missing(column, _decoded(column, data, 0))
+    if _is_flat(data):
+        return _without_missing(column, _cut(column, _decoded(column, data, 0)))
+    return _without_missing(column, _decoded(column, data, len(column.shape)))
+
+
+def _without_missing(column: ColumnJson, records: list[Any]) -> tuple[list[Any], bytes | None]:
+    """Takes missing records out, and tensors apart."""
+    missing = bytes(record is None for record in records) if None in records else None
+    if missing is None and not prod(column.shape):
+        missing = bytes(len(records))
+    if column.dtype == "MIXED":
+        return records, missing
+    held = [record for record in records if record is not None] if missing else records
+    for at, dimension in enumerate(column.shape):
+        if at and None in held:
+            raise _missing_inside(column)
+        if not set(map(len, held)) <= {dimension}:
+            raise ShapeError(
+                f"column {column.name!r} has a record of another shape than {list(column.shape)}"
+            )
+        held = list(chain.from_iterable(held))
+    if column.shape and None in held:
+        raise _missing_inside(column)
+    return held, missing
+
+
+def _spread(values: list[Any], missing: bytes, kind: Kind) -> list[Any]:
+    """Puts zero, or nothing, where records are missing."""
+    size = prod(kind.shape)
+    nothing, rest = [empty_value(kind.dtype)] * size, iter(values)
+    return [value for gone in missing for value in (nothing if gone else islice(rest, size))]
 
 
 def _is_flat(data: bytes) -> bool:
@@ -163,116 +201,78 @@ _VALUES: dict[str, Any] = {
 
 
 def _cut(column: ColumnJson, flat: list[Any]) -> list[Any]:
+    """Gives flat data as nested, one list for each record, or None where all of it is null."""
     size = prod(column.shape)
     if not size or len(flat) % size:
         raise ShapeError(
             f"column {column.name!r} has {len(flat)} values, expected a multiple of {size} for "
             f"records of shape {list(column.shape)}"
         )
-    records = [flat[at : at + size] for at in range(0, len(flat), size)]
-    return [_one_record(column, record) for record in records]
+    for dimension in column.shape[:0:-1]:
+        flat = [flat[at : at + dimension] for at in range(0, len(flat), dimension)]
+    first = column.shape[0]
+    records = [flat[at : at + first] for at in range(0, len(flat), first)]
+    return [None if _is_null(record) else record for record in records]
 
 
-def _one_record(column: ColumnJson, record: list[Any]) -> list[Any] | None:
-    gone = record.count(None)
-    if gone and gone < len(record):
-        raise NullError(f"column {column.name!r} has a record of which a value is missing")
-    return None if gone else record
+def _is_null(record: list[Any]) -> bool:
+    return all(each is None or (isinstance(each, list) and _is_null(each)) for each in record)
 
 
-def _flattened(column: ColumnJson, record: list[Any] | None) -> list[Any] | None:
-    """Gives the values of a nested record in one list, its lengths checked."""
-    if record is None:
-        return None
-    level, above = record, 1
-    for at, dimension in enumerate(column.shape):
-        if at:
-            if None in level:
-                raise NullError(f"column {column.name!r} has a record of which a part is missing")
-            if any(len(each) != dimension for each in level):
-                raise _ragged(column)
-            level = list(chain.from_iterable(level))
-        above *= dimension
-        if len(level) != above:
-            raise _ragged(column)
-    return _one_record(column, level) if None in level else level
+def _missing_inside(column: ColumnJson) -> NullError:
+    return NullError(f"column {column.name!r} has a record of which a part is missing")
 
 
-def _ragged(column: ColumnJson) -> ShapeError:
-    return ShapeError(
-        f"column {column.name!r} has a record of another shape than {list(column.shape)}"
-    )
-
-
-def _each(column: ColumnJson, records: list[Any], read: Any) -> list[Any]:
-    """Turns over every value, in tensors as well."""
-    if not column.shape:
-        return [None if record is None else read(record) for record in records]
-    return [None if record is None else [read(each) for each in record] for record in records]
-
-
-def _read_floats(column: ColumnJson, records: list[Any]) -> list[Any]:
-    if column.dtype == "FP64" and not column.shape and set(map(type, records)) <= {float}:
-        return records
-
-    def read(value: float | str) -> float:
-        if isinstance(value, str):
-            if value not in _WORDS:
-                raise DtypeError(f"column {column.name!r} holds {value[:40]!r}, expected a number")
-            return _WORDS[value]
-        return value
-
-    values = _each(column, records, read)
+def _read_floats(column: ColumnJson, values: list[Any]) -> list[Any]:
+    if not set(map(type, values)) <= {float}:
+        values = [_WORDS.get(each, each) if isinstance(each, str) else each for each in values]
+        for each in values:
+            if isinstance(each, str):
+                raise DtypeError(f"column {column.name!r} holds {each[:40]!r}, expected a number")
     return values if column.dtype == "FP64" else _rounded(column, values)
 
 
-def _rounded(column: ColumnJson, records: list[Any]) -> list[Any]:
+def _rounded(column: ColumnJson, values: list[float]) -> list[float]:
     """Rounds FP64 to the dtype, to the nearest, ties to even; refuses what would be infinite."""
-    import struct
-
-    pack = struct.Struct("<e" if column.dtype == "FP16" else "<f")
-    limit, largest = _HALF_STEP[column.dtype], _LARGEST[column.dtype]
-
-    def round_one(value: float) -> float:
-        if largest < abs(value) < inf:
-            if abs(value) >= limit:
-                raise DtypeError(f"column {column.name!r} holds {value}, beyond {column.dtype}")
-            return largest if value > 0 else -largest
-        rounded: float = pack.unpack(pack.pack(value))[0]
-        return rounded
-
-    return _each(column, records, round_one)
+    limit = _HALF_STEP[column.dtype]
+    for value in values:
+        if limit <= abs(value) < inf:
+            raise DtypeError(f"column {column.name!r} holds {value}, beyond {column.dtype}")
+    if column.dtype == "FP32":
+        return array("f", values).tolist()
+    return [_as_fp16(value) for value in values]
 
 
-def _read_integers(column: ColumnJson, records: list[Any]) -> list[Any]:
-    kinds = set(map(type, records))
-    if column.shape or not kinds <= {int}:
-
-        def read(value: int | str) -> int:
-            if isinstance(value, str):
-                if not _DIGITS.fullmatch(value):
-                    raise DtypeError(
-                        f"column {column.name!r} holds {value[:40]!r}, expected decimal digits"
-                    )
-                return int(value)
-            return value
-
-        records = _each(column, records, read)
-    for held in [records] if not column.shape else records:
-        check_integers(column.name, column.dtype, [each for each in held or () if each is not None])
-    return records
+def _as_fp16(value: float) -> float:
+    if _LARGEST_FP16 < abs(value) < inf:
+        return _LARGEST_FP16 if value > 0 else -_LARGEST_FP16
+    rounded: float = _FP16.unpack(_FP16.pack(value))[0]
+    return rounded
 
 
-def _read_moments(column: ColumnJson, records: list[Any]) -> list[Any]:
-    return _each(column, records, lambda text: read_moment(column.name, text, column.unit or "us"))
+def _read_integers(column: ColumnJson, values: list[Any]) -> list[Any]:
+    if not set(map(type, values)) <= {int}:
+        values = [_as_integer(column, each) for each in values]
+    check_integers(column.name, column.dtype, values)
+    return values
 
 
-def _read_days(column: ColumnJson, records: list[Any]) -> list[Any]:
-    return _each(column, records, lambda text: read_day(column.name, text))
+def _as_integer(column: ColumnJson, value: int | str) -> int:
+    if isinstance(value, str) and not _DIGITS.fullmatch(value):
+        raise DtypeError(f"column {column.name!r} holds {value[:40]!r}, expected decimal digits")
+    return int(value)
 
 
-def _read_mixed(column: ColumnJson, records: list[Any]) -> list[Any]:
-    return [_scalar(column, record) for record in records]
+def _read_moments(column: ColumnJson, values: list[Any]) -> list[Any]:
+    return [read_moment(column.name, text, column.unit or "us") for text in values]
+
+
+def _read_days(column: ColumnJson, values: list[Any]) -> list[Any]:
+    return [read_day(column.name, text) for text in values]
+
+
+def _read_mixed(column: ColumnJson, values: list[Any]) -> list[Any]:
+    return [_scalar(column, value) for value in values]
 
 
 def _scalar(column: ColumnJson, value: Any) -> Any:

@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from shoal.client._tables._fewest_digits import fewest_digits
 from shoal.client._tables._moments import write_day, write_moments
 from shoal.client._tables._to_python import nested
 from shoal.errors import DtypeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from shoal.client._tables._column import Column
     from shoal.client._tables._table import Table
@@ -67,13 +66,14 @@ def write_text(text: str) -> bytes:
 
 
 def _write_data(column: Column) -> bytes:
+    if column.dtype in {"FP32", "FP16"}:
+        return _write_small_floats(column)
     values = _WRITERS.get(column.dtype, _integers)(column)
-    if isinstance(values, bytes):
-        return values
-    if column.missing is not None:
-        values = _with_nulls(values, column)
-    elif column.shape:
+    if column.shape:
         values = nested(list(values), column.shape, column.rows)
+    if column.missing is not None:
+        pairs = zip(values, column.missing, strict=True)
+        values = [None if gone else each for each, gone in pairs]
     try:
         return _encode(values)
     except UnicodeEncodeError as error:
@@ -82,24 +82,20 @@ def _write_data(column: Column) -> bytes:
         ) from error
 
 
-def _with_nulls(values: Sequence[Any], column: Column) -> list[Any]:
-    if column.shape:
-        values = nested(list(values), column.shape, column.rows)
-    missing = column.missing or bytes(column.rows)
-    return [None if gone else each for each, gone in zip(values, missing, strict=True)]
+def _write_small_floats(column: Column) -> bytes:
+    """Gives FP32, and FP16 as the FP32 it is, in the fewest digits; Python has those of FP64."""
+    from shoal._native import fp32_as_json
+
+    values = column.elements().astype("<f4", copy=False)
+    return fp32_as_json(values.tobytes(), [column.rows, *column.shape], column.missing)
 
 
 def _as_it_is(column: Column) -> list[Any]:
     return column.flat()
 
 
-def _floats(column: Column) -> list[Any] | bytes:
-    """Gives numbers; msgspec writes what is not finite as `null`, which tells that it is there."""
-    values = column.flat() if column.dtype == "FP64" else fewest_digits(column.elements())
-    if column.missing is None and not column.shape:
-        written = _encode(values)
-        if b"n" not in written:
-            return written
+def _floats(column: Column) -> list[Any]:
+    values = column.flat()
     if isfinite(sum(values)):
         return values
     return [value if isfinite(value) else _not_finite(value) for value in values]
@@ -140,8 +136,8 @@ def _scalar(value: object) -> object:
     return value
 
 
-_WRITERS: dict[str, Callable[[Column], list[Any] | bytes]] = {
-    **dict.fromkeys(("FP16", "FP32", "FP64"), _floats),
+_WRITERS: dict[str, Callable[[Column], list[Any]]] = {
+    "FP64": _floats,
     **dict.fromkeys(("BOOL", "UTF8", "BYTES"), _as_it_is),
     "TIMESTAMP": _timestamps,
     "DATE": _days,
