@@ -11,9 +11,11 @@ import {
   type MixedValue,
   type NumericValues,
   type Unit,
+  type Values,
   zerosOf,
 } from "../values/dtype.js";
 import { halfValue } from "../values/half.js";
+import { joined } from "../wire/transport.js";
 import type { Arrow } from "./library.js";
 
 /** What the elements of an array are. */
@@ -22,9 +24,6 @@ export interface Kind {
   readonly unit?: Unit;
   readonly zone?: string;
 }
-
-/** The values of elements: one buffer, or a list. */
-export type Elements = NumericValues | readonly unknown[];
 
 const UNITS: readonly Unit[] = ["s", "ms", "us", "ns"];
 
@@ -66,20 +65,42 @@ function isText(type: DataType, Is: Arrow["DataType"]): boolean {
   return Is.isUtf8(type) || Is.isLargeUtf8(type);
 }
 
-/** Whether an element is null. */
-export function isNullAt(data: Data, at: number): boolean {
-  const { nullBitmap } = data;
-  if (data.nullCount === 0 || nullBitmap === null || nullBitmap === undefined) {
-    return false;
+/** One byte for each element, 1 where it or its word in a dictionary is null; undefined where none is. */
+export function maskOf(data: Data): Uint8Array | undefined {
+  const own = validityOf(data);
+  const words = joinedMask(data.dictionary?.data ?? []);
+  if (words === undefined) {
+    return own;
   }
-  if (at >> 3 >= nullBitmap.length) {
+  const indices = fixedOf(data) as ArrayLike<number | bigint>;
+  return Uint8Array.from(indices, (index, at) => own?.[at] || words[Number(index)] || 0);
+}
+
+/** Which elements are null in several arrays; undefined where none is. */
+export function joinedMask(chunks: readonly Data[]): Uint8Array | undefined {
+  const masks = chunks.map(maskOf);
+  if (masks.every((mask) => mask === undefined)) {
+    return undefined;
+  }
+  return joined(masks.map((mask, at) => mask ?? new Uint8Array(chunks[at]?.length ?? 0)));
+}
+
+function validityOf({ nullBitmap, nullCount, length }: Data): Uint8Array | undefined {
+  if (nullCount === 0 || nullBitmap === null || nullBitmap === undefined) {
+    return undefined;
+  }
+  if (nullBitmap.length * 8 < length) {
     throw new RangeError("beyond the validity bits");
   }
-  return ((nullBitmap[at >> 3] as number) & (1 << (at & 7))) === 0;
+  const mask = new Uint8Array(length);
+  for (let at = 0; at < length; at += 1) {
+    mask[at] = (((nullBitmap[at >> 3] as number) >> (at & 7)) & 1) ^ 1;
+  }
+  return mask;
 }
 
 /** All elements of an array; what stands in the place of a null does not matter. */
-export function elementsOf(data: Data, dtype: Dtype, arrow: Arrow): Elements {
+export function elementsOf(data: Data, dtype: Dtype, arrow: Arrow): Values {
   switch (dtype) {
     case "UTF8":
       return textsOf(data, arrow);
@@ -117,15 +138,21 @@ function bitsOf(data: Data): Uint8Array {
 }
 
 /** Where each item begins, and the last ends; checked. */
-function offsetsOf(data: Data): number[] {
+function offsetsOf(data: Data): ArrayLike<number> {
   if (data.length === 0) {
     return [0];
   }
-  const raw = data.valueOffsets as unknown as ArrayLike<number | bigint>;
-  const offsets = Array.from(raw, Number).slice(0, data.length + 1);
-  const isRising = offsets.every((offset, at) => at === 0 || offset >= (offsets[at - 1] as number));
-  const [first = -1, last = -1] = [offsets[0], offsets.at(-1)];
-  if (offsets.length <= data.length || !isRising || first < 0 || last > data.values.length) {
+  const raw = data.valueOffsets as unknown as Int32Array | BigInt64Array;
+  const offsets = raw instanceof Int32Array ? raw : Float64Array.from(raw, Number);
+  if (offsets.length <= data.length || (offsets[0] as number) < 0) {
+    throw new RangeError("offsets lead outside");
+  }
+  for (let at = 0; at < data.length; at += 1) {
+    if ((offsets[at] as number) > (offsets[at + 1] as number)) {
+      throw new RangeError("offsets go back");
+    }
+  }
+  if ((offsets[data.length] as number) > data.values.length) {
     throw new RangeError("offsets lead outside");
   }
   return offsets;
@@ -134,25 +161,38 @@ function offsetsOf(data: Data): number[] {
 function bytesOf(data: Data): Uint8Array[] {
   const offsets = offsetsOf(data);
   const bytes = data.values as Uint8Array;
-  return Array.from({ length: data.length }, (_, at) => bytes.slice(offsets[at], offsets[at + 1]));
+  const items: Uint8Array[] = [];
+  for (let at = 0; at < data.length; at += 1) {
+    items.push(bytes.slice(offsets[at], offsets[at + 1]));
+  }
+  return items;
 }
 
-function textsOf(data: Data, arrow: Arrow): readonly (string | null)[] {
+/** Texts; empty where one is null, whatever bytes stand there. */
+function textsOf(data: Data, arrow: Arrow): string[] {
   if (arrow.DataType.isDictionary(data.type)) {
     return indexedOf(data, arrow);
   }
   const offsets = offsetsOf(data);
-  const bytes = (data.values as Uint8Array).subarray(offsets[0], offsets.at(-1));
-  const [first = 0] = offsets;
-  const whole = decoded(bytes);
-  const text = (at: number) => {
-    const [from, to] = [(offsets[at] as number) - first, (offsets[at + 1] as number) - first];
-    // ASCII as a whole: a place in bytes is a place in the text.
-    return whole.length === bytes.length
-      ? whole.slice(from, to)
-      : decoded(bytes.subarray(from, to));
-  };
-  return Array.from({ length: data.length }, (_, at) => (isNullAt(data, at) ? null : text(at)));
+  const bytes = data.values as Uint8Array;
+  const [first = 0, mask] = [offsets[0], maskOf(data)];
+  const ascii = asciiOf(bytes.subarray(first, offsets[data.length]));
+  const texts: string[] = [];
+  for (let at = 0; at < data.length; at += 1) {
+    const [from, to] = [offsets[at] as number, offsets[at + 1] as number];
+    const text = () =>
+      ascii === undefined
+        ? decoded(bytes.subarray(from, to))
+        : ascii.slice(from - first, to - first);
+    texts.push(mask?.[at] === 1 ? "" : text());
+  }
+  return texts;
+}
+
+/** Bytes as one text where all are ASCII: a place among the bytes is one in the text. */
+function asciiOf(bytes: Uint8Array): string | undefined {
+  const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+  return text.length === bytes.length && !text.includes("\ufffd") ? text : undefined;
 }
 
 function decoded(bytes: Uint8Array): string {
@@ -163,14 +203,12 @@ function decoded(bytes: Uint8Array): string {
   }
 }
 
-function indexedOf(data: Data, arrow: Arrow): (string | null)[] {
-  const words = data.dictionary?.data.flatMap((chunk) => [...textsOf(chunk, arrow)]) ?? [];
-  const indices = fixedOf(data) as ArrayLike<number | bigint>;
-  return Array.from(indices, (index, at) => {
-    if (isNullAt(data, at)) {
-      return null;
-    }
-    const word = words[Number(index)];
+function indexedOf(data: Data, arrow: Arrow): string[] {
+  const words = data.dictionary?.data.flatMap((chunk) => textsOf(chunk, arrow)) ?? [];
+  const indices = fixedOf(data);
+  const mask = maskOf(data);
+  return Array.from(indices as ArrayLike<number | bigint>, (index, at) => {
+    const word = mask?.[at] === 1 ? "" : words[Number(index)];
     if (word === undefined) {
       throw new ArrowError(`the index ${index} leads outside a dictionary of ${words.length}`);
     }
@@ -207,8 +245,9 @@ function scalarsOf(child: Data, arrow: Arrow): MixedValue[] {
     throw new DtypeError(`a union of MIXED has no ${dtype}`);
   }
   const values = elementsOf(child, dtype, arrow) as ArrayLike<MixedValue>;
+  const mask = maskOf(child);
   return Array.from(values, (value, at) => {
-    if (isNullAt(child, at)) {
+    if (mask?.[at] === 1) {
       return null;
     }
     return dtype === "BOOL" ? value === 1 : value;
@@ -216,7 +255,7 @@ function scalarsOf(child: Data, arrow: Arrow): MixedValue[] {
 }
 
 /** Puts the elements of several arrays one after the other. */
-export function concatenated(parts: readonly Elements[], dtype: Dtype): Elements {
+export function concatenated(parts: readonly Values[], dtype: Dtype): Values {
   const [first, ...others] = parts;
   if (first !== undefined && others.length === 0) {
     return first;
@@ -224,7 +263,7 @@ export function concatenated(parts: readonly Elements[], dtype: Dtype): Elements
   const count = parts.reduce((sum, part) => sum + part.length, 0);
   const values = zerosOf(dtype, count);
   if (values === undefined) {
-    return parts.flatMap((part) => [...(part as readonly unknown[])]);
+    return parts.flatMap((part) => [...(part as readonly string[])]);
   }
   let at = 0;
   for (const part of parts) {

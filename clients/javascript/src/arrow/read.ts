@@ -12,11 +12,11 @@
 import type { Data, DataType, Field, FixedSizeList } from "apache-arrow";
 import { ShoalError } from "../errors/error.js";
 import { ArrowError, DtypeError, NullError } from "../errors/kinds.js";
-import { column } from "../values/build.js";
+import { columnOfValues } from "../values/build.js";
 import { type Column, widthOf } from "../values/column.js";
 import { inColumn } from "../values/infer.js";
 import { Table } from "../values/table.js";
-import { concatenated, elementsOf, isNullAt, type Kind, kindOf } from "./elements.js";
+import { concatenated, elementsOf, joinedMask, type Kind, kindOf, maskOf } from "./elements.js";
 import { extentOf } from "./frame.js";
 import type { Arrow } from "./library.js";
 
@@ -89,16 +89,11 @@ interface Layout {
 function readColumn(field: Field, chunks: readonly Data[], arrow: Arrow): Column {
   const { kind, shape } = layoutOf(field, arrow);
   const { dtype, ...ofTime } = kind;
-  const missing = Uint8Array.from(chunks.flatMap(missingOf));
-  const parts = chunks.map((chunk) =>
-    elementsOf(innerOf(chunk, missingOf(chunk), arrow), dtype, arrow),
-  );
-  const values = concatenated(parts, dtype);
-  const isListed = Array.isArray(values);
-  const records = isListed && shape.length > 0 ? inRecords(values, widthOf(shape)) : values;
-  const mask = dtype === "MIXED" ? undefined : missing;
-  const options = { shape, missing: mask, ...ofTime };
-  return column(dtype, records as readonly unknown[], options).named(nameOf(field));
+  const missing = dtype === "MIXED" ? undefined : joinedMask(chunks);
+  const parts = chunks.map((chunk) => elementsOf(innerOf(chunk, arrow), dtype, arrow));
+  const rows = chunks.reduce((sum, { length }) => sum + length, 0);
+  const options = { shape, missing, ...ofTime };
+  return columnOfValues(dtype, concatenated(parts, dtype), rows, options).named(nameOf(field));
 }
 
 function layoutOf(field: Field, arrow: Arrow): Layout {
@@ -135,31 +130,23 @@ function parsed(text = ""): { shape?: number[]; permutation?: number[] } {
   }
 }
 
-function missingOf(data: Data): number[] {
-  return Array.from({ length: data.length }, (_, at) => (isNullAt(data, at) ? 1 : 0));
-}
-
 /** The array of elements inside lists; in a record that is there, none of them is null. */
-function innerOf(data: Data, missing: readonly number[], arrow: Arrow): Data {
+function innerOf(data: Data, arrow: Arrow): Data {
   if (!arrow.DataType.isFixedSizeList(data.type)) {
     return data;
   }
   const { listSize } = data.type;
   const child = data.children[0] as Data;
-  if (child.length < data.length * listSize) {
+  const length = data.length * listSize;
+  if (child.length < length) {
     throw new RangeError("beyond the elements of lists");
   }
-  const inner = missing.flatMap((isMissing) => new Array(listSize).fill(isMissing));
-  inner.forEach((isMissing, at) => {
-    if (isMissing === 0 && isNullAt(child, at)) {
-      throw new NullError("a value inside a record is missing; only whole records can be");
-    }
-  });
-  const cut = child.length === inner.length ? child : child.slice(0, inner.length);
-  return innerOf(cut, inner, arrow);
-}
-
-function inRecords(values: readonly unknown[], width: number): unknown[] {
-  const count = width === 0 ? 0 : values.length / width;
-  return Array.from({ length: count }, (_, row) => values.slice(row * width, (row + 1) * width));
+  const inner = maskOf(child);
+  const outer = maskOf(data);
+  if (
+    inner?.subarray(0, length).some((isNull, at) => isNull > (outer?.[(at / listSize) | 0] ?? 0))
+  ) {
+    throw new NullError("a value inside a record is missing; only whole records can be");
+  }
+  return innerOf(child.length === length ? child : child.slice(0, length), arrow);
 }

@@ -117,8 +117,12 @@ function checkedName(name: string | undefined, what: string): string | undefined
   if (name === undefined) {
     return undefined;
   }
-  if (new TextEncoder().encode(text(name)).length > MAX_NAME_BYTES) {
+  if (text(name).length * 3 > MAX_NAME_BYTES && bytesOf(name) > MAX_NAME_BYTES) {
     throw new InvalidRequestError(`the ${what} is longer than ${MAX_NAME_BYTES} bytes`);
   }
   return name;
+}
+
+function bytesOf(text: string): number {
+  return new TextEncoder().encode(text).length;
 }

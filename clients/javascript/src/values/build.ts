@@ -72,9 +72,27 @@ export function column(dtype: Dtype, values: ColumnValues, options: ColumnOption
   if (missing !== undefined && missing.length !== rows) {
     throw new ShapeError(`missing says ${missing.length} records, the values are ${rows}`);
   }
-  const filled = isTypedArray(values) ? fromArray(plan, values, width) : fromList(plan, values);
+  const filled = isTypedArray(values) ? fromArray(plan, values) : fromList(plan, values);
+  return made(plan, rows, filled, options.zone);
+}
+
+/** Makes a column of values that a column of the dtype has; what is missing becomes zero, or empty. */
+export function columnOfValues(
+  dtype: Dtype,
+  values: Values,
+  rows: number,
+  options: ColumnOptions & { readonly missing?: Uint8Array | undefined },
+): Column {
+  const { shape = [], unit = "us", missing } = options;
+  checkKind(dtype, shape, options);
+  const plan = { dtype, shape, unit, missing };
+  return made(plan, rows, zeroed(values, missing, widthOf(shape)), options.zone);
+}
+
+function made(plan: Plan, rows: number, filled: Filled, zone = "UTC"): Column {
+  const { dtype, shape, unit } = plan;
   checkTimes(filled.values, plan);
-  const ofTime = dtype === "TIMESTAMP" ? { unit, zone: options.zone ?? "UTC" } : {};
+  const ofTime = dtype === "TIMESTAMP" ? { unit, zone } : {};
   return new Column({ name: "", rows, dtype, shape, ...filled, ...ofTime });
 }
 
@@ -104,7 +122,7 @@ function checkZone(zone: string | undefined): void {
   if (zone === "") {
     throw new ZoneError("the zone is empty");
   }
-  if (new TextEncoder().encode(zone).length > MAX_ZONE_BYTES) {
+  if (zone !== undefined && new TextEncoder().encode(zone).length > MAX_ZONE_BYTES) {
     throw new InvalidRequestError(`the zone is longer than ${MAX_ZONE_BYTES} bytes`);
   }
 }
@@ -143,20 +161,25 @@ interface Filled {
   readonly missing: Uint8Array | undefined;
 }
 
-function fromArray(plan: Plan, given: TypedArray, width: number): Filled {
-  const missing = maskOf(plan.missing);
+function fromArray(plan: Plan, given: TypedArray): Filled {
   const isKept = areValuesOf(plan.dtype, given) && isExact(plan.dtype);
   const values = isKept ? given : converted(plan, given);
-  if (missing === undefined) {
-    return { values, missing };
+  return zeroed(values, maskOf(plan.missing), widthOf(plan.shape));
+}
+
+/** The values with nothing in the place of missing records; a copy where there are any. */
+function zeroed(values: Values, missing: Uint8Array | undefined, width: number): Filled {
+  if (!missing?.includes(1)) {
+    return { values, missing: undefined };
   }
-  const zeroed = values.slice() as NumericValues;
+  const copy = values.slice() as unknown[];
+  const nothing = nothingOf(values);
   missing.forEach((isMissing, record) => {
     if (isMissing === 1) {
-      (zeroed as Int8Array).fill(zeroOf(zeroed), record * width, (record + 1) * width);
+      copy.fill(nothing, record * width, (record + 1) * width);
     }
   });
-  return { values: zeroed, missing };
+  return { values: copy as unknown as Values, missing };
 }
 
 /** Whether any value of the array that holds a dtype is one of the dtype. */
@@ -238,7 +261,10 @@ function maskOf(missing: ArrayLike<boolean | number> | undefined): Uint8Array | 
   return mask?.includes(1) ? mask : undefined;
 }
 
-function zeroOf(values: NumericValues): never {
-  const isWide = values instanceof BigInt64Array || values instanceof BigUint64Array;
-  return (isWide ? 0n : 0) as never;
+/** What stands in the place of a missing value among these. */
+function nothingOf(values: Values): unknown {
+  if (Array.isArray(values)) {
+    return typeof values[0] === "string" ? "" : new Uint8Array(0);
+  }
+  return values instanceof BigInt64Array || values instanceof BigUint64Array ? 0n : 0;
 }
