@@ -53,6 +53,7 @@ pub mod signals;
 mod threads;
 mod tls;
 mod trace;
+mod try_page;
 mod untaken;
 mod v1;
 pub mod values;
