@@ -37,7 +37,8 @@ use crate::catalog::Catalog;
 use crate::connections::{Connections, Place, Watch};
 use crate::door;
 use crate::fault::{Code, Fault, Outcome};
-use crate::http::{Reply, json, refuse};
+use crate::http::{json, refuse};
+use crate::reply::Reply;
 use crate::repository::{Indexed, index, load, unload};
 use crate::server::{give_up, settle, until_stopped};
 

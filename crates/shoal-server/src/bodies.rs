@@ -4,6 +4,7 @@
 //! client that announces much and sends nothing takes no room from others. What a request holds is given back when it
 //! has been answered or given up.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -74,6 +75,25 @@ impl<'a> Held<'a> {
         self.bodies.take(bytes)?;
         self.bytes += bytes;
         Ok(())
+    }
+}
+
+impl Held<'_> {
+    /// What is held here, for whoever answers longer than this request.
+    pub(crate) fn hand_over(&mut self, bodies: &Arc<Bodies>) -> Holding {
+        Holding { bodies: Arc::clone(bodies), bytes: std::mem::take(&mut self.bytes) }
+    }
+}
+
+/// What an answer that is still being sent holds.
+pub(crate) struct Holding {
+    bodies: Arc<Bodies>,
+    bytes: usize,
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        self.bodies.give(self.bytes);
     }
 }
 

@@ -25,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::repository::Store;
 use crate::server::Model;
+use crate::tasks::kept::Kept;
 use crate::threads::Threads;
 
 /// How long a model that was taken away waits for requests that have found it and still arrive.
@@ -44,6 +45,8 @@ pub(crate) struct Catalog {
     pub(crate) guard: Guard,
     threads: OnceLock<Threads>,
     pub(crate) archive: Archive,
+    /// Results of tasks, by their keys of idempotency.
+    pub(crate) kept: Arc<Kept>,
     draining: AtomicBool,
     /// Tells those who wait for it that the server drains.
     leaving: watch::Sender<bool>,
@@ -80,6 +83,7 @@ impl Catalog {
             guard,
             threads: OnceLock::new(),
             archive,
+            kept: Arc::default(),
             draining: AtomicBool::new(false),
             leaving: watch::Sender::new(false),
             clients: AtomicU64::new(1),

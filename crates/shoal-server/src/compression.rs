@@ -10,14 +10,14 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 use flate2::write::{GzEncoder, ZlibEncoder};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::Body;
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue, VARY};
 use tokio::sync::Semaphore;
 
 use crate::bodies::Held;
 use crate::fault::{Code, Fault, Outcome};
-use crate::http::Reply;
+use crate::reply::Reply;
 
 /// A smaller answer fits into one or two packets anyway.
 const SMALLEST: u64 = 2 << 10;
@@ -160,10 +160,10 @@ pub(crate) async fn compressed(encoding: Encoding, reply: Reply) -> Reply {
     };
     head.headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
     if packed.len() >= plain.len() {
-        return Reply::from_parts(head, Full::new(plain));
+        return Reply::from_parts(head, plain.into());
     }
     head.headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
-    Reply::from_parts(head, Full::new(packed.into()))
+    Reply::from_parts(head, packed.into())
 }
 
 fn pack(encoding: Encoding, plain: &[u8]) -> Vec<u8> {
@@ -221,7 +221,7 @@ mod tests {
     fn only_what_is_accepted_is_sent() {
         let chosen = |accepted: &'static str| {
             let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(accepted))]);
-            of_answer(&headers, &Reply::new(Full::new(Bytes::from(vec![0; 4096]))))
+            of_answer(&headers, &Reply::new(vec![0; 4096].into()))
         };
         assert_eq!(chosen("deflate, gzip;q=0.5, br"), Some(Encoding::Gzip));
         assert_eq!(chosen("gzip;q=0, deflate"), Some(Encoding::Deflate));

@@ -4,19 +4,18 @@
 //! is allowed; for any other the answer is the one it gets with CORS off. Source: the Fetch standard, section 3.2.
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
     ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderValue, ORIGIN, VARY,
 };
 use hyper::http::request::Parts;
-use hyper::{Method, Response, StatusCode};
+use hyper::{Method, StatusCode};
 
 use crate::fault::{Code, Fault, Outcome};
-use crate::http::Reply;
+use crate::reply::Reply;
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST");
-const HEADERS: HeaderValue = HeaderValue::from_static("authorization, content-type, inference-header-content-length, x-api-key");
+const HEADERS: HeaderValue = HeaderValue::from_static("accept, authorization, content-type, inference-header-content-length, x-api-key");
 const EXPOSED: HeaderValue = HeaderValue::from_static("inference-header-content-length, retry-after");
 /// How long a browser may remember the answer.
 const MAX_AGE_S: HeaderValue = HeaderValue::from_static("600");
@@ -52,7 +51,7 @@ impl Cors {
             return None;
         }
         self.allowed(&head.headers)?;
-        let mut reply = Response::new(Full::new(Bytes::new()));
+        let mut reply = Reply::new(Bytes::new().into());
         *reply.status_mut() = StatusCode::NO_CONTENT;
         let headers = reply.headers_mut();
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);

@@ -80,7 +80,8 @@ impl<E: Executor> Cut<E> {
         let mut parts: Vec<Answer> = Vec::new();
         while let Next::Run(run) = self.scheduler.next(self.now()) {
             let part = self.run_one(table, run)?;
-            parts.push(Answer { rows: part.rows, table: Arc::new(part), start: 0 });
+            let rows = part.rows;
+            parts.push(Answer::new(Arc::new(part), 0, rows));
         }
         let whole = if parts.len() == 1 { parts.remove(0) } else { rejoin(&parts, &self.outputs)? };
         Ok(Arc::unwrap_or_clone(whole.table))

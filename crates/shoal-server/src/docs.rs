@@ -5,15 +5,13 @@
 
 use std::fmt::{self, Display, Write};
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 
 use crate::catalog::Catalog;
 use crate::description::{Column, Description};
-use crate::http::Reply;
 use crate::lineup::Lineup;
 use crate::pages::platform;
+use crate::reply::Reply;
 use crate::sample;
 
 const STYLE: &str = include_str!("docs.css");
@@ -51,7 +49,7 @@ pub(crate) fn page(catalog: &Catalog, headers: &HeaderMap) -> Reply {
     let way =
         Way { address: address(headers, guard.identity.is_some()), needs_keys: guard.keys.is_some(), has_try_page: guard.has_try_page };
     let _ = write_page(&mut out, &lineup, &way);
-    let mut reply = Reply::new(Full::new(Bytes::from(out)));
+    let mut reply = Reply::new(out.into());
     reply.headers_mut().insert(CONTENT_TYPE, HTML);
     reply.headers_mut().insert(CONTENT_SECURITY_POLICY, POLICY);
     reply

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use shoal_batch::{Client, CostModel, Limits, Moment, Policy, RequestId};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use crate::connections::Crowd;
 use crate::description::Description;
@@ -22,7 +22,7 @@ use crate::flight::{Answer, Flight, Hold, run};
 use crate::json::predict::Form;
 use crate::metrics::ModelMetrics;
 use crate::profiles::{Kept, Profiles};
-use crate::queue::{Queue, Turn, Wishes, deadline_passed};
+use crate::queue::{Order, Queue, Reply, Turn, Wishes, deadline_passed};
 use crate::trace::{Ledger, Model, Trace};
 use crate::values::{Payload, Table, Values};
 use crate::warm_up::{has_variable_shapes, warm_up};
@@ -137,10 +137,13 @@ impl Served {
         if table.rows == 0 {
             return Ok(self.no_rows());
         }
-        let shapes = self.has_variable_shapes.then(|| self.shapes_of(&table));
-        let (id, reply) = self.lock().submit(self.now(), table, shapes, wishes)?;
-        let mut claim = Claim { served: self, id, is_open: true };
-        self.wake();
+        let (sender, reply) = oneshot::channel();
+        let order = self.order(Arc::new(table), wishes, Reply::One(sender));
+        let id = self.lock().submit(self.now(), order);
+        let mut claim = Claim { served: self, id };
+        if id.is_some() {
+            self.wake();
+        }
         let outcome = match wishes.deadline {
             None => reply.await,
             Some(deadline) => {
@@ -148,8 +151,36 @@ impl Served {
                 tokio::time::timeout_at(at, reply).await.map_err(|_| deadline_passed())?
             }
         };
-        claim.is_open = false;
+        claim.id = None;
         outcome.unwrap_or_else(|_| Err(Fault::new(Code::Internal, "the request was lost")))
+    }
+
+    /// A request for the queue of this model.
+    pub(crate) fn order(&self, table: Arc<Table>, wishes: Wishes, reply: Reply) -> Order {
+        let shapes = self.has_variable_shapes.then(|| self.shapes_of(&table));
+        Order { table, shapes, wishes, reply }
+    }
+
+    /// Takes many requests at once, and wakes one executor for all of them. Each that is accepted has a number, by which it can
+    /// be given up; each that is not is answered already.
+    pub(crate) fn submit_all(&self, orders: impl Iterator<Item = Order>) -> Vec<Option<RequestId>> {
+        let now = self.now();
+        let ids = {
+            let mut queue = self.lock();
+            orders.map(|order| queue.submit(now, order)).collect()
+        };
+        self.wake_all();
+        ids
+    }
+
+    /// Gives up many requests at once.
+    pub(crate) fn forget_all(&self, ids: impl Iterator<Item = RequestId>) {
+        let now = self.now();
+        {
+            let mut queue = self.lock();
+            ids.for_each(|id| queue.forget(now, id));
+        }
+        self.wake();
     }
 
     /// The shapes of a request's records in a micro-batch: requests of the same ones share it.
@@ -165,20 +196,29 @@ impl Served {
         Hold::new(self.description.input_dtypes()).with_padding(self.description.padding.clone())
     }
 
-    fn no_rows(&self) -> Answer {
+    /// The answer to a table without rows.
+    pub(crate) fn no_rows(&self) -> Answer {
         let column = |column: &crate::description::Column| Values {
             shape: column.shape.iter().map(|dim| usize::try_from(*dim).unwrap_or(0)).collect(),
             payload: Payload::with_capacity(column.dtype, 0),
             missing: Vec::new(),
         };
         let columns = self.description.signature.outputs.iter().map(column).collect();
-        Answer { table: Arc::new(Table { rows: 0, columns }), start: 0, rows: 0 }
+        Answer::new(Arc::new(Table { rows: 0, columns }), 0, 0)
     }
 
     fn wake(&self) {
         match &self.place {
             Place::Inline(notify) => notify.notify_one(),
             Place::Thread(condvar) => condvar.notify_one(),
+        }
+    }
+
+    /// Wakes all executors: there is work for several, or none will come any more.
+    fn wake_all(&self) {
+        match &self.place {
+            Place::Inline(notify) => notify.notify_one(),
+            Place::Thread(condvar) => condvar.notify_all(),
         }
     }
 
@@ -193,10 +233,7 @@ impl Served {
     /// Accepts nothing from here on; what was accepted is still answered.
     pub(crate) fn drain(&self) {
         self.lock().drain();
-        match &self.place {
-            Place::Inline(notify) => notify.notify_one(),
-            Place::Thread(condvar) => condvar.notify_all(),
-        }
+        self.wake_all();
     }
 
     /// A client has gone: nobody waits for it.
@@ -309,18 +346,17 @@ impl Served {
     }
 }
 
-/// A request that somebody waits for. Dropped early, it gives the request up.
+/// A request that somebody waits for, if it was accepted and is not answered yet. Dropped early, it gives the request up.
 struct Claim<'s> {
     served: &'s Served,
-    id: RequestId,
-    is_open: bool,
+    id: Option<RequestId>,
 }
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
-        if self.is_open {
+        if let Some(id) = self.id {
             let now = self.served.now();
-            self.served.lock().forget(now, self.id);
+            self.served.lock().forget(now, id);
             self.served.wake();
         }
     }

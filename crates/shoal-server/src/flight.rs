@@ -36,6 +36,16 @@ pub struct Answer {
     pub start: usize,
     /// How many records.
     pub rows: usize,
+    /// Rows of the largest micro-batch in which they travelled; 0 before that is known.
+    pub batch_rows: usize,
+}
+
+impl Answer {
+    /// Records `start..start + rows` of a table.
+    #[must_use]
+    pub const fn new(table: Arc<Table>, start: usize, rows: usize) -> Self {
+        Self { table, start, rows, batch_rows: 0 }
+    }
 }
 
 /// A micro-batch with the rows of its members.
@@ -172,7 +182,7 @@ fn call(executor: &mut dyn Executor, members: &[Member], hold: &mut Hold) -> Out
 fn share(table: &Arc<Table>, members: &[Member], hold: &Hold) -> Vec<Outcome<Answer>> {
     let mut start = 0;
     let mut next = |member: &Member| {
-        let answer = Answer { table: Arc::clone(table), start, rows: member.rows };
+        let answer = Answer::new(Arc::clone(table), start, member.rows);
         start += member.rows;
         Ok(hold.answer(answer, &member.table))
     };
@@ -186,7 +196,8 @@ pub(crate) fn rejoin(parts: &[Answer], dtypes: &[Dtype]) -> Outcome<Answer> {
     for part in parts {
         table.append(&part.table, dtypes, part.start, part.rows)?;
     }
-    Ok(Answer { table: Arc::new(table), start: 0, rows })
+    let batch_rows = parts.iter().map(|part| part.batch_rows).max().unwrap_or(0);
+    Ok(Answer { batch_rows, ..Answer::new(Arc::new(table), 0, rows) })
 }
 
 #[cfg(test)]
@@ -326,7 +337,7 @@ mod tests {
 
     #[test]
     fn slices_rejoin_in_the_order_of_their_rows() {
-        let parts = [&[1, 2][..], &[3], &[4, 5]].map(|part| Answer { table: Arc::new(table(part)), start: 0, rows: part.len() });
+        let parts = [&[1, 2][..], &[3], &[4, 5]].map(|part| Answer::new(Arc::new(table(part)), 0, part.len()));
         assert_eq!(answer(&rejoin(&parts, &[Dtype::Int64])), [1, 2, 3, 4, 5]);
     }
 }

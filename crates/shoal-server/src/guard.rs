@@ -15,7 +15,7 @@ use crate::cors::Cors;
 use crate::door::FAREWELLS;
 use crate::fault::{Code, Fault, Outcome};
 use crate::files::{self, LOOK, Stamp};
-use crate::keys::Keyring;
+use crate::keys::{self, Keyring};
 use crate::log::Seldom;
 use crate::options::Options;
 use crate::tls::Identity;
@@ -73,6 +73,11 @@ impl Guard {
 
     fn is_open(&self, path: &str) -> bool {
         is_open(path) || (self.has_try_page && try_page::is_open(path))
+    }
+
+    /// Whose request it is, where that is told by a key.
+    pub(crate) fn owner(&self, headers: &HeaderMap) -> Option<[u8; 32]> {
+        self.keys.as_ref().and_then(|_| keys::hash_of(headers))
     }
 
     /// Tells the operator what is risky: keys and tokens that anybody on the way can read.

@@ -3,14 +3,14 @@
 //! Open Inference Protocol v2 under `/v2`, version 1 of `KServe` under `/v1`, the short form `POST /predict`, `/metrics` for Prometheus. Every
 //! error is `{"error": message, "code": code, "hint": remedy}` with the status of its code.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use shoal_batch::Client;
 use tracing::{debug, error};
 
@@ -28,6 +28,10 @@ use crate::intake::admit;
 use crate::json::{answer as write, infer, predict};
 use crate::pages;
 use crate::queue::Wishes;
+use crate::reply::{Content, Reply};
+use crate::tasks;
+use crate::tasks::Caller;
+use crate::tasks::door::Asked;
 use crate::v1;
 
 const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
@@ -35,9 +39,6 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 const BINARY: HeaderValue = HeaderValue::from_static("application/octet-stream");
-
-/// What goes back over the wire.
-pub(crate) type Reply = Response<Full<Bytes>>;
 
 /// One request while it is being answered.
 struct Call<'a> {
@@ -52,12 +53,12 @@ struct Call<'a> {
 /// Who asks: what passes on the connection, and the name under which its requests wait.
 #[derive(Clone, Copy)]
 pub(crate) struct Asker<'a> {
-    pub(crate) watch: &'a Watch,
+    pub(crate) watch: &'a Arc<Watch>,
     pub(crate) name: Client,
 }
 
 /// Answers one HTTP request of a connection.
-pub(crate) async fn handle(catalog: &Catalog, asker: Asker<'_>, request: Request<Incoming>) -> Reply {
+pub(crate) async fn handle(catalog: &Arc<Catalog>, asker: Asker<'_>, request: Request<Incoming>) -> Reply {
     let mut turn = Turn::new(|| catalog.metrics.abandon());
     let (head, body) = request.into_parts();
     let bodies = Held::new(&catalog.guard.bodies);
@@ -75,12 +76,14 @@ pub(crate) async fn handle(catalog: &Catalog, asker: Asker<'_>, request: Request
     if let Some(cors) = &catalog.guard.cors {
         cors.mark(&call.head, &mut reply);
     }
-    asker.watch.is_answered();
+    if matches!(reply.body(), Content::Whole(_)) {
+        asker.watch.is_answered();
+    }
     turn.answered();
     reply
 }
 
-async fn answer(catalog: &Catalog, call: &mut Call<'_>) -> Outcome<Reply> {
+async fn answer(catalog: &Arc<Catalog>, call: &mut Call<'_>) -> Outcome<Reply> {
     if let Some(reply) = catalog.guard.cors.as_ref().and_then(|cors| cors.preflight(&call.head)) {
         return Ok(reply);
     }
@@ -91,16 +94,22 @@ async fn answer(catalog: &Catalog, call: &mut Call<'_>) -> Outcome<Reply> {
 
 /// A fault as the body of a reply.
 pub(crate) fn error_body(fault: &Fault) -> Vec<u8> {
-    let mut body = b"{\"error\":".to_vec();
-    write::text(&mut body, &fault.message);
-    body.extend_from_slice(b",\"code\":");
-    write::text(&mut body, fault.code.name());
-    if let Some(hint) = &fault.hint {
-        body.extend_from_slice(b",\"hint\":");
-        write::text(&mut body, hint);
-    }
-    body.push(b'}');
+    let mut body = Vec::with_capacity(128);
+    write_error(&mut body, fault);
     body
+}
+
+/// Writes a fault as an object.
+pub(crate) fn write_error(out: &mut Vec<u8>, fault: &Fault) {
+    out.extend_from_slice(b"{\"error\":");
+    write::text(out, &fault.message);
+    out.extend_from_slice(b",\"code\":");
+    write::text(out, fault.code.name());
+    if let Some(hint) = &fault.hint {
+        out.extend_from_slice(b",\"hint\":");
+        write::text(out, hint);
+    }
+    out.push(b'}');
 }
 
 /// A fault as a reply.
@@ -120,7 +129,7 @@ pub(crate) fn refuse(fault: &Fault) -> Reply {
 
 /// JSON as a reply.
 pub(crate) fn json(body: Vec<u8>) -> Reply {
-    let mut reply = Response::new(Full::new(Bytes::from(body)));
+    let mut reply = Reply::new(body.into());
     reply.headers_mut().insert(CONTENT_TYPE, JSON);
     reply
 }
@@ -134,7 +143,7 @@ fn framed((body, header_length): Framed) -> Reply {
     reply
 }
 
-async fn route(catalog: &Catalog, call: &mut Call<'_>) -> Outcome<Reply> {
+async fn route(catalog: &Arc<Catalog>, call: &mut Call<'_>) -> Outcome<Reply> {
     let path = call.head.uri.path().to_owned();
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     match parts.as_slice() {
@@ -142,6 +151,7 @@ async fn route(catalog: &Catalog, call: &mut Call<'_>) -> Outcome<Reply> {
         ["v2", "models", name, "versions", version, "infer"] => infer(catalog, (name, Some(version)), call).await,
         ["v1", "models", called] if called.ends_with(v1::VERB) => on_v1(catalog, (called, None), call).await,
         ["v1", "models", name, "versions", called] if called.ends_with(v1::VERB) => on_v1(catalog, (name, Some(called)), call).await,
+        ["v1", "tasks"] => on_tasks(catalog, call).await,
         ["docs"] => {
             require(catalog, call, &Method::GET)?;
             Ok(docs::page(catalog, &call.head.headers))
@@ -225,6 +235,14 @@ async fn on_v1(catalog: &Catalog, (name, version): (&str, Option<&str>), call: &
     let outcome = v1::answer(&served, &body, call.asker.name).await;
     count(catalog, &served, call.start.elapsed(), outcome.as_ref().err());
     outcome
+}
+
+async fn on_tasks(catalog: &Arc<Catalog>, call: &mut Call<'_>) -> Outcome<Reply> {
+    require(catalog, call, &Method::POST)?;
+    let body = read(catalog, call).await?;
+    let caller = Caller { client: call.asker.name, owner: catalog.guard.owner(&call.head.headers) };
+    let asked = Asked { caller, watch: Arc::clone(call.asker.watch), held: call.held.hand_over(&catalog.guard.bodies) };
+    tasks::door::answer(catalog, &call.head.headers, body, asked).await.inspect_err(counted(catalog))
 }
 
 /// Counts how a request to a model ended.

@@ -100,7 +100,11 @@ fn names(columns: &[Column]) -> String {
     columns.iter().map(|column| format!("{:?}", column.name)).collect::<Vec<_>>().join(", ")
 }
 
-fn fit(column: &Column, received: Received, rows: usize) -> Outcome<Values> {
+/// The values of a column, if its dtype, shape and number of values are those of the signature.
+///
+/// # Errors
+/// `WrongDtype`, `WrongShape`.
+pub(crate) fn fit(column: &Column, received: Received, rows: usize) -> Outcome<Values> {
     check_dtype(column, received.dtype)?;
     let shape = record_shape(column, &received.shape, rows)?;
     let count = received.shape.iter().try_fold(1_usize, |product, dim| product.checked_mul(*dim));
@@ -154,7 +158,10 @@ fn check_flags(column: &Column, payload: &Payload) -> Outcome<()> {
 }
 
 /// ONNX Runtime takes C strings: a text with a NUL, or bytes that are no text, would be cut or refused there.
-fn check_texts(column: &Column, payload: &Payload) -> Outcome<()> {
+///
+/// # Errors
+/// `WrongDtype`.
+pub(crate) fn check_texts(column: &Column, payload: &Payload) -> Outcome<()> {
     let Payload::Bytes(list) = payload else { return Ok(()) };
     let broken = list.iter().position(|item| item.contains(&0) || std::str::from_utf8(item).is_err());
     broken.map_or(Ok(()), |place| {

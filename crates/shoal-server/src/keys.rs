@@ -81,6 +81,11 @@ fn sent(headers: &HeaderMap) -> Option<&[u8]> {
     bearer.or_else(|| headers.get(API_KEY).map(|value| value.as_bytes().trim_ascii()))
 }
 
+/// The hash of the key of a request, by which its owner is told from others.
+pub(crate) fn hash_of(headers: &HeaderMap) -> Option<[u8; HASH_BYTES]> {
+    sent(headers).map(|key| Sha256::digest(key).into())
+}
+
 /// Compares with every hash, whether or not one was found already.
 fn is_known(hashes: &[Hash], key: &[u8]) -> bool {
     let hash = Sha256::digest(key);

@@ -25,7 +25,7 @@ impl Deref for Offer {
 
     /// The lane of this thread.
     fn deref(&self) -> &Served {
-        self.lanes.get(threads::number()).unwrap_or(&self.lanes[0])
+        self.lane()
     }
 }
 
@@ -37,6 +37,11 @@ impl Offer {
 
     pub(crate) fn lanes(&self) -> &[Arc<Served>] {
         &self.lanes
+    }
+
+    /// The lane of this thread, to be held.
+    pub(crate) fn lane(&self) -> &Arc<Served> {
+        self.lanes.get(threads::number()).unwrap_or(&self.lanes[0])
     }
 
     /// Whether nobody waits for this model.

@@ -50,6 +50,11 @@ struct OfCode {
     reason: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ended {
+    outcome: String,
+}
+
 /// Why a connection is refused or given up.
 const REASONS: [&str; 6] = ["limit", "tls_failed", "header_timeout", "body_timeout", "idle_timeout", "write_timeout"];
 
@@ -76,6 +81,9 @@ pub(crate) struct Metrics {
     workers: Family<OfModel, Gauge<i64, AtomicI64>>,
     worker_restarts: Family<OfModel, Counter>,
     canary_weight: Family<OfModel, Gauge<i64, AtomicI64>>,
+    tasks: Family<Ended, Counter>,
+    tasks_answered: Counter,
+    envelope_tasks: Histogram,
 }
 
 /// From a quick row on a CPU to a slow model: 1, 2, 5 in each decade.
@@ -111,7 +119,11 @@ impl Metrics {
             workers: Family::default(),
             worker_restarts: Family::default(),
             canary_weight: Family::default(),
+            tasks: Family::default(),
+            tasks_answered: Counter::default(),
+            envelope_tasks: rows(),
         };
+        metrics.tasks_answered = metrics.tasks.get_or_create_owned(&Ended { outcome: "ok".into() });
         metrics.register();
         if let Some(lost) = trace_lost {
             metrics.registry.register("trace_lost", "Lines of the trace that could not be written", lost);
@@ -145,6 +157,8 @@ impl Metrics {
         registry.register("worker_restarts", "Worker processes started in the place of another", self.worker_restarts.clone());
         let help = "The share of a version in requests that name none, where weights are set";
         registry.register("canary_weight", help, self.canary_weight.clone());
+        registry.register("tasks", "Tasks of envelopes by outcome: ok, or the code of the error", self.tasks.clone());
+        registry.register("envelope_tasks", "Tasks in an envelope", self.envelope_tasks.clone());
     }
 
     /// Tells the weights of a model's versions.
@@ -203,6 +217,19 @@ impl Metrics {
     /// Counts a request that was refused.
     pub(crate) fn reject(&self, code: &str) {
         self.rejected.get_or_create(&OfCode { reason: code.into() }).inc();
+    }
+
+    /// Counts an envelope.
+    pub(crate) fn envelope(&self, tasks: usize) {
+        self.envelope_tasks.observe(tasks as f64);
+    }
+
+    /// Counts a task that has ended.
+    pub(crate) fn task(&self, failed: Option<Code>) {
+        match failed {
+            None => self.tasks_answered.inc(),
+            Some(code) => self.tasks.get_or_create(&Ended { outcome: code.name().into() }).inc(),
+        };
     }
 
     /// Counts a request whose client left.

@@ -249,7 +249,7 @@ impl Padding {
             let (runs, shape) = follower.map_or_else(|| Runs::whole(values), |(follow, fill)| fill.own_runs(values, follow, request));
             Values { shape, ..runs.take(values, output.dtype, (answer.start, answer.rows)) }
         });
-        Answer { table: Arc::new(Table { rows: answer.rows, columns: columns.collect() }), start: 0, rows: answer.rows }
+        Answer::new(Arc::new(Table { rows: answer.rows, columns: columns.collect() }), 0, answer.rows)
     }
 }
 

@@ -2,9 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::Response;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use serde::{Deserialize, Serialize};
 use shoal_batch::CostModel;
@@ -13,10 +10,11 @@ use crate::catalog::Catalog;
 use crate::description::Column;
 use crate::engine::Served;
 use crate::fault::{Code, Fault, Outcome};
-use crate::http::{Reply, json};
+use crate::http::json;
 use crate::lineup::Offer;
 use crate::metrics::History;
 use crate::openapi;
+use crate::reply::Reply;
 use crate::trace::Learned;
 use crate::try_page::File;
 use crate::v1;
@@ -216,7 +214,7 @@ fn batching<'a>(served: Arc<Offer>) -> Page<'a> {
 fn metrics(catalog: &Catalog) -> Reply {
     catalog.lineup().all().for_each(|served| served.gauge());
     catalog.metrics.holding(catalog.guard.connections.open(), catalog.guard.bodies.bytes());
-    let mut reply = Response::new(Full::new(Bytes::from(catalog.metrics.text())));
+    let mut reply = Reply::new(catalog.metrics.text().into());
     reply.headers_mut().insert(CONTENT_TYPE, OPEN_METRICS);
     reply
 }

@@ -17,6 +17,7 @@ use crate::bodies::SOON;
 use crate::buckets::Buckets;
 use crate::fault::{Code, Fault, Outcome};
 use crate::flight::{Answer, Flight, Member, rejoin};
+use crate::mailbox::Slip;
 use crate::padding::Padding;
 use crate::trace::Ledger;
 use crate::values::{Dtype, Table};
@@ -32,8 +33,32 @@ pub struct Wishes {
     pub client: Client,
 }
 
-/// Where the answer to a request arrives.
-pub(crate) type Reply = oneshot::Receiver<Outcome<Answer>>;
+/// Where the answer to a request goes.
+pub(crate) enum Reply {
+    /// To a caller that waits for this one alone.
+    One(oneshot::Sender<Outcome<Answer>>),
+    /// To one that waits for several.
+    Slip(Slip),
+}
+
+impl Reply {
+    /// Whether somebody still wants the outcome.
+    fn send(self, outcome: Outcome<Answer>) -> bool {
+        match self {
+            Self::One(sender) => sender.send(outcome).is_ok(),
+            Self::Slip(slip) => slip.send(outcome),
+        }
+    }
+}
+
+/// A request before it is accepted.
+pub(crate) struct Order {
+    pub(crate) table: Arc<Table>,
+    /// Those that its records will have in a micro-batch, if columns are variable.
+    pub(crate) shapes: Option<Vec<usize>>,
+    pub(crate) wishes: Wishes,
+    pub(crate) reply: Reply,
+}
 
 /// What a free executor is to do.
 pub(crate) enum Turn {
@@ -51,7 +76,7 @@ struct Pending {
     rows_left: usize,
     /// Answers to slices, with the row at which each starts.
     parts: Vec<(usize, Answer)>,
-    reply: oneshot::Sender<Outcome<Answer>>,
+    reply: Reply,
 }
 
 /// The requests of one model.
@@ -92,8 +117,9 @@ impl Queue {
         Self { padding, ..self }
     }
 
-    /// Accepts a request. `shapes` are those that its records will have in a micro-batch, if columns are variable.
-    pub(crate) fn submit(&mut self, now: Moment, table: Table, shapes: Option<Vec<usize>>, wishes: Wishes) -> Outcome<(RequestId, Reply)> {
+    /// Accepts a request, or answers it at once with why it is refused.
+    pub(crate) fn submit(&mut self, now: Moment, order: Order) -> Option<RequestId> {
+        let Order { table, shapes, wishes, reply } = order;
         let id = RequestId(self.next_id);
         let bucket = self.bucket(shapes.as_ref(), &table);
         let arrival = Arrival {
@@ -112,16 +138,16 @@ impl Queue {
             if let Some(ledger) = &self.ledger {
                 ledger.refused(now, &arrival, fault.code);
             }
-            return Err(fault);
+            reply.send(Err(fault));
+            return None;
         }
         if let Some(ledger) = &mut self.ledger {
             ledger.arrived(now, &arrival);
         }
         self.next_id += 1;
-        let (reply, receiver) = oneshot::channel();
         let rows_left = table.rows;
-        self.pending.insert(id.0, Pending { table: Arc::new(table), shapes, rows_left, parts: Vec::new(), reply });
-        Ok((id, receiver))
+        self.pending.insert(id.0, Pending { table, shapes, rows_left, parts: Vec::new(), reply });
+        Some(id)
     }
 
     /// The bucket of a request. Of a new one the scheduler is told which others it may travel with.
@@ -174,12 +200,14 @@ impl Queue {
     /// Sends the outcomes of a flight to its members. `took` is its time in the model.
     pub(crate) fn finish(&mut self, now: Moment, flight: Flight, outcomes: Vec<Outcome<Answer>>, took: Duration) {
         let Flight { mut run, members } = flight;
+        let batch_rows = members.iter().map(|member| member.rows).sum();
         // A failed call, and those that look for who failed it, say nothing about the next one.
         let is_whole = outcomes.iter().all(Result::is_ok);
         if let Some(ledger) = &mut self.ledger {
             ledger.flew(now, took, run.batch.rows);
         }
         for (member, outcome) in members.iter().zip(outcomes) {
+            let outcome = outcome.map(|answer| Answer { batch_rows, ..answer });
             if !self.settle(now, member, outcome) {
                 // Nobody was answered: the client is not expected to speak again, and may be gone.
                 run.batch.slices.iter_mut().filter(|slice| slice.id == member.id).for_each(|slice| slice.client = Client::default());
@@ -223,7 +251,7 @@ impl Queue {
             ledger.ended(now, id, outcome.as_ref().err().map(|fault| fault.code));
         }
         self.buckets.leave(pending.shapes.as_ref());
-        pending.reply.send(outcome).is_ok()
+        pending.reply.send(outcome)
     }
 
     /// Gives up a request: what waits of it is not run, what is being run is thrown away.
@@ -307,6 +335,14 @@ mod tests {
         Queue::new(Limits { max_rows, max_bytes: 1 << 20, queue_rows: 100, queue_bytes: 1 << 20 }, Policy::default(), vec![Dtype::Int64])
     }
 
+    type Receiver = oneshot::Receiver<Outcome<Answer>>;
+
+    fn submit(queue: &mut Queue, numbers: &[i64], shapes: Option<Vec<usize>>, wishes: Wishes) -> (Option<RequestId>, Receiver) {
+        let (sender, receiver) = oneshot::channel();
+        let order = Order { table: Arc::new(table(numbers)), shapes, wishes, reply: Reply::One(sender) };
+        (queue.submit(Moment::EPOCH, order), receiver)
+    }
+
     fn fly(queue: &mut Queue) -> Option<Flight> {
         match queue.next(Moment::EPOCH) {
             Turn::Fly(flight) => Some(flight),
@@ -316,7 +352,7 @@ mod tests {
 
     /// Answers each row with itself.
     fn echo(queue: &mut Queue, flight: Flight) {
-        let answer = |member: &Member| Ok(Answer { table: Arc::clone(&member.table), start: member.start, rows: member.rows });
+        let answer = |member: &Member| Ok(Answer::new(Arc::clone(&member.table), member.start, member.rows));
         let outcomes = flight.members.iter().map(answer).collect();
         queue.finish(Moment::EPOCH, flight, outcomes, Duration::from_micros(10));
     }
@@ -329,23 +365,24 @@ mod tests {
     #[test]
     fn an_oversize_request_comes_back_whole_even_if_its_slices_finish_out_of_order() {
         let mut queue = queue(2);
-        let (_, mut reply) = queue.submit(Moment::EPOCH, table(&[1, 2, 3, 4, 5]), None, Wishes::default()).unwrap();
+        let (_, mut reply) = submit(&mut queue, &[1, 2, 3, 4, 5], None, Wishes::default());
         let mut flights: Vec<Flight> = std::iter::from_fn(|| fly(&mut queue)).collect();
         assert_eq!(flights.len(), 3);
         flights.reverse();
         for flight in flights {
             echo(&mut queue, flight);
         }
-        assert_eq!(numbers(&reply.try_recv().unwrap().unwrap()), [1, 2, 3, 4, 5]);
+        let answer = reply.try_recv().unwrap().unwrap();
+        assert_eq!((numbers(&answer), answer.batch_rows), (vec![1, 2, 3, 4, 5], 2));
     }
 
     #[test]
     fn a_forgotten_request_is_not_answered_and_its_late_rows_reach_nobody() {
         let mut queue = queue(8);
-        let (gone, mut reply) = queue.submit(Moment::EPOCH, table(&[1]), None, Wishes::default()).unwrap();
+        let (gone, mut reply) = submit(&mut queue, &[1], None, Wishes::default());
         let flight = fly(&mut queue).unwrap();
-        queue.forget(Moment::EPOCH, gone);
-        let (_, mut other) = queue.submit(Moment::EPOCH, table(&[2]), None, Wishes::default()).unwrap();
+        queue.forget(Moment::EPOCH, gone.unwrap());
+        let (_, mut other) = submit(&mut queue, &[2], None, Wishes::default());
         echo(&mut queue, flight);
         assert!(reply.try_recv().is_err() && other.try_recv().is_err());
         let flight = fly(&mut queue).unwrap();
@@ -357,9 +394,9 @@ mod tests {
     fn nobody_expects_a_client_that_left_before_its_answer() {
         let mut queue = queue(8);
         let wishes = Wishes { client: Client(1), ..Wishes::default() };
-        let (id, _reply) = queue.submit(Moment::EPOCH, table(&[1]), None, wishes).unwrap();
+        let (id, _reply) = submit(&mut queue, &[1], None, wishes);
         let flight = fly(&mut queue).unwrap();
-        queue.forget(Moment::EPOCH, id);
+        queue.forget(Moment::EPOCH, id.unwrap());
         queue.gone(Client(1));
         echo(&mut queue, flight);
         assert_eq!(queue.scheduler.remembered_clients(), 0);
@@ -369,7 +406,7 @@ mod tests {
     fn a_passed_deadline_is_answered_by_name_and_not_run() {
         let mut queue = queue(8);
         let wishes = Wishes { deadline: Some(Moment::from_nanos(5)), ..Wishes::default() };
-        let (_, mut reply) = queue.submit(Moment::EPOCH, table(&[1]), None, wishes).unwrap();
+        let (_, mut reply) = submit(&mut queue, &[1], None, wishes);
         assert!(matches!(queue.next(Moment::from_nanos(6)), Turn::Nothing));
         assert_eq!(reply.try_recv().unwrap().unwrap_err().code, Code::DeadlineExceeded);
     }
@@ -377,9 +414,9 @@ mod tests {
     #[test]
     fn a_full_queue_says_try_later_and_a_request_larger_than_it_says_send_less() {
         let mut queue = queue(8);
-        let (_, _reply) = queue.submit(Moment::EPOCH, table(&[0; 60]), None, Wishes::default()).unwrap();
-        let full = queue.submit(Moment::EPOCH, table(&[0; 60]), None, Wishes::default()).unwrap_err();
-        let large = queue.submit(Moment::EPOCH, table(&[0; 101]), None, Wishes::default()).unwrap_err();
+        let (_, _reply) = submit(&mut queue, &[0; 60], None, Wishes::default());
+        let mut refused = |rows| submit(&mut queue, &vec![0; rows], None, Wishes::default()).1.try_recv().unwrap().unwrap_err();
+        let (full, large) = (refused(60), refused(101));
         assert_eq!((full.code, large.code), (Code::QueueFull, Code::BodyTooLarge));
         assert!(full.hint.is_some() && large.hint.is_some());
         assert!(full.retry_after.is_some() && large.retry_after.is_none());
@@ -389,7 +426,7 @@ mod tests {
     fn a_shape_keeps_its_number_while_its_requests_come_and_go() {
         let mut queue = queue(8);
         for shapes in [vec![3], vec![4]] {
-            queue.submit(Moment::EPOCH, table(&[1]), Some(shapes), Wishes::default()).unwrap();
+            submit(&mut queue, &[1], Some(shapes), Wishes::default());
         }
         let mut numbers = Vec::new();
         while let Some(flight) = fly(&mut queue) {

@@ -5,7 +5,6 @@
 //! text, never as markup. The browser is told to load nothing but these files, from nowhere else.
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
@@ -14,8 +13,9 @@ use serde::Serialize;
 use crate::catalog::Catalog;
 use crate::description::{Column, Description};
 use crate::fault::{Code, Fault, Outcome};
-use crate::http::{Reply, json};
+use crate::http::json;
 use crate::lineup::Lineup;
+use crate::reply::Reply;
 
 const PAGE: &str = include_str!("try_page/page.html");
 const STYLE: &str = concat!(include_str!("docs.css"), include_str!("try_page/page.css"));
@@ -73,7 +73,7 @@ pub(crate) fn is_open(path: &str) -> bool {
 }
 
 fn fixed(text: &'static str, kind: &'static str) -> Reply {
-    let mut reply = Reply::new(Full::new(Bytes::from_static(text.as_bytes())));
+    let mut reply = Reply::new(Bytes::from_static(text.as_bytes()).into());
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     reply.headers_mut().extend(HEADERS);
     reply

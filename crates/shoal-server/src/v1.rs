@@ -8,10 +8,11 @@ use shoal_batch::Client;
 use crate::catalog::Catalog;
 use crate::engine::Served;
 use crate::fault::Outcome;
-use crate::http::{Reply, json};
+use crate::http::json;
 use crate::intake::admit;
 use crate::json::v1::{decode, write};
 use crate::queue::Wishes;
+use crate::reply::Reply;
 
 /// What stands behind the name of a model in the address of a prediction.
 pub(crate) const VERB: &str = ":predict";

@@ -98,6 +98,15 @@ pub struct Buffer {
     lent: Option<Bytes>,
 }
 
+/// Words that own the bytes lent from them.
+struct Words(Vec<u64>);
+
+impl AsRef<[u8]> for Words {
+    fn as_ref(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.0)
+    }
+}
+
 impl From<Bytes> for Buffer {
     /// The bytes where they are.
     fn from(bytes: Bytes) -> Self {
@@ -134,6 +143,16 @@ impl Buffer {
     #[must_use]
     pub fn is_aligned(&self) -> bool {
         self.bytes().as_ptr().addr().is_multiple_of(size_of::<u64>())
+    }
+
+    /// The same bytes, whose copies share them until one of them is changed.
+    #[must_use]
+    pub(crate) fn shared(self) -> Self {
+        if self.lent.is_some() {
+            return self;
+        }
+        let length = self.length;
+        Self::from(Bytes::from_owner(Words(self.words)).slice(..length))
     }
 
     /// A part, which is aligned: lent where it can be, and copied where not.
@@ -263,7 +282,7 @@ impl Values {
     }
 
     /// Records `start..start + rows`.
-    fn slice(&self, dtype: Dtype, (start, rows): (usize, usize)) -> Self {
+    pub(crate) fn slice(&self, dtype: Dtype, (start, rows): (usize, usize)) -> Self {
         let (from, to) = (start * self.per_row(), (start + rows) * self.per_row());
         let payload = match &self.payload {
             Payload::Fixed(buffer) => Payload::Fixed(buffer.slice(from * dtype.width()..to * dtype.width())),

@@ -117,7 +117,8 @@ fn answer(vector: &Vector) -> Answer {
         table.rows = expected.shape[0];
         table.columns.push(crate::values::Values { shape: expected.shape[1..].to_vec(), payload, missing: Vec::new() });
     }
-    Answer { rows: table.rows, start: 0, table: std::sync::Arc::new(table) }
+    let rows = table.rows;
+    Answer::new(std::sync::Arc::new(table), 0, rows)
 }
 
 #[test]

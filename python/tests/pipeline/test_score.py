@@ -278,3 +278,33 @@ def test_words_say_which_columns_an_input_takes() -> None:
     for word in ("x", "=a", "x=", "x=p{3..1}"):
         with pytest.raises(InvalidRequestError):
             pipeline.read_columns([word])
+
+
+def pools_while_scoring(adder: Path, where: Path, output: Path) -> set[str]:
+    """The allocators that are the default ones while records are answered."""
+    seen: set[str] = set()
+
+    def look(_done: int, _all: int, _rows: int) -> None:
+        seen.add(pa.default_memory_pool().backend_name)
+
+    pipeline.score(adder, where, output, settings=PACKED, progress=look)
+    return seen
+
+
+def test_memory_is_kept_for_the_next_epoch_and_the_callers_allocator_comes_back(
+    adder: Path, records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ARROW_DEFAULT_MEMORY_POOL", raising=False)
+    where = write(records.table, tmp_path / "table.parquet")
+    before = pa.default_memory_pool()
+    assert before.backend_name == "mimalloc"
+    assert pools_while_scoring(adder, where, tmp_path / "kept") == {"jemalloc"}
+    assert pa.default_memory_pool().backend_name == "mimalloc"
+    monkeypatch.setenv("ARROW_DEFAULT_MEMORY_POOL", "mimalloc")
+    assert pools_while_scoring(adder, where, tmp_path / "chosen") == {"mimalloc"}
+    monkeypatch.delenv("ARROW_DEFAULT_MEMORY_POOL")
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        assert pools_while_scoring(adder, where, tmp_path / "called") == {"system"}
+    finally:
+        pa.set_memory_pool(before)

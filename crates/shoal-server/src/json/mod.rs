@@ -27,7 +27,7 @@ macro_rules! seed {
 pub(crate) mod answer;
 mod elements;
 pub(crate) mod infer;
-mod moments;
+pub(crate) mod moments;
 mod plain;
 pub(crate) mod predict;
 pub(crate) mod v1;

@@ -11,7 +11,7 @@ const DAY: i64 = 86_400;
 const FRACTION_DIGITS: usize = 9;
 
 /// Whole seconds since 1970-01-01 UTC, if the text is a moment.
-pub(super) fn read(text: &str) -> Option<i64> {
+pub(crate) fn read(text: &str) -> Option<i64> {
     let mut text = Text(text.as_bytes());
     let midnight = text.date()? * DAY;
     if text.0.is_empty() {

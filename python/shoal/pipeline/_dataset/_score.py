@@ -28,6 +28,7 @@ from shoal import package as packages
 from shoal import source as sources
 from shoal.errors import InvalidRequestError, UnavailableError
 from shoal.pipeline._crew import Crew
+from shoal.pipeline._dataset._memory import kept_memory
 from shoal.pipeline._dataset._refusals import Refusals
 from shoal.pipeline._isolate import Failed, isolated
 from shoal.pipeline._mapping import Plan
@@ -136,12 +137,13 @@ def score(
     """
     chosen = settings or Settings()
     began = time.monotonic()
-    run = _Run(packages.open(package), str(input), str(output), chosen)
-    try:
-        run.all(progress or (lambda _done, _all, _rows: None))
-        return run.report(time.monotonic() - began)
-    finally:
-        run.close()
+    with kept_memory():
+        run = _Run(packages.open(package), str(input), str(output), chosen)
+        try:
+            run.all(progress or (lambda _done, _all, _rows: None))
+            return run.report(time.monotonic() - began)
+        finally:
+            run.close()
 
 
 class _Run:

@@ -1,0 +1,312 @@
+//! JSON, token by token, over bytes that need not be JSON.
+
+use std::borrow::Cow;
+
+/// Why a text is not what it should be, and where that shows; [`super::fault`] says it in words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wrong {
+    /// The text is no JSON.
+    Malformed,
+    /// The value that starts here is none of its column.
+    Value(usize),
+    /// A text has half a surrogate pair.
+    Surrogate,
+    /// A time has no zone.
+    Zone(usize),
+    /// Lists are not nested as the shape says.
+    Ragged,
+    /// Nulls stand for too much.
+    Nulls,
+}
+
+/// A number as it is written.
+pub(super) struct Number<'t> {
+    token: &'t [u8],
+    is_negative: bool,
+    /// Its digits, without point and exponent; wrong where there are more than 19.
+    digits: u64,
+    digit_count: usize,
+    decimals: usize,
+    has_exponent: bool,
+    has_point: bool,
+}
+
+/// An integer below this and a power of ten up to 22 are exact, and so is the nearest double of their quotient:
+/// Clinger, "How to read floating point numbers accurately", 1990.
+const EXACT: u64 = 1 << 53;
+const POWERS: [f64; 23] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22];
+/// Digits that fit into 64 bits.
+const DIGITS: usize = 19;
+
+impl Number<'_> {
+    /// Whether it has neither point nor exponent.
+    pub(super) const fn is_whole(&self) -> bool {
+        !self.has_point && !self.has_exponent
+    }
+
+    /// The nearest double; infinite where it is too large.
+    pub(super) fn float(&self) -> Option<f64> {
+        if self.digit_count <= DIGITS && self.digits < EXACT && self.decimals < POWERS.len() && !self.has_exponent {
+            let number = self.digits as f64 / POWERS[self.decimals];
+            return Some(if self.is_negative { -number } else { number });
+        }
+        std::str::from_utf8(self.token).ok()?.parse().ok()
+    }
+
+    /// Its value, if it is whole and within 128 bits.
+    pub(super) fn whole(&self) -> Option<i128> {
+        if !self.is_whole() {
+            return None;
+        }
+        if self.digit_count <= DIGITS {
+            return Some(if self.is_negative { -i128::from(self.digits) } else { i128::from(self.digits) });
+        }
+        std::str::from_utf8(self.token).ok()?.parse().ok()
+    }
+}
+
+/// A text, and how far it has been read.
+#[derive(Clone)]
+pub(super) struct Cursor<'t> {
+    pub(super) text: &'t [u8],
+    pub(super) at: usize,
+}
+
+impl<'t> Cursor<'t> {
+    pub(super) const fn new(text: &'t [u8]) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// The next byte that is not white space; 0, which no JSON has there, at the end.
+    #[inline]
+    pub(super) fn peek(&mut self) -> u8 {
+        loop {
+            match self.text.get(self.at) {
+                Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
+                Some(byte) => return *byte,
+                None => return 0,
+            }
+        }
+    }
+
+    /// Goes behind a byte that has to come next.
+    #[inline]
+    pub(super) fn expect(&mut self, wanted: u8) -> Result<(), Wrong> {
+        if self.peek() == wanted {
+            self.at += 1;
+            return Ok(());
+        }
+        Err(Wrong::Malformed)
+    }
+
+    /// Goes behind a byte if it comes next.
+    #[inline]
+    pub(super) fn take(&mut self, wanted: u8) -> bool {
+        let found = self.peek() == wanted;
+        self.at += usize::from(found);
+        found
+    }
+
+    /// Whether a list or object goes on behind an entry; goes behind its comma or its end.
+    #[inline]
+    pub(super) fn is_more(&mut self, end: u8) -> Result<bool, Wrong> {
+        let byte = self.peek();
+        if byte != b',' && byte != end {
+            return Err(Wrong::Malformed);
+        }
+        self.at += 1;
+        Ok(byte == b',')
+    }
+
+    /// Goes behind `null`, if it comes next.
+    #[inline]
+    pub(super) fn null(&mut self) -> Result<bool, Wrong> {
+        if self.peek() != b'n' {
+            return Ok(false);
+        }
+        self.word(b"null").map(|()| true)
+    }
+
+    /// Goes behind a word that has to come next.
+    pub(super) fn word(&mut self, word: &[u8]) -> Result<(), Wrong> {
+        self.peek();
+        if !self.text[self.at..].starts_with(word) {
+            return Err(Wrong::Malformed);
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    /// The end of the text.
+    pub(super) fn end(&mut self) -> Result<(), Wrong> {
+        if self.peek() == 0 && self.at == self.text.len() { Ok(()) } else { Err(Wrong::Malformed) }
+    }
+
+    /// A value that its column does not take, whatever it is.
+    pub(super) fn refuse<T>(&mut self) -> Result<T, Wrong> {
+        match self.peek() {
+            b'[' => Err(Wrong::Ragged),
+            b'"' | b'{' | b'-' | b'0'..=b'9' => Err(Wrong::Value(self.at)),
+            b't' => self.clone().word(b"true").and(Err(Wrong::Value(self.at))),
+            b'f' => self.clone().word(b"false").and(Err(Wrong::Value(self.at))),
+            _ => Err(Wrong::Malformed),
+        }
+    }
+
+    fn digits(&mut self, mut digits: u64) -> (u64, usize) {
+        let start = self.at;
+        while let Some(digit) = self.text.get(self.at).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
+            digits = digits.wrapping_mul(10).wrapping_add(u64::from(digit));
+            self.at += 1;
+        }
+        (digits, self.at - start)
+    }
+
+    /// A number, which has to come next.
+    #[inline]
+    pub(super) fn number(&mut self) -> Result<Number<'t>, Wrong> {
+        let start = self.at;
+        let is_negative = self.text.get(self.at) == Some(&b'-');
+        self.at += usize::from(is_negative);
+        let first = self.text.get(self.at);
+        let (mut digits, whole) = self.digits(0);
+        if whole == 0 || (whole > 1 && first == Some(&b'0')) {
+            return Err(Wrong::Malformed);
+        }
+        let (mut decimals, has_point) = (0, self.text.get(self.at) == Some(&b'.'));
+        if has_point {
+            self.at += 1;
+            (digits, decimals) = self.digits(digits);
+            if decimals == 0 {
+                return Err(Wrong::Malformed);
+            }
+        }
+        let has_exponent = self.exponent()?;
+        let token = &self.text[start..self.at];
+        Ok(Number { token, is_negative, digits, digit_count: whole + decimals, decimals, has_exponent, has_point })
+    }
+
+    fn exponent(&mut self) -> Result<bool, Wrong> {
+        if !matches!(self.text.get(self.at), Some(b'e' | b'E')) {
+            return Ok(false);
+        }
+        self.at += 1;
+        self.at += usize::from(matches!(self.text.get(self.at), Some(b'+' | b'-')));
+        if self.digits(0).1 == 0 { Err(Wrong::Malformed) } else { Ok(true) }
+    }
+
+    /// A text, which has to come next.
+    pub(super) fn string(&mut self) -> Result<Cow<'t, str>, Wrong> {
+        self.expect(b'"')?;
+        let start = self.at;
+        loop {
+            match self.text.get(self.at) {
+                Some(b'"') => break,
+                Some(b'\\') => return self.escaped(start).map(Cow::Owned),
+                Some(0x20..) => self.at += 1,
+                _ => return Err(Wrong::Malformed),
+            }
+        }
+        self.at += 1;
+        std::str::from_utf8(&self.text[start..self.at - 1]).map(Cow::Borrowed).map_err(|_| Wrong::Malformed)
+    }
+
+    /// The rest of a text that has escapes.
+    fn escaped(&mut self, start: usize) -> Result<String, Wrong> {
+        let mut octets = self.text[start..self.at].to_vec();
+        loop {
+            let byte = *self.text.get(self.at).ok_or(Wrong::Malformed)?;
+            self.at += 1;
+            match byte {
+                b'"' => return String::from_utf8(octets).map_err(|_| Wrong::Malformed),
+                b'\\' => octets.extend_from_slice(self.escape()?.encode_utf8(&mut [0; 4]).as_bytes()),
+                0x20.. => octets.push(byte),
+                _ => return Err(Wrong::Malformed),
+            }
+        }
+    }
+
+    /// What stands behind a backslash.
+    fn escape(&mut self) -> Result<char, Wrong> {
+        let byte = *self.text.get(self.at).ok_or(Wrong::Malformed)?;
+        self.at += 1;
+        Ok(match byte {
+            b'"' | b'\\' | b'/' => char::from(byte),
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => return self.unicode(),
+            _ => return Err(Wrong::Malformed),
+        })
+    }
+
+    fn unicode(&mut self) -> Result<char, Wrong> {
+        let high = self.hex()?;
+        if !(0xd800..0xdc00).contains(&high) {
+            return char::from_u32(high).ok_or(Wrong::Surrogate);
+        }
+        if !self.text[self.at..].starts_with(b"\\u") {
+            return Err(Wrong::Surrogate);
+        }
+        self.at += 2;
+        let low = self.hex()?;
+        if !(0xdc00..0xe000).contains(&low) {
+            return Err(Wrong::Surrogate);
+        }
+        char::from_u32(0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00)).ok_or(Wrong::Surrogate)
+    }
+
+    fn hex(&mut self) -> Result<u32, Wrong> {
+        let digits = self.text.get(self.at..self.at + 4).ok_or(Wrong::Malformed)?;
+        self.at += 4;
+        let digit = |number: u32, byte: &u8| char::from(*byte).to_digit(16).map(|digit| number * 16 + digit);
+        digits.iter().try_fold(0, digit).ok_or(Wrong::Malformed)
+    }
+
+    /// Goes behind a text without looking at what it says.
+    fn skip_string(&mut self) -> Result<(), Wrong> {
+        self.at += 1;
+        loop {
+            match self.text.get(self.at) {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => self.at += 2,
+                Some(_) => self.at += 1,
+                None => return Err(Wrong::Malformed),
+            }
+        }
+    }
+
+    /// Goes behind a list, calling back where each of its entries ends. What stands in them is not looked at: whoever reads
+    /// them will.
+    pub(super) fn skip_list(&mut self, mut entry: impl FnMut(usize)) -> Result<(), Wrong> {
+        self.expect(b'[')?;
+        if self.take(b']') {
+            return Ok(());
+        }
+        let mut depth = 1_usize;
+        loop {
+            match self.text.get(self.at) {
+                Some(b'"') => {
+                    self.skip_string()?;
+                    continue;
+                }
+                Some(b'[' | b'{') => depth += 1,
+                Some(b']' | b'}') => depth -= 1,
+                Some(b',') if depth == 1 => entry(self.at),
+                Some(_) => {}
+                None => return Err(Wrong::Malformed),
+            }
+            self.at += 1;
+            if depth == 0 {
+                entry(self.at - 1);
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The data of a column whose dtype is known: from the column, from a signature, or because nobody says it.
+
+use bytemuck::Pod;
+use half::f16;
+
+use super::column::settle;
+use super::cursor::{Cursor, Wrong};
+use super::leaves::{self, Way};
+use super::shown;
+use super::values::{OPEN, Records, Values};
+use crate::fault::{Code, Fault, Outcome};
+use crate::tables::convert::Target;
+use crate::tables::rules::{check_shape, too_many_nulls};
+use crate::tables::{Column, Content, Kind, NULLS_BYTES, folded};
+use crate::values::{Buffer, Dtype};
+
+/// Data that was read.
+pub(super) struct Data {
+    pub(super) content: Content,
+    pub(super) shape: Vec<usize>,
+    pub(super) missing: Vec<bool>,
+    pub(super) records: Records,
+}
+
+/// Reads data; name, shape of a record (open dimensions are those of the first record) and who says what it is.
+pub(super) fn read(
+    cursor: &mut Cursor<'_>,
+    kind: &Kind,
+    (name, dims, way): (&str, Vec<usize>, Way),
+    nulls_bytes: &mut usize,
+) -> Outcome<Data> {
+    let reader = Reader { cursor, name, dtype: kind.name(), dims, nulls_bytes };
+    match kind {
+        Kind::Plain(dtype) => plain(reader, *dtype, way),
+        Kind::Utf8 => reader.items(leaves::text),
+        Kind::Bytes if way == Way::Signed => reader.items(leaves::text),
+        Kind::Bytes => reader.items(leaves::base64),
+        Kind::Timestamp(unit, _) => reader.fixed(|cursor| leaves::timestamp(cursor, *unit)),
+        Kind::Date => reader.fixed(leaves::date),
+        Kind::Mixed | Kind::Untyped => reader.mixed(),
+    }
+}
+
+fn plain(reader: Reader<'_, '_>, dtype: Dtype, way: Way) -> Outcome<Data> {
+    match dtype {
+        Dtype::Bool => reader.fixed(leaves::boolean),
+        Dtype::Uint8 => reader.fixed(|cursor| leaves::whole::<u8>(cursor, way)),
+        Dtype::Uint16 => reader.fixed(|cursor| leaves::whole::<u16>(cursor, way)),
+        Dtype::Uint32 => reader.fixed(|cursor| leaves::whole::<u32>(cursor, way)),
+        Dtype::Uint64 => reader.fixed(|cursor| leaves::whole::<u64>(cursor, way)),
+        Dtype::Int8 => reader.fixed(|cursor| leaves::whole::<i8>(cursor, way)),
+        Dtype::Int16 => reader.fixed(|cursor| leaves::whole::<i16>(cursor, way)),
+        Dtype::Int32 => reader.fixed(|cursor| leaves::whole::<i32>(cursor, way)),
+        Dtype::Int64 => reader.fixed(|cursor| leaves::whole::<i64>(cursor, way)),
+        Dtype::Fp16 => reader.fixed::<f16>(|cursor| leaves::float16(cursor, way)),
+        Dtype::Fp32 => reader.fixed(|cursor| leaves::float32(cursor, way)),
+        Dtype::Fp64 => reader.fixed(|cursor| leaves::float(cursor, way)),
+        Dtype::Bytes => reader.items(leaves::text),
+    }
+}
+
+/// What is to be read.
+struct Reader<'r, 't> {
+    cursor: &'r mut Cursor<'t>,
+    name: &'r str,
+    dtype: &'static str,
+    dims: Vec<usize>,
+    nulls_bytes: &'r mut usize,
+}
+
+impl Reader<'_, '_> {
+    fn fixed<T: Pod + Default>(self, leaf: impl Fn(&mut Cursor<'_>) -> Result<T, Wrong> + Copy) -> Outcome<Data> {
+        self.read(leaf, |items| Content::Fixed(Buffer::copy_of(bytemuck::cast_slice(&items))))
+    }
+
+    fn items(self, leaf: impl Fn(&mut Cursor<'_>) -> Result<Vec<u8>, Wrong> + Copy) -> Outcome<Data> {
+        self.read(leaf, Content::Items)
+    }
+
+    /// Records of any type; a null is one of them.
+    fn mixed(self) -> Outcome<Data> {
+        let data = self.read(leaves::mixed, Content::Mixed)?;
+        Ok(Data { missing: Vec::new(), ..data })
+    }
+
+    fn read<T: Clone + Default>(
+        self,
+        leaf: impl Fn(&mut Cursor<'_>) -> Result<T, Wrong> + Copy,
+        content: impl FnOnce(Vec<T>) -> Content,
+    ) -> Outcome<Data> {
+        let mut values = Values::new(self.dims, *self.nulls_bytes);
+        let records = values.read(self.cursor, leaf);
+        let records = records.map_err(|wrong| fault(wrong, (self.name, self.dtype), values.items.len(), self.cursor))?;
+        *self.nulls_bytes = values.nulls_left();
+        let per_row = values.dims.iter().product();
+        Ok(Data { content: content(values.items), shape: values.dims, missing: folded(values.missing, per_row), records })
+    }
+}
+
+/// What is wrong with a value, in words.
+fn fault(wrong: Wrong, (name, dtype): (&str, &str), value: usize, cursor: &Cursor<'_>) -> Fault {
+    match wrong {
+        Wrong::Malformed => super::malformed(cursor),
+        Wrong::Value(at) => {
+            Fault::new(Code::WrongDtype, format!("column {name:?} is {dtype}; value {value} is {}", shown(cursor.text, at)))
+        }
+        Wrong::Surrogate => {
+            Fault::new(Code::WrongDtype, format!("column {name:?} has half a surrogate pair in value {value}, which is no UTF-8"))
+        }
+        Wrong::Zone(at) => {
+            let message = format!("column {name:?} has a time without a zone: value {value} is {}", shown(cursor.text, at));
+            Fault::new(Code::TimeWithoutZone, message).hint("end it with \"Z\" or an offset such as \"+02:00\"")
+        }
+        Wrong::Ragged => {
+            let message = format!("the data of column {name:?} is not nested as its shape says, at value {value}");
+            Fault::new(Code::WrongShape, message).hint("each record is a list for each dimension of its shape, or the data is flat")
+        }
+        Wrong::Nulls => too_many_nulls(name),
+    }
+}
+
+/// Reads a column without a dtype as the one of a signature; `rows` is how many records the table is known to have.
+///
+/// # Errors
+/// `WrongDtype`, `WrongShape`, `MalformedJson`, `BodyTooLarge`.
+pub(crate) fn signed(text: &[u8], column: &Target<'_>, rows: usize) -> Outcome<Column> {
+    if column.dtype == Dtype::Fp16 {
+        let message = format!("column {:?} is FP16, which has no JSON form", column.name);
+        return Err(Fault::new(Code::WrongDtype, message).hint("say its dtype in the table"));
+    }
+    let kind = if column.dtype == Dtype::Bytes { Kind::Bytes } else { Kind::Plain(column.dtype) };
+    let dims = column.shape.iter().map(|dim| usize::try_from(*dim).unwrap_or(OPEN)).collect();
+    let (mut cursor, mut nulls_bytes) = (Cursor::new(text), NULLS_BYTES);
+    let data = if column.is_moment {
+        let reader = Reader { cursor: &mut cursor, name: column.name, dtype: "a moment", dims, nulls_bytes: &mut nulls_bytes };
+        reader.fixed(leaves::moment)
+    } else {
+        read(&mut cursor, &kind, (column.name, dims, Way::Signed), &mut nulls_bytes)
+    };
+    let Data { content, shape, missing, records } = data?;
+    cursor.end().map_err(|_| super::malformed(&cursor))?;
+    let mut signed = Column { name: column.name.to_owned(), kind, shape, content, missing };
+    let rows = if let Records::Known(records) = records { records } else { rows };
+    settle(&mut signed, records, rows, &mut nulls_bytes)?;
+    Ok(signed)
+}
+
+/// Reads a column without a dtype as records of any type.
+///
+/// # Errors
+/// `WrongDtype`, `WrongShape`, `MalformedJson`.
+pub(crate) fn mixed(column: &Column, text: &[u8]) -> Outcome<Column> {
+    check_shape(&column.name, &Kind::Mixed, &column.shape)?;
+    let (mut cursor, mut nulls_bytes) = (Cursor::new(text), NULLS_BYTES);
+    let data = read(&mut cursor, &Kind::Mixed, (&column.name, Vec::new(), Way::Stated), &mut nulls_bytes)?;
+    cursor.end().map_err(|_| super::malformed(&cursor))?;
+    Ok(Column { kind: Kind::Mixed, content: data.content, missing: Vec::new(), name: column.name.clone(), shape: Vec::new() })
+}

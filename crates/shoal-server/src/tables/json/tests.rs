@@ -1,0 +1,276 @@
+use super::*;
+use crate::fuzz::rules::run;
+use crate::tables::samples::{assert_same, typed};
+use crate::tables::{Content, Kind, Scalar, Unit};
+use crate::values::Dtype;
+
+fn table(text: &str) -> Typed {
+    read(text.as_bytes()).unwrap_or_else(|fault| panic!("{text}: {fault:?}"))
+}
+
+fn code(text: &str) -> &'static str {
+    read(text.as_bytes()).map_or_else(|fault| fault.code.name(), |_| "ok")
+}
+
+/// The code for one column with these fields.
+fn column(fields: &str) -> &'static str {
+    code(&format!(r#"{{"columns":[{{"name":"x",{fields}}}]}}"#))
+}
+
+fn written(table: &Typed) -> String {
+    let mut out = Vec::new();
+    write(&mut out, table);
+    String::from_utf8(out).unwrap()
+}
+
+fn numbers<T: bytemuck::Pod>(table: &Typed) -> Vec<T> {
+    let Content::Fixed(buffer) = &table.columns[0].content else { panic!("fixed") };
+    bytemuck::cast_slice(buffer.bytes()).to_vec()
+}
+
+#[test]
+fn what_is_written_is_read_back_and_written_the_same() {
+    run(&typed(), |original| {
+        let text = written(&original);
+        let found = table(&text);
+        assert_eq!(found.rows, original.rows, "{text}");
+        // A NaN has many bit patterns, and text one.
+        assert_eq!(written(&found), text);
+        assert_same(&found, &original);
+    });
+}
+
+#[test]
+fn the_written_form_is_that_of_the_protocol() {
+    for text in [
+        r#"{"rows":3,"columns":[]}"#,
+        r#"{"rows":2,"columns":[{"name":"a","dtype":"BOOL","data":[true,null]}]}"#,
+        r#"{"rows":2,"columns":[{"name":"a","dtype":"INT64","data":[9007199254740991,"9007199254740992"]}]}"#,
+        r#"{"rows":2,"columns":[{"name":"a","dtype":"UINT64","data":["18446744073709551615",0]}]}"#,
+        r#"{"rows":4,"columns":[{"name":"a","dtype":"FP64","data":[0.1,"NaN","Infinity","-Infinity"]}]}"#,
+        r#"{"rows":2,"columns":[{"name":"a","dtype":"FP16","data":[0.1,65500.0]}]}"#,
+        r#"{"rows":2,"columns":[{"name":"a","dtype":"FP32","shape":[2,1],"data":[[[0.1],[2.5]],null]}]}"#,
+        r#"{"rows":1,"columns":[{"name":"a","dtype":"BYTES","data":["AP8="]}]}"#,
+        r#"{"rows":1,"columns":[{"name":"a","dtype":"DATE","data":["1969-12-31"]}]}"#,
+        r#"{"rows":1,"columns":[{"name":"a","dtype":"TIMESTAMP","unit":"ms","zone":"Europe/Berlin","data":["2021-05-31T10:20:30.500Z"]}]}"#,
+        r#"{"rows":6,"columns":[{"name":"a","dtype":"MIXED","data":[1,0.5,"x",true,null,{"FP64":1.0}]}]}"#,
+        r#"{"rows":2,"columns":[{"name":"a","dtype":"MIXED","data":[{"INT64":"9007199254740992"},{"FP64":"NaN"}]}]}"#,
+    ] {
+        assert_eq!(written(&table(text)), text);
+    }
+}
+
+#[test]
+fn defaults_and_the_order_of_fields_do_not_matter() {
+    let usual = table(r#"{"columns":[{"name":"t","dtype":"TIMESTAMP","data":["1970-01-01T00:00:01Z"]}],"rows":1}"#);
+    assert_eq!(usual.columns[0].kind, Kind::Timestamp(Unit::Microsecond, "UTC".into()));
+    assert_eq!(numbers::<i64>(&usual), [1_000_000]);
+    let text = r#"{"columns":[{"data":["1970-01-01T00:00:01Z"],"zone":"UTC","name":"t","dtype":"TIMESTAMP","unit":"us","shape":[]}]}"#;
+    assert_eq!(table(text), usual);
+    let late = r#"{"columns":[{"name":"x","dtype":"INT8","data":[1,2,null,null],"shape":[2]}]}"#;
+    assert_eq!((table(late).rows, table(late).columns[0].missing.clone()), (2, vec![false, true]));
+}
+
+#[test]
+fn tensors_are_nested_or_flat_and_missing_whole_or_in_part() {
+    for (data, rows, missing) in [
+        ("[[1,2],[3,4]]", 2, vec![]),
+        ("[1,2,3,4]", 2, vec![]),
+        ("[null,[3,4]]", 2, vec![true, false]),
+        ("[[3,4],null]", 2, vec![false, true]),
+        ("[null,null,3,4]", 2, vec![true, false]),
+        ("[null,2,3,4]", 2, vec![true, false, false, false]),
+        ("[[null,2],[3,4]]", 2, vec![true, false, false, false]),
+        ("[null,null]", 2, vec![true, true]),
+        ("[]", 0, vec![]),
+    ] {
+        let found = table(&format!(r#"{{"columns":[{{"name":"x","dtype":"FP32","shape":[2],"data":{data}}}]}}"#));
+        assert_eq!((found.rows, found.columns[0].missing.clone()), (rows, missing), "{data}");
+    }
+    let one = table(r#"{"rows":1,"columns":[{"name":"x","dtype":"FP32","shape":[2],"data":[null,null]}]}"#);
+    assert_eq!((one.rows, one.columns[0].missing.clone(), one.columns[0].is_missing(0)), (1, vec![true], true));
+    assert_eq!(table(r#"{"columns":[{"name":"x","dtype":"INT64","data":[[1],[2]]}]}"#).columns[0].shape, [0_usize; 0]);
+}
+
+/// Values that are none of their dtype.
+const NO_VALUES: [(&str, &str); 37] = [
+    ("INT64", "9223372036854775808"),
+    ("INT64", "-9223372036854775809"),
+    ("INT64", "\"9223372036854775808\""),
+    ("INT64", "1.0"),
+    ("INT64", "1e3"),
+    ("INT64", "\"1.0\""),
+    ("INT64", "\"+1\""),
+    ("INT64", "\"01\""),
+    ("INT64", "\" 1\""),
+    ("INT64", "\"\""),
+    ("INT64", "true"),
+    ("INT64", "{}"),
+    ("UINT64", "18446744073709551616"),
+    ("UINT64", "-1"),
+    ("INT8", "128"),
+    ("UINT8", "-1"),
+    ("BOOL", "1"),
+    ("BOOL", "\"true\""),
+    ("FP32", "1e39"),
+    ("FP32", "\"nan\""),
+    ("FP16", "65520"),
+    ("FP64", "1e999"),
+    ("FP64", "\"1.5\""),
+    ("UTF8", "1"),
+    ("BYTES", "\"AP8\""),
+    ("BYTES", "\"A P8=\""),
+    ("DATE", "\"2021-02-29\""),
+    ("DATE", "0"),
+    ("TIMESTAMP", "0"),
+    ("TIMESTAMP", "\"yesterday\""),
+    ("MIXED", "9223372036854775808"),
+    ("MIXED", "-9223372036854775809"),
+    ("MIXED", "1e999"),
+    ("MIXED", "{}"),
+    ("MIXED", "{\"INT8\":1}"),
+    ("MIXED", "{\"INT64\":1,\"FP64\":1}"),
+    ("STRING", "\"x\""),
+];
+
+#[test]
+fn integers_are_exact_at_the_edges_and_never_floats() {
+    let text = r#"{"columns":[{"name":"x","dtype":"INT64","data":[9223372036854775807,-9223372036854775808,"-9223372036854775808",-0]}]}"#;
+    assert_eq!(numbers::<i64>(&table(text)), [i64::MAX, i64::MIN, i64::MIN, 0]);
+    let text = r#"{"columns":[{"name":"x","dtype":"UINT64","data":[18446744073709551615,"18446744073709551615"]}]}"#;
+    assert_eq!(numbers::<u64>(&table(text)), [u64::MAX, u64::MAX]);
+    for (dtype, value) in NO_VALUES {
+        assert_eq!(column(&format!(r#""dtype":"{dtype}","data":[{value}]"#)), "wrong_dtype", "{dtype} {value}");
+    }
+}
+
+#[test]
+fn texts_with_half_a_surrogate_pair_are_refused_and_pairs_are_read() {
+    for text in [r#""\ud800""#, r#""\ud800x""#, r#""\udc00""#, r#""\ud800\ud800""#, r#""\ud800\u0041""#] {
+        for dtype in ["UTF8", "MIXED"] {
+            assert_eq!(column(&format!(r#""dtype":"{dtype}","data":[{text}]"#)), "wrong_dtype", "{text}");
+        }
+    }
+    let found = table(r#"{"columns":[{"name":"x","dtype":"MIXED","data":["\ud83d\udc1f\u00e9\n","\u0000"]}]}"#);
+    let Content::Mixed(list) = &found.columns[0].content else { panic!("mixed") };
+    assert_eq!(list[..], [Scalar::Utf8("\u{1F41F}\u{e9}\n".into()), Scalar::Utf8("\0".into())]);
+    assert_eq!(read(b"{\"columns\":[{\"name\":\"x\",\"dtype\":\"UTF8\",\"data\":[\"\xff\"]}]}").unwrap_err().code, Code::MalformedJson);
+}
+
+#[test]
+fn a_time_without_a_zone_is_no_moment() {
+    assert_eq!(column(r#""dtype":"TIMESTAMP","data":["2021-05-31T10:20:30"]"#), "time_without_zone");
+    assert_eq!(column(r#""dtype":"TIMESTAMP","zone":"","data":[]"#), "time_without_zone");
+    assert_eq!(column(&format!(r#""dtype":"TIMESTAMP","zone":"{}","data":[]"#, "Z".repeat(65))), "invalid_request");
+}
+
+/// Fields of a column beside its name, and the code of the refusal.
+const NO_COLUMNS: [(&str, &str); 33] = [
+    (r#""dtype":"INT8""#, "invalid_request"),
+    (r#""dtype":"INT8","data":[1],"data":[1]"#, "invalid_request"),
+    (r#""dtype":"INT8","data":[1],"name":"y""#, "invalid_request"),
+    (r#""dtype":"INT8","data":[1],"extra":1"#, "invalid_request"),
+    (r#""dtype":"INT8","unit":"s","data":[1]"#, "invalid_request"),
+    (r#""dtype":"TIMESTAMP","unit":"h","data":[]"#, "invalid_request"),
+    (r#""unit":"s","data":[1]"#, "invalid_request"),
+    (r#""dtype":null,"data":[1]"#, "invalid_request"),
+    (r#""dtype":"INT8","shape":[-1],"data":[1]"#, "invalid_request"),
+    (r#""data":1"#, "invalid_request"),
+    (r#""data":null"#, "invalid_request"),
+    (r#""dtype":"INT8","data":1"#, "wrong_shape"),
+    (r#""dtype":"INT8","data":[[1,2]]"#, "wrong_shape"),
+    (r#""dtype":"INT8","data":[[1],2]"#, "wrong_shape"),
+    (r#""dtype":"INT8","shape":[2],"data":[1,2,3]"#, "wrong_shape"),
+    (r#""dtype":"INT8","shape":[2],"data":[[1,2],[3]]"#, "wrong_shape"),
+    (r#""dtype":"INT8","shape":[2],"data":[[1,2],3]"#, "wrong_shape"),
+    (r#""dtype":"INT8","shape":[2],"data":[1,[2,3]]"#, "wrong_shape"),
+    (r#""dtype":"INT8","shape":[2,1],"data":[[null,[1]]]"#, "wrong_shape"),
+    (r#""dtype":"MIXED","shape":[2],"data":[]"#, "wrong_shape"),
+    (r#""dtype":"INT8","shape":[1,1,1,1,1,1,1,1,1],"data":[]"#, "wrong_shape"),
+    (r#""dtype":"INT8","shape":[4294967296,4294967296],"data":[]"#, "wrong_shape"),
+    (r#""dtype":"INT8","shape":[0,9007199254740993],"data":[]"#, "wrong_shape"),
+    (r#""dtype":"FP32","shape":[2097153],"data":[null]"#, "body_too_large"),
+    (r#""dtype":"FP32","data":[NaN]"#, "malformed_json"),
+    (r#""dtype":"FP32","data":[1,]"#, "malformed_json"),
+    (r#""dtype":"FP32","data":[1 2]"#, "malformed_json"),
+    (r#""dtype":"FP32","data":[01]"#, "malformed_json"),
+    (r#""dtype":"FP32","data":[1.]"#, "malformed_json"),
+    (r#""dtype":"FP32","data":[1"#, "malformed_json"),
+    (r#""data":[1"#, "malformed_json"),
+    (r#""data":["1"#, "malformed_json"),
+    (r#""dtype":"UTF8","data":["\x"]"#, "malformed_json"),
+];
+
+#[test]
+fn what_is_no_table_is_refused_by_name() {
+    for (fields, want) in NO_COLUMNS {
+        assert_eq!(column(fields), want, "{fields}");
+    }
+    for (text, want) in [
+        ("", "malformed_json"),
+        ("[]", "invalid_request"),
+        ("null", "invalid_request"),
+        ("{}", "invalid_request"),
+        (r#"{"columns":[]}"#, "invalid_request"),
+        (r#"{"columns":[],"rows":1.5}"#, "invalid_request"),
+        (r#"{"columns":{}}"#, "invalid_request"),
+        (r#"{"columns":[1]}"#, "invalid_request"),
+        (r#"{"columns":[{}]}"#, "invalid_request"),
+        (r#"{"columns":[],"rows":1,"rows":1}"#, "invalid_request"),
+        (r#"{"columns":[],"rows":1,"x":1}"#, "invalid_request"),
+        (r#"{"columns":[],"rows":1} x"#, "malformed_json"),
+        (r#"{"columns":[],"rows":1000001}"#, "too_many_rows"),
+        (r#"{"columns":[{"name":"a","dtype":"INT8","data":[1]},{"name":"b","dtype":"INT8","data":[]}]}"#, "wrong_shape"),
+        (r#"{"columns":[{"name":"a","dtype":"INT8","data":[1]}],"rows":2}"#, "wrong_shape"),
+        (r#"{"columns":[{"name":"a","data":[1]}],"rows":2}"#, "wrong_shape"),
+        (r#"{"columns":[{"name":"a","data":[1]},{"name":"a","data":[1]}]}"#, "duplicate_column"),
+    ] {
+        assert_eq!(code(text), want, "{text}");
+    }
+}
+
+#[test]
+fn depth_is_refused_on_a_small_stack() {
+    let deep = |fields: &str| format!(r#"{{"columns":[{{"name":"x",{fields}"data":{}"#, "[".repeat(200_000));
+    let texts = [deep(""), deep(r#""dtype":"INT8","shape":[1,1,1,1],"#), deep(r#""dtype":"MIXED","#)];
+    let thread = std::thread::Builder::new().stack_size(256 << 10);
+    let codes = thread.spawn(move || texts.map(|text| code(&text))).unwrap().join().unwrap();
+    assert_eq!(codes, ["malformed_json", "wrong_shape", "wrong_shape"]);
+}
+
+#[test]
+fn columns_without_a_dtype_stay_text_until_they_are_read() {
+    let found = table(r#"{"columns":[{"name":"a","data":[ 1, "x" ,null,[2,{"y":"],["}]]},{"name":"b","dtype":"INT8","data":[1,2,3,4]}]}"#);
+    assert_eq!(found.columns[0].content, Content::Text(r#"[ 1, "x" ,null,[2,{"y":"],["}]]"#.into()));
+    let taken = found.take_rows(&[3, 1, 1]);
+    assert_eq!(taken.columns[0].content, Content::Text(r#"[[2,{"y":"],["}], "x" , "x" ]"#.into()));
+    assert_eq!((taken.rows, numbers::<i8>(&Typed { rows: 3, columns: taken.columns[1..].to_vec() })), (3, vec![4, 2, 2]));
+    let mixed = table(r#"{"columns":[{"name":"a","data":[1,"x",null,2.5]}]}"#).into_mixed().unwrap();
+    let Content::Mixed(list) = &mixed.columns[0].content else { panic!("mixed") };
+    assert_eq!(list[..], [Scalar::Int64(1), Scalar::Utf8("x".into()), Scalar::Missing, Scalar::Fp64(2.5)]);
+    assert_eq!(table(r#"{"columns":[{"name":"a","data":[[1,2]]}]}"#).into_mixed().unwrap_err().code, Code::WrongShape);
+}
+
+#[test]
+fn rows_that_are_taken_keep_values_and_flags() {
+    run(&(typed(), proptest::collection::vec(proptest::prelude::any::<proptest::sample::Index>(), 0..4)), |(original, places)| {
+        let rows: Vec<usize> = if original.rows == 0 { vec![] } else { places.iter().map(|place| place.index(original.rows)).collect() };
+        let taken = original.take_rows(&rows);
+        assert_eq!(taken.rows, rows.len());
+        for (index, row) in rows.iter().enumerate() {
+            assert_same(&taken.take_rows(&[index]), &original.take_rows(&[*row]));
+        }
+        let all: Vec<usize> = (0..original.rows).collect();
+        assert_same(&original.take_rows(&all), &original);
+        assert_eq!(original.clone().shared().size_bytes(), original.size_bytes());
+    });
+}
+
+#[test]
+fn a_shared_table_lends_its_values() {
+    let shared = table(r#"{"columns":[{"name":"a","dtype":"FP32","data":[1,2,3]}]}"#).shared();
+    let place =
+        |table: &Typed| if let Content::Fixed(buffer) = &table.columns[0].content { buffer.bytes().as_ptr() } else { panic!("fixed") };
+    assert_eq!(place(&shared.clone()), place(&shared));
+    assert_eq!((numbers::<f32>(&shared), shared.columns[0].kind.clone()), (vec![1.0, 2.0, 3.0], Kind::Plain(Dtype::Fp32)));
+}

@@ -1,0 +1,255 @@
+//! The values of one column, nested or flat, in one run over their text.
+//!
+//! The shape of a record says how deep values lie; a dimension that a signature leaves open is that of the first record.
+//! Lists in the list are records, and all entries are; otherwise each entry is a value. Where nothing but nulls is there
+//! for tensors, whether they are records or values is left open: the other columns know how many records there are.
+
+use super::cursor::{Cursor, Wrong};
+
+/// A dimension that the first record decides.
+pub(super) const OPEN: usize = usize::MAX;
+
+/// Values as they are read.
+pub(super) struct Values<T> {
+    pub(super) items: Vec<T>,
+    /// One flag for each value; empty as long as none is missing.
+    pub(super) missing: Vec<bool>,
+    pub(super) dims: Vec<usize>,
+    /// What nulls of tensors may still stand for, in bytes.
+    nulls_bytes: usize,
+    /// Nulls before the first value or record.
+    leading: usize,
+    found: Found,
+}
+
+/// How the values lie.
+#[derive(Clone, Copy, PartialEq)]
+enum Found {
+    Nothing,
+    Flat,
+    /// So many records.
+    Nested(usize),
+}
+
+/// How many records were read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Records {
+    Known(usize),
+    /// Records without values, in a flat list: any number.
+    Any,
+    /// So many nulls, which are records or values of one.
+    Nulls(usize),
+}
+
+impl<T: Clone + Default> Values<T> {
+    pub(super) const fn new(dims: Vec<usize>, nulls_bytes: usize) -> Self {
+        Self { items: Vec::new(), missing: Vec::new(), dims, nulls_bytes, leading: 0, found: Found::Nothing }
+    }
+
+    /// What nulls may still stand for in the columns that follow.
+    pub(super) const fn nulls_left(&self) -> usize {
+        self.nulls_bytes
+    }
+
+    fn per_row(&self) -> usize {
+        self.dims.iter().product()
+    }
+
+    /// Reads the list that comes next.
+    pub(super) fn read(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        leaf: impl Fn(&mut Cursor<'_>) -> Result<T, Wrong> + Copy,
+    ) -> Result<Records, Wrong> {
+        if cursor.peek() != b'[' {
+            return cursor.refuse().map_err(|wrong| if wrong == Wrong::Malformed { wrong } else { Wrong::Ragged });
+        }
+        cursor.at += 1;
+        if cursor.take(b']') {
+            return self.records();
+        }
+        if self.dims.is_empty() && cursor.peek() != b'[' {
+            self.scalars(cursor, leaf)?;
+        } else {
+            self.entries(cursor, leaf)?;
+        }
+        self.records()
+    }
+
+    /// A list of scalars.
+    fn scalars(&mut self, cursor: &mut Cursor<'_>, leaf: impl Fn(&mut Cursor<'_>) -> Result<T, Wrong>) -> Result<(), Wrong> {
+        self.found = Found::Flat;
+        loop {
+            self.value(cursor, &leaf)?;
+            if !cursor.is_more(b']')? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A value or a null in its place.
+    #[inline]
+    fn value(&mut self, cursor: &mut Cursor<'_>, leaf: &impl Fn(&mut Cursor<'_>) -> Result<T, Wrong>) -> Result<(), Wrong> {
+        if cursor.null()? {
+            self.missing.resize(self.items.len(), false);
+            self.missing.push(true);
+            self.items.push(T::default());
+            return Ok(());
+        }
+        self.items.push(leaf(cursor)?);
+        if !self.missing.is_empty() {
+            self.missing.push(false);
+        }
+        Ok(())
+    }
+
+    /// A list of records, or of values of tensors.
+    fn entries(&mut self, cursor: &mut Cursor<'_>, leaf: impl Fn(&mut Cursor<'_>) -> Result<T, Wrong> + Copy) -> Result<(), Wrong> {
+        let is_column = self.dims.is_empty();
+        if is_column {
+            self.dims.push(1);
+        }
+        loop {
+            self.entry(cursor, leaf)?;
+            if !cursor.is_more(b']')? {
+                break;
+            }
+        }
+        let leading = std::mem::take(&mut self.leading);
+        if self.found == Found::Nothing {
+            self.leading = leading;
+        } else {
+            self.before(leading)?;
+        }
+        if is_column {
+            self.dims.clear();
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, cursor: &mut Cursor<'_>, leaf: impl Fn(&mut Cursor<'_>) -> Result<T, Wrong> + Copy) -> Result<(), Wrong> {
+        match (cursor.peek(), self.found) {
+            (b'n', Found::Nothing) => {
+                cursor.word(b"null")?;
+                self.leading += 1;
+            }
+            (b'n', Found::Nested(records)) => {
+                cursor.word(b"null")?;
+                self.found = Found::Nested(records + 1);
+                self.nulls(self.per_row(), records)?;
+            }
+            (b'[', Found::Flat) => return Err(Wrong::Ragged),
+            (b'[', found) => {
+                let records = if let Found::Nested(records) = found { records } else { self.leading };
+                self.found = Found::Nested(records + 1);
+                self.record(cursor, 0, leaf)?;
+            }
+            (_, Found::Nested(_)) => return cursor.refuse().map_err(|wrong| if wrong == Wrong::Malformed { wrong } else { Wrong::Ragged }),
+            (_, Found::Nothing | Found::Flat) => {
+                self.found = Found::Flat;
+                self.value(cursor, &leaf)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A list at some depth of a record.
+    fn record(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        depth: usize,
+        leaf: impl Fn(&mut Cursor<'_>) -> Result<T, Wrong> + Copy,
+    ) -> Result<(), Wrong> {
+        if cursor.peek() != b'[' {
+            return cursor.null().and(Err(Wrong::Ragged));
+        }
+        cursor.at += 1;
+        let mut length = 0;
+        if depth + 1 == self.dims.len() && self.dims[depth] != OPEN {
+            // No more than the text has room for.
+            self.items.reserve(self.dims[depth].min((cursor.text.len() - cursor.at) / 2));
+        }
+        if !cursor.take(b']') {
+            loop {
+                length += 1;
+                if length > self.dims[depth] {
+                    return Err(Wrong::Ragged);
+                }
+                if depth + 1 == self.dims.len() {
+                    self.value(cursor, &leaf)?;
+                } else {
+                    self.record(cursor, depth + 1, leaf)?;
+                }
+                if !cursor.is_more(b']')? {
+                    break;
+                }
+            }
+        }
+        if self.dims[depth] == OPEN {
+            self.dims[depth] = length;
+        }
+        if self.dims[depth] == length { Ok(()) } else { Err(Wrong::Ragged) }
+    }
+
+    /// Adds missing values of a missing record; a record that has no values has a flag all the same.
+    fn nulls(&mut self, count: usize, records: usize) -> Result<(), Wrong> {
+        if count == 0 {
+            self.missing.resize(records, false);
+            self.missing.push(true);
+            return Ok(());
+        }
+        self.allow(count)?;
+        self.missing.resize(self.items.len(), false);
+        let end = self.items.len() + count;
+        self.items.resize(end, T::default());
+        self.missing.resize(end, true);
+        Ok(())
+    }
+
+    /// Four letters can stand for a large record, so what they grow to is bounded.
+    fn allow(&mut self, count: usize) -> Result<(), Wrong> {
+        let bytes = count.checked_mul(size_of::<T>()).ok_or(Wrong::Nulls)?;
+        self.nulls_bytes = self.nulls_bytes.checked_sub(bytes).ok_or(Wrong::Nulls)?;
+        Ok(())
+    }
+
+    /// Puts the nulls that came first to their place, now that it is known what they stand for.
+    fn before(&mut self, leading: usize) -> Result<(), Wrong> {
+        if leading == 0 {
+            return Ok(());
+        }
+        let each = if self.found == Found::Flat { 1 } else { self.per_row() };
+        if each == 0 {
+            self.missing.resize(self.missing.len().max(leading), false);
+            self.missing[..leading].fill(true);
+            return Ok(());
+        }
+        let count = leading.checked_mul(each).ok_or(Wrong::Nulls)?;
+        self.allow(count)?;
+        self.missing.resize(self.items.len(), false);
+        self.items.splice(0..0, std::iter::repeat_n(T::default(), count));
+        self.missing.splice(0..0, std::iter::repeat_n(true, count));
+        Ok(())
+    }
+
+    fn records(&mut self) -> Result<Records, Wrong> {
+        if self.found == Found::Nothing && self.leading > 0 {
+            return if self.dims.contains(&OPEN) { Err(Wrong::Ragged) } else { Ok(Records::Nulls(self.leading)) };
+        }
+        if let Found::Nested(records) = self.found {
+            if self.per_row() == 0 && !self.missing.is_empty() {
+                self.missing.resize(records, false);
+            }
+            return Ok(Records::Known(records));
+        }
+        if self.dims.contains(&OPEN) && !self.items.is_empty() {
+            return Err(Wrong::Ragged);
+        }
+        self.dims.iter_mut().filter(|dim| **dim == OPEN).for_each(|dim| *dim = 0);
+        match self.per_row() {
+            0 if self.items.is_empty() => Ok(Records::Any),
+            per_row if per_row > 0 && self.items.len().is_multiple_of(per_row) => Ok(Records::Known(self.items.len() / per_row)),
+            _ => Err(Wrong::Ragged),
+        }
+    }
+}

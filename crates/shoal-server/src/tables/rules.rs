@@ -1,0 +1,108 @@
+//! What holds for every table, whatever its encoding.
+
+use std::collections::HashSet;
+
+use super::{Column, DIMENSIONS, Kind, NULLS_BYTES, RECORD_VALUES, ROWS_LIMIT, Unit, ZONE_BYTES};
+use crate::fault::{Code, Fault, Outcome};
+use crate::intake::twice;
+use crate::values::Dtype;
+
+/// Columns among which names are compared one by one.
+const FEW: usize = 16;
+
+/// The kind of that dtype; unit and zone are those of `TIMESTAMP`.
+pub(super) fn kind(name: &str, dtype: &str, unit: &str, zone: &str) -> Outcome<Kind> {
+    Ok(match dtype {
+        "UTF8" => Kind::Utf8,
+        "BYTES" => Kind::Bytes,
+        "DATE" => Kind::Date,
+        "MIXED" => Kind::Mixed,
+        "TIMESTAMP" => {
+            let unit = Unit::from_name(unit).ok_or_else(|| {
+                Fault::new(Code::InvalidRequest, format!("column {name:?} has the unit {:?}; expected s, ms, us or ns", cut(unit)))
+            })?;
+            check_zone(name, zone)?;
+            Kind::Timestamp(unit, zone.to_owned())
+        }
+        _ => Kind::Plain(Dtype::from_name(dtype).ok_or_else(|| unknown_dtype(name, dtype))?),
+    })
+}
+
+fn unknown_dtype(name: &str, dtype: &str) -> Fault {
+    let known = Dtype::ALL.map(Dtype::name).join(", ");
+    Fault::new(
+        Code::WrongDtype,
+        format!("column {name:?} has the unknown dtype {:?}; known are {known}, UTF8, TIMESTAMP, DATE, MIXED", cut(dtype)),
+    )
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
+/// Refuses a time that nobody can place, and a zone that is too long to be one.
+pub(super) fn check_zone(name: &str, zone: &str) -> Outcome<()> {
+    if zone.is_empty() {
+        return Err(Fault::new(Code::TimeWithoutZone, format!("column {name:?} holds times without a zone, which are no moments"))
+            .hint("say the zone in which they were read off, for example \"UTC\""));
+    }
+    if zone.len() > ZONE_BYTES {
+        return Err(Fault::new(
+            Code::InvalidRequest,
+            format!("the zone of column {name:?} has {} bytes; at most {ZONE_BYTES}", zone.len()),
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses a shape that no record has.
+pub(super) fn check_shape(name: &str, kind: &Kind, shape: &[usize]) -> Outcome<()> {
+    let wrong = |why: &str| Err(Fault::new(Code::WrongShape, format!("column {name:?} has records of shape {shape:?}; {why}")));
+    if shape.len() > DIMENSIONS {
+        return wrong(&format!("tensors have at most {DIMENSIONS} dimensions"));
+    }
+    if *kind == Kind::Mixed && !shape.is_empty() {
+        return wrong("MIXED is scalars only");
+    }
+    // A dimension of 0 does not make room for others.
+    let values = shape.iter().try_fold(1_usize, |product, dim| product.checked_mul((*dim).max(1)));
+    if values.is_none_or(|values| values > RECORD_VALUES) {
+        return wrong("no message has so many values");
+    }
+    Ok(())
+}
+
+/// Refuses two columns of one name.
+pub(super) fn refuse_twins(columns: &[Column]) -> Outcome<()> {
+    let twin = if columns.len() > FEW {
+        let mut names = HashSet::with_capacity(columns.len());
+        columns.iter().find(|column| !names.insert(&column.name))
+    } else {
+        columns
+            .iter()
+            .enumerate()
+            .find(|(place, column)| columns[..*place].iter().any(|other| other.name == column.name))
+            .map(|(_, column)| column)
+    };
+    twin.map_or(Ok(()), |column| Err(twice(&column.name)))
+}
+
+/// Refuses more records than an envelope may have.
+pub(super) fn check_rows(rows: usize) -> Outcome<()> {
+    if rows <= ROWS_LIMIT {
+        return Ok(());
+    }
+    Err(Fault::new(Code::TooManyRows, format!("a table has {rows} records; all tables of an envelope have at most {ROWS_LIMIT}"))
+        .hint("send them in several envelopes"))
+}
+
+/// The fault for nulls that stand for too much.
+pub(super) fn too_many_nulls(name: &str) -> Fault {
+    Fault::new(Code::BodyTooLarge, format!("the nulls of column {name:?} stand for more than {NULLS_BYTES} bytes"))
+        .hint("send fewer records in one table")
+}
+
+/// The fault for a column of another number of records than its table has.
+pub(super) fn other_rows(name: &str, records: usize, rows: usize) -> Fault {
+    Fault::new(Code::WrongShape, format!("column {name:?} has {records} records; its table has {rows}"))
+}

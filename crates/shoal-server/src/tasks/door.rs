@@ -1,0 +1,129 @@
+//! `POST /v1/tasks`: which encoding an envelope has, and which one its answer.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+
+use super::lines::Lines;
+use super::run::{Run, run};
+use super::{Caller, Done, Envelope, Merged, json};
+use crate::bodies::Holding;
+use crate::catalog::Catalog;
+use crate::connections::Watch;
+use crate::fault::Outcome;
+use crate::reply::{Content, Reply};
+
+const JSON: &str = "application/json";
+const LINES: &str = "application/x-ndjson";
+
+/// How an envelope or its answer is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encoding {
+    Json,
+    /// JSON, as tasks end; answers only.
+    Lines,
+}
+
+impl Encoding {
+    fn named(media_type: &str) -> Option<Self> {
+        let known = [(JSON, Self::Json), (LINES, Self::Lines)];
+        known.into_iter().find(|(name, _)| media_type.trim().eq_ignore_ascii_case(name)).map(|(_, encoding)| encoding)
+    }
+
+    const fn media_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Json => JSON,
+            Self::Lines => LINES,
+        })
+    }
+
+    /// That of a body; what is not known is JSON, as everywhere else.
+    fn of_request(headers: &HeaderMap) -> Self {
+        let named = value(headers, &CONTENT_TYPE).and_then(|value| Self::named(value.split(';').next().unwrap_or_default()));
+        named.filter(|encoding| *encoding != Self::Lines).unwrap_or(Self::Json)
+    }
+
+    /// The first one that the caller accepts, or the one of its request.
+    fn of_answer(headers: &HeaderMap) -> Self {
+        let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+        let mut known = accepted.filter_map(|entry| {
+            let (name, weight) = entry.split_once(';').unwrap_or((entry, ""));
+            let is_refused =
+                weight.trim().strip_prefix("q=").and_then(|weight| weight.parse().ok()).is_some_and(|weight: f32| weight <= 0.0);
+            Self::named(name).filter(|_| !is_refused)
+        });
+        known.next().unwrap_or_else(|| Self::of_request(headers))
+    }
+
+    fn read(self, body: &Bytes) -> Outcome<Envelope> {
+        match self {
+            Self::Json | Self::Lines => json::read(body),
+        }
+    }
+
+    fn write(self, results: &[Done], merged: Option<&Merged>) -> Outcome<Vec<u8>> {
+        match self {
+            Self::Json | Self::Lines => Ok(json::write(results, merged)),
+        }
+    }
+}
+
+fn value<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// Who asks over HTTP, and what its connection needs while lines are sent.
+pub(crate) struct Asked {
+    pub(crate) caller: Caller,
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) held: Holding,
+}
+
+/// Answers an envelope.
+///
+/// # Errors
+/// Those of an envelope that cannot be read.
+pub(crate) async fn answer(catalog: &Arc<Catalog>, headers: &HeaderMap, body: Bytes, asked: Asked) -> Outcome<Reply> {
+    let mut envelope = Encoding::of_request(headers).read(&body)?;
+    drop(body);
+    let (tasks, merge) = (envelope.tasks.len(), envelope.merge.take());
+    catalog.metrics.envelope(tasks);
+    let encoding = Encoding::of_answer(headers);
+    if encoding == Encoding::Lines {
+        let begun = (Run::begin(catalog, envelope, asked.caller), merge.map(|merge| (merge, tasks)));
+        let lines = Lines::new(catalog, begun, asked.watch, asked.held);
+        return Ok(reply(encoding, Content::Lines(Box::new(lines))));
+    }
+    let results = run(catalog, envelope, asked.caller).await;
+    let merged = merge.map(|merge| merge.join(&results));
+    Ok(reply(encoding, encoding.write(&results, merged.as_ref())?.into()))
+}
+
+fn reply(encoding: Encoding, content: Content) -> Reply {
+    let mut reply = Reply::new(content);
+    reply.headers_mut().insert(CONTENT_TYPE, encoding.media_type());
+    reply
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(content_type: Option<&'static str>, accept: &[&'static str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.extend(content_type.map(|name| (CONTENT_TYPE, HeaderValue::from_static(name))));
+        for name in accept {
+            headers.append(ACCEPT, HeaderValue::from_static(name));
+        }
+        headers
+    }
+
+    #[test]
+    fn an_answer_has_the_encoding_of_its_request_unless_another_is_accepted() {
+        let chosen = |content_type, accept: &[&'static str]| Encoding::of_answer(&headers(content_type, accept));
+        assert_eq!(chosen(None, &["*/*"]), Encoding::Json);
+        assert_eq!(chosen(None, &["text/html", LINES]), Encoding::Lines);
+        assert_eq!(chosen(Some("application/x-www-form-urlencoded"), &[]), Encoding::Json);
+    }
+}

@@ -1,0 +1,247 @@
+//! Results that are kept by their key of idempotency, so that a task which is sent again is not run again.
+//!
+//! - A key belongs to who sent it: [`Name`] holds the API key's hash beside it.
+//! - The first task with a key gets a [`Ticket`] and is run. Others with it wait for its result, or take the one that is kept.
+//!   Those of another content are a conflict.
+//! - Results are kept for two minutes, and as many as fit in 64 MiB; the oldest go first. Errors are not kept: they go to those who
+//!   wait, unless they tell of the first one's own patience or bad luck. Then whoever waits is run itself.
+//! - A ticket that is dropped without a result, because its client left, does the same.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::Done;
+use super::digest::Digest;
+use crate::fault::{Code, Fault, Outcome};
+
+/// How long a result is kept.
+const KEPT_FOR: Duration = Duration::from_mins(2);
+/// What all results that are kept may take.
+const KEPT_BYTES: usize = 64 << 20;
+/// What a result takes beside its table.
+const ENTRY_BYTES: usize = 1024;
+
+/// A key, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Name {
+    pub(crate) owner: Option<[u8; 32]>,
+    pub(crate) key: String,
+}
+
+/// What those who wait are told: a result, or that they have to see for themselves.
+pub(crate) type News = Option<Arc<Done>>;
+
+struct Entry {
+    digest: Digest,
+    /// By which an entry is told from a later one of the same name.
+    number: u64,
+    state: State,
+}
+
+enum State {
+    Runs(watch::Receiver<News>),
+    Kept { done: Arc<Done>, bytes: usize, since: Instant },
+}
+
+#[derive(Default)]
+struct Inside {
+    entries: HashMap<Name, Entry>,
+    /// Those that are kept, the oldest first.
+    order: VecDeque<(Name, u64)>,
+    bytes: usize,
+    next_number: u64,
+}
+
+/// All results that are kept.
+#[derive(Default)]
+pub(crate) struct Kept {
+    inside: Mutex<Inside>,
+}
+
+/// What is known of a key.
+pub(crate) enum Known {
+    /// Nothing: run the task, and say how it ended.
+    Fresh(Ticket),
+    /// The result.
+    Done(Arc<Done>),
+    /// It is being run.
+    Runs(watch::Receiver<News>),
+}
+
+impl Kept {
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of a task with this key and content.
+    ///
+    /// # Errors
+    /// `IdempotencyConflict`.
+    pub(crate) fn enter(self: &Arc<Self>, now: Instant, name: &Name, digest: Digest) -> Outcome<Known> {
+        let mut inside = self.lock();
+        inside.sweep(now);
+        if let Some(entry) = inside.entries.get(name) {
+            if entry.digest != digest {
+                return Err(conflict(&name.key));
+            }
+            return Ok(match &entry.state {
+                State::Runs(news) => Known::Runs(news.clone()),
+                State::Kept { done, .. } => Known::Done(Arc::clone(done)),
+            });
+        }
+        let (sender, news) = watch::channel(None);
+        let number = inside.next_number;
+        inside.next_number += 1;
+        inside.entries.insert(name.clone(), Entry { digest, number, state: State::Runs(news) });
+        Ok(Known::Fresh(Ticket { kept: Arc::clone(self), name: name.clone(), number, sender }))
+    }
+}
+
+impl Inside {
+    /// Forgets what is too old, and what is too much.
+    fn sweep(&mut self, now: Instant) {
+        while let Some((name, number)) = self.order.front() {
+            let is_over = self.bytes > KEPT_BYTES;
+            let entry = self.entries.get(name).filter(|entry| entry.number == *number);
+            if let Some(Entry { state: State::Kept { bytes, since, .. }, .. }) = entry {
+                if !is_over && now.saturating_duration_since(*since) < KEPT_FOR {
+                    return;
+                }
+                self.bytes -= bytes;
+                self.entries.remove(name);
+            }
+            self.order.pop_front();
+        }
+    }
+
+    fn is_running(&self, name: &Name, number: u64) -> bool {
+        self.entries.get(name).is_some_and(|entry| entry.number == number && matches!(entry.state, State::Runs(_)))
+    }
+}
+
+fn conflict(key: &str) -> Fault {
+    let shown: String = key.chars().take(64).collect();
+    let message = format!("the key of idempotency {shown:?} was used for a task with another model, version, table or outputs");
+    Fault::new(Code::IdempotencyConflict, message).hint("use a new key for each task, and the same one only to send it again")
+}
+
+/// The right to say how the first task with a key ended.
+pub(crate) struct Ticket {
+    kept: Arc<Kept>,
+    name: Name,
+    number: u64,
+    sender: watch::Sender<News>,
+}
+
+impl Ticket {
+    /// Tells those who wait, and keeps a result.
+    pub(crate) fn settle(self, now: Instant, done: &Done) {
+        if done.outcome.as_ref().is_err_and(|fault| is_ones_own(fault.code)) {
+            return;
+        }
+        let done = Arc::new(done.clone());
+        if let Ok(table) = &done.outcome {
+            let bytes = table.size_bytes() + ENTRY_BYTES;
+            let mut inside = self.kept.lock();
+            if bytes <= KEPT_BYTES && inside.is_running(&self.name, self.number) {
+                inside.bytes += bytes;
+                inside.order.push_back((self.name.clone(), self.number));
+                if let Some(entry) = inside.entries.get_mut(&self.name) {
+                    entry.state = State::Kept { done: Arc::clone(&done), bytes, since: now };
+                }
+                inside.sweep(now);
+            }
+        }
+        self.sender.send_replace(Some(done));
+    }
+}
+
+/// Whether an error tells of when one task came and how long it could wait, and nothing of another that is the same.
+const fn is_ones_own(code: Code) -> bool {
+    matches!(code, Code::DeadlineExceeded | Code::DeadlineOutOfReach | Code::QueueFull)
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut inside = self.kept.lock();
+        if inside.is_running(&self.name, self.number) {
+            inside.entries.remove(&self.name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::Typed;
+
+    fn name(key: &str) -> Name {
+        Name { owner: None, key: key.into() }
+    }
+
+    fn digest(byte: u8) -> Digest {
+        [byte; 32]
+    }
+
+    fn done(outcome: Outcome<Typed>) -> Done {
+        Done { id: "0".into(), model: "m".into(), version: "1".into(), outcome, batch_rows: 1, weight: 1.0 }
+    }
+
+    fn table() -> Typed {
+        Typed { rows: 0, columns: Vec::new() }
+    }
+
+    fn fresh(kept: &Arc<Kept>, now: Instant, key: &str) -> Ticket {
+        match kept.enter(now, &name(key), digest(1)).unwrap() {
+            Known::Fresh(ticket) => ticket,
+            Known::Done(_) | Known::Runs(_) => panic!("{key} is known"),
+        }
+    }
+
+    #[test]
+    fn a_result_is_kept_for_two_minutes_for_the_same_content_and_the_same_owner() {
+        let (kept, start) = (Arc::new(Kept::default()), Instant::now());
+        fresh(&kept, start, "a").settle(start, &done(Ok(table())));
+        let soon = start + KEPT_FOR - Duration::from_millis(1);
+        assert!(matches!(kept.enter(soon, &name("a"), digest(1)).unwrap(), Known::Done(_)));
+        assert_eq!(kept.enter(soon, &name("a"), digest(2)).err().map(|fault| fault.code), Some(Code::IdempotencyConflict));
+        let other = Name { owner: Some([7; 32]), ..name("a") };
+        assert!(matches!(kept.enter(soon, &other, digest(2)).unwrap(), Known::Fresh(_)));
+        assert!(matches!(kept.enter(start + KEPT_FOR, &name("a"), digest(2)).unwrap(), Known::Fresh(_)));
+    }
+
+    #[test]
+    fn those_who_wait_get_the_result_or_the_error_but_an_error_is_not_kept() {
+        let (kept, now) = (Arc::new(Kept::default()), Instant::now());
+        let ticket = fresh(&kept, now, "a");
+        let Known::Runs(news) = kept.enter(now, &name("a"), digest(1)).unwrap() else { panic!("it runs") };
+        ticket.settle(now, &done(Err(Fault::new(Code::ModelFailed, "on purpose"))));
+        assert!(news.borrow().as_ref().is_some_and(|done| done.outcome.is_err()));
+        drop(fresh(&kept, now, "a"));
+    }
+
+    #[test]
+    fn nobody_gets_the_error_of_anothers_short_patience() {
+        let (kept, now) = (Arc::new(Kept::default()), Instant::now());
+        let ticket = fresh(&kept, now, "a");
+        let Known::Runs(news) = kept.enter(now, &name("a"), digest(1)).unwrap() else { panic!("it runs") };
+        ticket.settle(now, &done(Err(Fault::new(Code::DeadlineExceeded, "too late"))));
+        assert!(news.borrow().is_none() && news.has_changed().is_err());
+        drop(fresh(&kept, now, "a"));
+    }
+
+    #[test]
+    fn the_oldest_results_make_room() {
+        let (kept, now) = (Arc::new(Kept::default()), Instant::now());
+        let results = KEPT_BYTES / ENTRY_BYTES + 10;
+        for number in 0..results {
+            fresh(&kept, now, &number.to_string()).settle(now, &done(Ok(table())));
+        }
+        let inside = kept.lock();
+        assert!(inside.bytes <= KEPT_BYTES && inside.entries.len() == inside.order.len() && inside.entries.len() < results);
+        assert!(!inside.entries.contains_key(&name("0")) && inside.entries.contains_key(&name(&(results - 1).to_string())));
+    }
+}

@@ -1,0 +1,151 @@
+//! Many tasks in one request: envelopes, whatever door they come through, and the answer to each task.
+//!
+//! - An [`Envelope`] is what a reader makes of a body, and says nothing of how it was encoded. Its tables are read once, each
+//!   for itself: one that is wrong is the fault of the tasks that refer to it, and of no other.
+//! - [`run`] answers all tasks of an envelope, in their order. A [`Run`] yields each as soon as it is answered. Dropping either
+//!   gives up what is not answered yet.
+//! - `merge` makes one table of the answers, `route` the tables of a router's models of one; both are pure.
+
+mod check;
+mod digest;
+pub(crate) mod door;
+mod draft;
+mod json;
+pub(crate) mod kept;
+pub(crate) mod lines;
+mod merge;
+pub(crate) mod run;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use shoal_batch::Client;
+
+use self::merge::{By, Part, merged};
+use crate::fault::Outcome;
+use crate::tables::Typed;
+
+/// Tasks in one envelope, at most.
+pub(crate) const TASKS_LIMIT: usize = 10_000;
+/// Records in all tables of an envelope, at most; those of a shared one count for each task.
+pub(crate) const ROWS_LIMIT: usize = 1_000_000;
+/// Bytes of an id, and of a key of idempotency, at most.
+pub(crate) const NAME_BYTES: usize = 256;
+
+/// Many tasks, as they came in one request.
+#[derive(Debug)]
+pub(crate) struct Envelope {
+    /// In the order of the request; every id stands once.
+    pub(crate) tasks: Vec<Task>,
+    pub(crate) merge: Option<Merge>,
+    /// When the envelope had arrived: budgets count from here.
+    pub(crate) arrived: Instant,
+}
+
+/// One unit of work.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) id: String,
+    /// The name of a model, or of a router.
+    pub(crate) model: String,
+    /// None is whichever version answers requests that name none.
+    pub(crate) version: Option<String>,
+    /// The table, or why there is none.
+    pub(crate) input: Outcome<Input>,
+    /// The output columns that are wanted, in this order; None is all.
+    pub(crate) outputs: Option<Vec<String>>,
+    /// 0 is the default, 1 the most urgent.
+    pub(crate) priority: u8,
+    /// How long after the arrival of the envelope an answer is of use; the envelope's own budget is in it.
+    pub(crate) timeout: Option<Duration>,
+    /// The key of idempotency.
+    pub(crate) key: Option<String>,
+    /// How much each record counts in a merge.
+    pub(crate) weight: f64,
+}
+
+impl Task {
+    /// A task with no wishes; its id is its place in the envelope.
+    pub(crate) fn new(model: impl Into<String>, input: Outcome<Input>) -> Self {
+        Self {
+            id: String::new(),
+            model: model.into(),
+            version: None,
+            input,
+            outputs: None,
+            priority: 0,
+            timeout: None,
+            key: None,
+            weight: 1.0,
+        }
+    }
+}
+
+/// The table of a task.
+#[derive(Clone, Debug)]
+pub(crate) enum Input {
+    /// Its own.
+    Own(Typed),
+    /// One that other tasks refer to as well.
+    Shared(Arc<Typed>),
+}
+
+impl Input {
+    pub(crate) fn table(&self) -> &Typed {
+        match self {
+            Self::Own(table) => table,
+            Self::Shared(table) => table,
+        }
+    }
+}
+
+/// How results are joined.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Merge {
+    pub(crate) by: By,
+    /// The columns that are meant; all when none is named.
+    pub(crate) columns: Vec<String>,
+}
+
+impl Merge {
+    /// The results of tasks, joined in their order.
+    pub(crate) fn join(&self, results: &[Done]) -> Merged {
+        let mut parts = Vec::with_capacity(results.len());
+        for done in results {
+            parts.extend(done.outcome.as_ref().ok().map(|table| Part { id: &done.id, table, weight: done.weight }));
+        }
+        let left_out = results.iter().filter(|done| done.outcome.is_err()).map(|done| done.id.clone()).collect();
+        Merged { outcome: merged(self.by, &self.columns, &parts), left_out }
+    }
+}
+
+/// A task that was answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Done {
+    pub(crate) id: String,
+    /// Who answered; empty where nobody did.
+    pub(crate) model: String,
+    pub(crate) version: String,
+    pub(crate) outcome: Outcome<Typed>,
+    /// Rows of the largest micro-batch in which it travelled.
+    pub(crate) batch_rows: usize,
+    /// How much each record counts in a merge.
+    pub(crate) weight: f64,
+}
+
+/// The results of an envelope, joined.
+#[derive(Debug)]
+pub(crate) struct Merged {
+    pub(crate) outcome: Outcome<Typed>,
+    /// The ids of the tasks that failed.
+    pub(crate) left_out: Vec<String>,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Caller {
+    /// The connection, by which clients are told apart.
+    pub(crate) client: Client,
+    /// The SHA-256 of the API key, where the server asks for one.
+    pub(crate) owner: Option<[u8; 32]>,
+}

@@ -1,0 +1,363 @@
+//! All tasks of an envelope on their way: into the queues of their models at once, and each answer out as soon as it is there.
+//!
+//! - The requests of one model go into its queue together, so that they and those of others share micro-batches.
+//! - The last request for a model bears the name of its client: when that one is answered, the client may be about to ask again.
+//! - A task ends once: answered, refused, or given up when its budget has passed. Whatever comes for it later is thrown away.
+//! - A run that is dropped gives up what has not ended.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use shoal_batch::RequestId;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Sleep;
+
+use super::draft::{Draft, Drafts, Refused};
+use super::kept::{Known, Name, News, Ticket};
+use super::{Caller, Done, Envelope, Task, digest};
+use crate::catalog::Catalog;
+use crate::engine::Served;
+use crate::fault::{Code, Fault, Outcome};
+use crate::flight::Answer;
+use crate::http::count;
+use crate::lineup::Offer;
+use crate::mailbox::{Letter, Mailbox};
+use crate::queue::{Order, Reply, Wishes, deadline_passed};
+use crate::tables::Typed;
+use crate::tables::answer::answered;
+
+/// Answers all tasks of an envelope, in their order.
+pub(crate) async fn run(catalog: &Arc<Catalog>, envelope: Envelope, caller: Caller) -> Vec<Done> {
+    let mut results: Vec<Option<Done>> = envelope.tasks.iter().map(|_| None).collect();
+    let mut run = Run::begin(catalog, envelope, caller);
+    run.takes_all_at_once = true;
+    while let Some((place, done)) = run.next().await {
+        results[place] = Some(done);
+    }
+    results.into_iter().flatten().collect()
+}
+
+/// The tasks of an envelope that are on their way.
+pub(crate) struct Run {
+    catalog: Arc<Catalog>,
+    caller: Caller,
+    arrived: Instant,
+    jobs: Vec<Job>,
+    pieces: Vec<Piece>,
+    mailbox: Arc<Mailbox>,
+    /// Letters that will come.
+    owed: usize,
+    /// Whether nobody looks before all have come.
+    takes_all_at_once: bool,
+    ready: VecDeque<(usize, Done)>,
+    /// Tasks that wait for another one with their key.
+    waiting: JoinSet<(usize, Done)>,
+    /// The latest first.
+    deadlines: Vec<(Instant, usize)>,
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+/// A task, which has ended or not.
+struct Job {
+    id: String,
+    weight: f64,
+    ticket: Option<Ticket>,
+    pieces: Range<usize>,
+    deadline: Option<Instant>,
+    is_open: bool,
+}
+
+/// One request to a model.
+struct Piece {
+    job: usize,
+    offer: Arc<Offer>,
+    lane: Arc<Served>,
+    /// There while it may be given up.
+    request: Option<RequestId>,
+    wanted: Vec<usize>,
+}
+
+/// What goes into one queue: pieces by their numbers, and their orders.
+struct Load {
+    lane: Arc<Served>,
+    pieces: Vec<usize>,
+    orders: Vec<Order>,
+}
+
+impl Run {
+    /// Puts all tasks into the queues of their models; on the event loop.
+    pub(crate) fn begin(catalog: &Arc<Catalog>, envelope: Envelope, caller: Caller) -> Self {
+        let count = envelope.tasks.len();
+        let mut run = Self {
+            catalog: Arc::clone(catalog),
+            caller,
+            arrived: envelope.arrived,
+            jobs: Vec::with_capacity(count),
+            pieces: Vec::with_capacity(count),
+            mailbox: Arc::default(),
+            owed: 0,
+            takes_all_at_once: false,
+            ready: VecDeque::new(),
+            waiting: JoinSet::new(),
+            deadlines: Vec::new(),
+            alarm: None,
+        };
+        let (mut drafts, mut loads) = (Drafts::new(catalog), Vec::new());
+        for task in envelope.tasks {
+            run.add(task, &mut drafts, &mut loads);
+        }
+        run.deadlines.sort_unstable_by(|one, other| other.cmp(one));
+        for load in loads {
+            run.submit(load);
+        }
+        run
+    }
+
+    fn add(&mut self, task: Task, drafts: &mut Drafts<'_>, loads: &mut Vec<Load>) {
+        let number = self.jobs.len();
+        let deadline = task.timeout.and_then(|timeout| self.arrived.checked_add(timeout));
+        let pieces = self.pieces.len()..self.pieces.len();
+        self.jobs.push(Job { id: task.id.clone(), weight: task.weight, ticket: None, pieces, deadline, is_open: true });
+        let Some(task) = self.unless_known(number, task) else { return };
+        let priority = task.priority;
+        match drafts.draft(task) {
+            Ok(draft) => self.load(number, draft, priority, loads),
+            Err(Refused { fault, offer }) => self.fail(number, offer.as_deref(), fault),
+        }
+    }
+
+    /// The task, if it is to be run: it has no key, or is the first with it.
+    fn unless_known(&mut self, number: usize, task: Task) -> Option<Task> {
+        let Some((key, digest)) = task.key.as_ref().zip(digest::of(&task)) else { return Some(task) };
+        let name = Name { owner: self.caller.owner, key: key.clone() };
+        match self.catalog.kept.enter(Instant::now(), &name, digest) {
+            Ok(Known::Fresh(ticket)) => {
+                self.jobs[number].ticket = Some(ticket);
+                return Some(task);
+            }
+            Ok(Known::Done(done)) => {
+                let job = &self.jobs[number];
+                self.deliver(number, Done { id: job.id.clone(), weight: job.weight, ..Done::clone(&done) });
+            }
+            Ok(Known::Runs(news)) => {
+                let (catalog, caller, times) = (Arc::clone(&self.catalog), self.caller, (self.arrived, self.jobs[number].deadline));
+                self.waiting.spawn(async move { (number, wait(&catalog, task, caller, times, news).await) });
+            }
+            Err(fault) => self.fail(number, None, fault),
+        }
+        None
+    }
+
+    fn load(&mut self, number: usize, draft: Draft, priority: u8, loads: &mut Vec<Load>) {
+        let Draft { offer, table, wanted } = draft;
+        if table.rows == 0 {
+            return self.answer(number, &offer, &wanted, &offer.no_rows());
+        }
+        let lane = Arc::clone(offer.lane());
+        let piece = Piece { job: number, offer, lane, request: None, wanted };
+        let deadline = self.jobs[number].deadline;
+        self.deadlines.extend(deadline.map(|deadline| (deadline, number)));
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let wishes = Wishes { priority, deadline: left.map(|left| piece.lane.now() + left), ..Wishes::default() };
+        let order = piece.lane.order(table, wishes, Reply::Slip(self.mailbox.slip(self.pieces.len())));
+        let load = load_of(loads, &piece.lane);
+        load.orders.push(order);
+        load.pieces.push(self.pieces.len());
+        self.pieces.push(piece);
+        self.jobs[number].pieces.end = self.pieces.len();
+    }
+
+    fn submit(&mut self, mut load: Load) {
+        if let Some(last) = load.orders.last_mut() {
+            last.wishes.client = self.caller.client;
+        }
+        self.owed += load.orders.len();
+        let requests = load.lane.submit_all(load.orders.into_iter());
+        for (piece, request) in load.pieces.into_iter().zip(requests) {
+            self.pieces[piece].request = request;
+        }
+    }
+
+    /// The next task that has ended, with its place in the envelope; None when all have.
+    pub(crate) async fn next(&mut self) -> Option<(usize, Done)> {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// The same for those who poll.
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<(usize, Done)>> {
+        loop {
+            if let Some(done) = self.ready.pop_front() {
+                return Poll::Ready(Some(done));
+            }
+            if self.owed == 0 && self.waiting.is_empty() {
+                let Some(lost) = self.jobs.iter().position(|job| job.is_open) else { return Poll::Ready(None) };
+                self.fail(lost, None, Fault::new(Code::Internal, "the task was lost"));
+            } else if !(self.has_waited(context) | self.has_letters(context) || self.has_late(context)) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Whether a task that waited for another one has ended.
+    fn has_waited(&mut self, context: &mut Context<'_>) -> bool {
+        let Poll::Ready(Some(ended)) = self.waiting.poll_join_next(context) else { return false };
+        if let Ok((number, done)) = ended {
+            self.jobs[number].is_open = false;
+            self.ready.push_back((number, done));
+        }
+        true
+    }
+
+    fn has_letters(&mut self, context: &Context<'_>) -> bool {
+        if self.owed == 0 {
+            return false;
+        }
+        let wanted = if self.takes_all_at_once { self.owed } else { 1 };
+        let Poll::Ready(letters) = self.mailbox.poll_take(context, wanted) else { return false };
+        self.open(letters);
+        true
+    }
+
+    fn open(&mut self, letters: Vec<Letter>) {
+        self.owed -= letters.len();
+        for (number, outcome) in letters {
+            let piece = &mut self.pieces[number];
+            piece.request = None;
+            if !self.jobs[piece.job].is_open {
+                continue;
+            }
+            let (job, offer, wanted) = (piece.job, Arc::clone(&piece.offer), std::mem::take(&mut piece.wanted));
+            match outcome {
+                Ok(answer) => self.answer(job, &offer, &wanted, &answer),
+                Err(fault) => self.fail(job, Some(&offer), fault),
+            }
+        }
+    }
+
+    /// Whether there was something to do about tasks whose budget has passed.
+    fn has_late(&mut self, context: &mut Context<'_>) -> bool {
+        while self.deadlines.pop_if(|(_, number)| !self.jobs[*number].is_open).is_some() {}
+        let Some((deadline, _)) = self.deadlines.last() else { return false };
+        let deadline = tokio::time::Instant::from_std(*deadline);
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if alarm.deadline() != deadline {
+            alarm.as_mut().reset(deadline);
+        }
+        if alarm.as_mut().poll(context).is_pending() {
+            return false;
+        }
+        // What has come in time is not late because nobody looked.
+        let letters = self.mailbox.take();
+        self.open(letters);
+        let now = Instant::now();
+        while let Some((_, number)) = self.deadlines.pop_if(|(deadline, _)| *deadline <= now) {
+            let offer = self.pieces.get(self.jobs[number].pieces.start).map(|piece| Arc::clone(&piece.offer));
+            self.fail(number, offer.as_deref(), deadline_passed());
+        }
+        true
+    }
+
+    /// A model has answered.
+    fn answer(&mut self, number: usize, offer: &Offer, wanted: &[usize], answer: &Answer) {
+        count(&self.catalog, offer, self.arrived.elapsed(), None);
+        let description = offer.description();
+        let (model, version) = (description.name.clone(), description.version.clone());
+        let outcome = Ok(answered(description, answer, wanted));
+        self.end(number, Ended { model, version, outcome, batch_rows: answer.batch_rows });
+    }
+
+    /// A task has failed; what else was asked for it is given up.
+    fn fail(&mut self, number: usize, offer: Option<&Offer>, fault: Fault) {
+        match offer {
+            Some(offer) => count(&self.catalog, offer, self.arrived.elapsed(), Some(&fault)),
+            None => self.catalog.metrics.reject(fault.code.name()),
+        }
+        self.give_up(self.jobs[number].pieces.clone());
+        self.end(number, Ended { model: String::new(), version: String::new(), outcome: Err(fault), batch_rows: 0 });
+    }
+
+    fn end(&mut self, number: usize, ended: Ended) {
+        let job = &mut self.jobs[number];
+        let Ended { model, version, outcome, batch_rows } = ended;
+        let done = Done { id: std::mem::take(&mut job.id), model, version, outcome, batch_rows, weight: job.weight };
+        if let Some(ticket) = job.ticket.take() {
+            ticket.settle(Instant::now(), &done);
+        }
+        self.deliver(number, done);
+    }
+
+    fn deliver(&mut self, number: usize, done: Done) {
+        self.jobs[number].is_open = false;
+        self.catalog.metrics.task(done.outcome.as_ref().err().map(|fault| fault.code));
+        self.ready.push_back((number, done));
+    }
+
+    /// Gives up those pieces that are not answered, each queue at once.
+    fn give_up(&mut self, pieces: Range<usize>) {
+        let request = |piece: &mut Piece| piece.request.take().map(|request| (Arc::clone(&piece.lane), request));
+        let mut open: Vec<_> = self.pieces[pieces].iter_mut().filter_map(request).collect();
+        open.sort_by_key(|(lane, _)| Arc::as_ptr(lane).addr());
+        for same in open.chunk_by(|(one, _), (other, _)| Arc::ptr_eq(one, other)) {
+            same[0].0.forget_all(same.iter().map(|(_, request)| *request));
+        }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.mailbox.close();
+        self.give_up(0..self.pieces.len());
+    }
+}
+
+/// How a task ended.
+struct Ended {
+    model: String,
+    version: String,
+    outcome: Outcome<Typed>,
+    batch_rows: usize,
+}
+
+/// What goes into that queue.
+fn load_of<'l>(loads: &'l mut Vec<Load>, lane: &Arc<Served>) -> &'l mut Load {
+    // Tasks for one model mostly stand together.
+    let place = loads.iter().rposition(|load| Arc::ptr_eq(&load.lane, lane)).unwrap_or_else(|| {
+        loads.push(Load { lane: Arc::clone(lane), pieces: Vec::new(), orders: Vec::new() });
+        loads.len() - 1
+    });
+    &mut loads[place]
+}
+
+/// Waits for the result of a task with the same key, at most until the deadline. Where there is none, the task is run itself.
+async fn wait(
+    catalog: &Arc<Catalog>,
+    task: Task,
+    caller: Caller,
+    (arrived, deadline): (Instant, Option<Instant>),
+    mut news: watch::Receiver<News>,
+) -> Done {
+    let told = async { news.wait_for(Option::is_some).await.ok().and_then(|news| news.clone()) };
+    let known = match deadline {
+        None => Ok(told.await),
+        Some(deadline) => tokio::time::timeout_at(tokio::time::Instant::from_std(deadline), told).await,
+    };
+    let (id, weight) = (task.id.clone(), task.weight);
+    let failed = |fault| Done { id: id.clone(), model: String::new(), version: String::new(), outcome: Err(fault), batch_rows: 0, weight };
+    match known {
+        Ok(Some(done)) => {
+            catalog.metrics.task(done.outcome.as_ref().err().map(|fault| fault.code));
+            Done { id, weight, ..Done::clone(&done) }
+        }
+        Ok(None) => {
+            let mut run = Run::begin(catalog, Envelope { tasks: vec![task], merge: None, arrived }, caller);
+            run.next().await.map_or_else(|| failed(Fault::new(Code::Internal, "the task was lost")), |(_, done)| done)
+        }
+        Err(_) => failed(deadline_passed()),
+    }
+}
