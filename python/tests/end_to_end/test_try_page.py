@@ -18,7 +18,7 @@ import pytest
 
 from shoal import package, serve
 from tests.end_to_end import models
-from tests.end_to_end.driver import serving
+from tests.end_to_end.driver import Reply, serving
 from tests.services.chromium import running
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def test_a_model_is_picked_filled_sent_and_its_answer_seen(
     for row, label in zip(tickets.rows[:3], tickets.labels[:3], strict=True):
         person.fill({name: str(value) for name, value in row.items()})
         person.send()
-        assert person.read(".answers td")[0] == label
+        assert person.read("#outcome > .answers td")[0] == label
     facts = person.facts()
     assert facts["Answered by"] == "tickets, version 2"
     assert facts["Its micro-batch"] == "1 record"
@@ -202,7 +202,7 @@ def test_it_is_all_done_from_the_keyboard(person: Person, tickets: Sealed) -> No
     assert browser.evaluate("document.activeElement.id") == "send"
     browser.press("Enter")
     browser.until("!document.querySelector('#answer').hidden")
-    assert person.read(".answers td")[0] == tickets.labels[0]
+    assert person.read("#outcome > .answers td")[0] == tickets.labels[0]
     for wanted in ("many", "fill", "more"):
         browser.press("Tab")
         assert browser.evaluate("document.activeElement.id") == wanted
@@ -234,8 +234,8 @@ def test_every_kind_of_column_is_filled_and_comes_back_exactly(person: Person) -
     person.open("typed").fill(ASKED)
     person.send()
     assert person.read("#notice") == [""]
-    heads = [head.split(" back")[0] for head in person.read(".answers th")]
-    assert dict(zip(heads, person.read(".answers td"), strict=True)) == ANSWERED
+    heads = [head.split(" back")[0] for head in person.read("#outcome > .answers th")]
+    assert dict(zip(heads, person.read("#outcome > .answers td"), strict=True)) == ANSWERED
     assert person.browser.evaluate("window.taken") is None
     assert person.browser.seen().errors == []
 
@@ -247,7 +247,7 @@ def test_a_value_may_be_missing_where_the_model_says_so(person: Person) -> None:
     person.browser.click(labels)
     assert person.browser.evaluate("document.querySelector('.record input').disabled")
     person.send()
-    assert person.read(".answers td")[0] == "missing"
+    assert person.read("#outcome > .answers td")[0] == "missing"
 
 
 def test_several_records_are_one_task(person: Person, digits: Sealed) -> None:
@@ -258,37 +258,38 @@ def test_several_records_are_one_task(person: Person, digits: Sealed) -> None:
         person.fill({"X": json.dumps(row)}, record=number)
     person.browser.click(".record:nth-child(2) button")
     person.send()
-    labels = person.read(".answers td:first-child")
+    labels = person.read("#outcome > .answers td:first-child")
     assert labels == [str(digits.labels[0]), str(digits.labels[2])]
     assert person.facts()["Its micro-batch"] == "2 records"
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "words"),
-    [
-        ("whole", "9223372036854775808", "INT64 holds -9223372036854775808 to 9223372036854775807"),
-        ("whole", "1.0", '"1.0" is no whole number'),
-        ("small", "-1", "UINT8 holds 0 to 255"),
-        ("single", "1,5", '"1,5" is no number'),
-        ("double", "1e999", "beyond all numbers"),
-        ("at", "", "Choose a day"),
-        ("pairs", "1 2 3", "3 values; a record of this column has 2."),
-        ("pairs", "1 x", '"x" is no number'),
-    ],
-)
-def test_what_cannot_be_sent_is_said_at_its_field(
-    person: Person, name: str, value: str, words: str
-) -> None:
-    person.open("typed").fill({**ASKED, name: value})
-    person.send()
-    wrong = [text for text in person.read(".wrong") if text]
-    assert len(wrong) == 1
-    assert words in wrong[0]
-    assert "Not sent" in person.read("#notice")[0]
-    active = "document.activeElement.closest('.field').querySelector('.wrong').textContent"
-    assert person.browser.evaluate(active) == wrong[0]
-    assert person.browser.evaluate("document.activeElement.getAttribute('aria-invalid')") == "true"
+WRONG = [
+    ("whole", "9223372036854775808", "INT64 holds -9223372036854775808 to 9223372036854775807"),
+    ("whole", "1.0", '"1.0" is no whole number'),
+    ("small", "-1", "UINT8 holds 0 to 255"),
+    ("single", "1,5", '"1,5" is no number'),
+    ("double", "1e999", "beyond all numbers"),
+    ("at", "", "Choose a day"),
+    ("pairs", "1 2 3", "3 values; a record of this column has 2."),
+    ("pairs", "1 x", '"x" is no number'),
+]
+
+
+def test_what_cannot_be_sent_is_said_at_its_field(person: Person) -> None:
+    person.open("typed").fill(ASKED)
+    field = "document.activeElement.closest('.field').querySelector"
+    for name, value, words in WRONG:
+        person.fill({name: value})
+        person.send()
+        (wrong,) = [text for text in person.read(".wrong") if text]
+        assert words in wrong
+        assert "Not sent" in person.read("#notice")[0]
+        assert person.browser.evaluate(f"{field}('.wrong').textContent") == wrong
+        assert person.browser.evaluate(f"{field}('[aria-invalid=true]') !== null")
+        person.fill({name: ASKED[name]})
     assert not any("/v1/tasks" in address for address in person.browser.seen().requests)
+    person.send()
+    assert any("/v1/tasks" in address for address in person.browser.seen().requests)
 
 
 def test_what_the_server_refuses_is_told_with_its_code(person: Person) -> None:
@@ -403,13 +404,18 @@ class PlayedAnswers(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """A file of the page, or a made-up answer."""
-        made_up = self.server.answers.get(self.path)
-        reply = None if made_up is not None else self.server.real.ask("GET", self.path)
-        self.send_response(200 if reply is None else reply.status)
-        for name in ("content-type", "content-security-policy"):
-            self.send_header(name, "application/json" if reply is None else reply.headers[name])
+        reply = self._reply()
+        self.send_response(reply.status)
+        for name in {"content-type", "content-security-policy"} & set(reply.headers):
+            self.send_header(name, reply.headers[name])
         self.end_headers()
-        self.wfile.write(json.dumps(made_up).encode() if reply is None else reply.body)
+        self.wfile.write(reply.body)
+
+    def _reply(self) -> Reply:
+        made_up = self.server.answers.get(self.path)
+        if made_up is None:
+            return self.server.real.ask("GET", self.path)
+        return Reply(200, {"content-type": "application/json"}, json.dumps(made_up).encode())
 
     def do_POST(self) -> None:
         """A made-up answer."""
@@ -426,9 +432,11 @@ def played(real: Served, answers: dict[str, object]) -> Iterator[str]:
     with Played(real, answers) as server:
         thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield f"127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_hostile_names_and_texts_of_a_server_stay_text(browser: Browser, tried: Served) -> None:
@@ -445,7 +453,7 @@ def test_hostile_names_and_texts_of_a_server_stay_text(browser: Browser, tried: 
         person = Person(browser, address).open()
         person.send()
         assert person.read("#model option") == [HOSTILE]
-        assert person.read(".answers td") == [HOSTILE]
+        assert person.read("#outcome > .answers td") == [HOSTILE]
         assert HOSTILE in person.facts()["Answered by"]
         answers["/v1/tasks"] = {"results": [{"id": "0", "error": said}]}
         person.send()

@@ -322,13 +322,16 @@ async function costsOf({ model, version, batch_rows: rows }) {
   const path = `/v2/models/${encodeURIComponent(model)}/versions/${encodeURIComponent(version)}/batching`;
   try {
     const { costs, recent } = await ask(path);
-    const { per_call_us: call, per_row_us: row } = costs.line ?? {};
-    const known = costs.line ? `about ${Math.round(call + row * rows)} µs` : "not known yet";
-    return { facts: [["Typical time in the model", known]], parts: [latest(recent)] };
+    return { facts: [["Typical time in the model", typical(costs, rows)]], parts: [latest(recent)] };
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
     return { facts: [], parts: [trouble(problem)] };
   }
+}
+
+function typical({ line, table }, rows) {
+  const took_us = line ? line.per_call_us + line.per_row_us * rows : table.find((size) => size.rows === rows)?.took_us;
+  return took_us === undefined ? "not known yet" : `about ${Math.round(took_us)} µs`;
 }
 
 function latest(recent) {
@@ -336,7 +339,7 @@ function latest(recent) {
   const row = ({ rows, requests, waited_us, service_us, reason }) =>
     make("tr", {}, ...[rows, requests, `${waited_us} µs`, `${service_us} µs`, reason.replaceAll("_", " ")].map((text) => make("td", {}, String(text))));
   const table = make("table", {}, make("tr", {}, ...heads), ...recent.slice(-SHOWN_BATCHES).reverse().map(row));
-  return make("details", {}, make("summary", {}, "The latest micro-batches of this model"), make("div", { class: "wide" }, table));
+  return make("details", {}, make("summary", {}, "The latest micro-batches of this model"), make("div", { class: "answers" }, table));
 }
 
 /** Tasks by the micro-batches in which they travelled: how many those were follows from their size. */

@@ -38,7 +38,7 @@ ${needsKey ? "import os\n" : ""}import urllib.request
 
 columns = [
 ${columns}]
-task = {**${python(rest)}, "table": {"columns": columns}}
+task = ${python(rest).slice(0, -1)}, "table": {"columns": columns}}
 request = urllib.request.Request(
     ${python(origin + PATH)},
     json.dumps({"tasks": [task]}).encode(),
@@ -53,13 +53,14 @@ function asJavascript(task, { origin, needsKey }) {
   const { table: _, ...rest } = task;
   return `const columns = [
 ${columns}];
-const task = { ...${javascript(rest)}, table: { columns } };
+const task = ${javascript(rest).slice(0, -2)}, table: { columns } };
 const answer = await fetch(${javascript(origin + PATH)}, {
   method: "POST",
   headers: { "Content-Type": "application/json"${needsKey ? ', "X-API-Key": process.env.KEY' : ""} },
   body: JSON.stringify({ tasks: [task] }),
 });
-console.log((await answer.json()).results);`;
+const { results } = await answer.json();
+console.log(JSON.stringify(results, null, 1));`;
 }
 
 /** By language: a task, where it goes and whether a key is needed, as a program. */
