@@ -257,6 +257,9 @@ impl Run {
         self.open(letters);
         let now = Instant::now();
         while let Some((_, number)) = self.deadlines.pop_if(|(deadline, _)| *deadline <= now) {
+            if !self.jobs[number].is_open {
+                continue;
+            }
             let offer = self.pieces.get(self.jobs[number].pieces.start).map(|piece| Arc::clone(&piece.offer));
             self.fail(number, offer.as_deref(), deadline_passed());
         }
