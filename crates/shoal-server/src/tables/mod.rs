@@ -24,7 +24,7 @@ mod rules;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
-mod vectors;
+pub(crate) mod vectors;
 
 /// Rows of a table, at most: those of an envelope.
 pub(crate) const ROWS_LIMIT: usize = 1_000_000;
