@@ -103,6 +103,56 @@ pub enum Code {
     Internal,
 }
 
+/// What travels of each code, in the order of [`Code::ALL`]: (name, HTTP status, gRPC status name).
+const ENTRIES: [(Code, (&str, u16, &str)); Code::ALL.len()] = [
+    (Code::MalformedJson, ("malformed_json", 400, "INVALID_ARGUMENT")),
+    (Code::InvalidRequest, ("invalid_request", 400, "INVALID_ARGUMENT")),
+    (Code::WrongDtype, ("wrong_dtype", 400, "INVALID_ARGUMENT")),
+    (Code::WrongShape, ("wrong_shape", 400, "INVALID_ARGUMENT")),
+    (Code::MissingColumn, ("missing_column", 400, "INVALID_ARGUMENT")),
+    (Code::UnexpectedColumn, ("unexpected_column", 400, "INVALID_ARGUMENT")),
+    (Code::DuplicateColumn, ("duplicate_column", 400, "INVALID_ARGUMENT")),
+    (Code::NullNotAllowed, ("null_not_allowed", 400, "INVALID_ARGUMENT")),
+    (Code::InvalidBinary, ("invalid_binary", 400, "INVALID_ARGUMENT")),
+    (Code::InvalidArrow, ("invalid_arrow", 400, "INVALID_ARGUMENT")),
+    (Code::InvalidProtobuf, ("invalid_protobuf", 400, "INVALID_ARGUMENT")),
+    (Code::TimeWithoutZone, ("time_without_zone", 400, "INVALID_ARGUMENT")),
+    (Code::DuplicateTask, ("duplicate_task", 400, "INVALID_ARGUMENT")),
+    (Code::UnknownTable, ("unknown_table", 400, "INVALID_ARGUMENT")),
+    (Code::TooManyTasks, ("too_many_tasks", 413, "RESOURCE_EXHAUSTED")),
+    (Code::TooManyRows, ("too_many_rows", 413, "RESOURCE_EXHAUSTED")),
+    (Code::NoRoute, ("no_route", 400, "INVALID_ARGUMENT")),
+    (Code::MergeMismatch, ("merge_mismatch", 400, "INVALID_ARGUMENT")),
+    (Code::IdempotencyConflict, ("idempotency_conflict", 409, "ALREADY_EXISTS")),
+    (Code::UnknownModel, ("unknown_model", 404, "NOT_FOUND")),
+    (Code::UnknownVersion, ("unknown_version", 404, "NOT_FOUND")),
+    (Code::UnknownRoute, ("unknown_route", 404, "UNIMPLEMENTED")),
+    (Code::MethodNotAllowed, ("method_not_allowed", 405, "UNIMPLEMENTED")),
+    (Code::BodyTooLarge, ("body_too_large", 413, "RESOURCE_EXHAUSTED")),
+    (Code::Unauthorized, ("unauthorized", 401, "UNAUTHENTICATED")),
+    (Code::HeadersTooLarge, ("headers_too_large", 431, "RESOURCE_EXHAUSTED")),
+    (Code::InvalidConfiguration, ("invalid_configuration", 400, "INVALID_ARGUMENT")),
+    (Code::PathNotFound, ("path_not_found", 404, "NOT_FOUND")),
+    (Code::AddressInUse, ("address_in_use", 409, "ALREADY_EXISTS")),
+    (Code::QueueFull, ("queue_full", 429, "RESOURCE_EXHAUSTED")),
+    (Code::DeadlineOutOfReach, ("deadline_out_of_reach", 503, "UNAVAILABLE")),
+    (Code::ServerBusy, ("server_busy", 503, "UNAVAILABLE")),
+    (Code::ShuttingDown, ("shutting_down", 503, "UNAVAILABLE")),
+    (Code::DeadlineExceeded, ("deadline_exceeded", 504, "DEADLINE_EXCEEDED")),
+    (Code::ModelFailed, ("model_failed", 500, "INTERNAL")),
+    (Code::ModelUnavailable, ("model_unavailable", 503, "UNAVAILABLE")),
+    (Code::WorkerLost, ("worker_lost", 500, "INTERNAL")),
+    (Code::WorkerTimeout, ("worker_timeout", 504, "DEADLINE_EXCEEDED")),
+    (Code::InvalidPackage, ("invalid_package", 422, "FAILED_PRECONDITION")),
+    (Code::CorruptPackage, ("corrupt_package", 422, "DATA_LOSS")),
+    (Code::UntrustedPackage, ("untrusted_package", 403, "PERMISSION_DENIED")),
+    (Code::SignatureRefused, ("signature_refused", 422, "FAILED_PRECONDITION")),
+    (Code::UnsupportedModel, ("unsupported_model", 422, "FAILED_PRECONDITION")),
+    (Code::RouterCycle, ("router_cycle", 422, "FAILED_PRECONDITION")),
+    (Code::UnmetRequirement, ("unmet_requirement", 422, "FAILED_PRECONDITION")),
+    (Code::Internal, ("internal", 500, "INTERNAL")),
+];
+
 impl Code {
     /// Every code, in the order of the catalogue.
     pub const ALL: [Self; 46] = [
@@ -156,54 +206,7 @@ impl Code {
 
     /// (name, HTTP status, gRPC status name).
     const fn entry(self) -> (&'static str, u16, &'static str) {
-        match self {
-            Self::MalformedJson => ("malformed_json", 400, "INVALID_ARGUMENT"),
-            Self::InvalidRequest => ("invalid_request", 400, "INVALID_ARGUMENT"),
-            Self::WrongDtype => ("wrong_dtype", 400, "INVALID_ARGUMENT"),
-            Self::WrongShape => ("wrong_shape", 400, "INVALID_ARGUMENT"),
-            Self::MissingColumn => ("missing_column", 400, "INVALID_ARGUMENT"),
-            Self::UnexpectedColumn => ("unexpected_column", 400, "INVALID_ARGUMENT"),
-            Self::DuplicateColumn => ("duplicate_column", 400, "INVALID_ARGUMENT"),
-            Self::NullNotAllowed => ("null_not_allowed", 400, "INVALID_ARGUMENT"),
-            Self::InvalidBinary => ("invalid_binary", 400, "INVALID_ARGUMENT"),
-            Self::InvalidArrow => ("invalid_arrow", 400, "INVALID_ARGUMENT"),
-            Self::InvalidProtobuf => ("invalid_protobuf", 400, "INVALID_ARGUMENT"),
-            Self::TimeWithoutZone => ("time_without_zone", 400, "INVALID_ARGUMENT"),
-            Self::DuplicateTask => ("duplicate_task", 400, "INVALID_ARGUMENT"),
-            Self::UnknownTable => ("unknown_table", 400, "INVALID_ARGUMENT"),
-            Self::TooManyTasks => ("too_many_tasks", 413, "RESOURCE_EXHAUSTED"),
-            Self::TooManyRows => ("too_many_rows", 413, "RESOURCE_EXHAUSTED"),
-            Self::NoRoute => ("no_route", 400, "INVALID_ARGUMENT"),
-            Self::MergeMismatch => ("merge_mismatch", 400, "INVALID_ARGUMENT"),
-            Self::IdempotencyConflict => ("idempotency_conflict", 409, "ALREADY_EXISTS"),
-            Self::UnknownModel => ("unknown_model", 404, "NOT_FOUND"),
-            Self::UnknownVersion => ("unknown_version", 404, "NOT_FOUND"),
-            Self::UnknownRoute => ("unknown_route", 404, "UNIMPLEMENTED"),
-            Self::MethodNotAllowed => ("method_not_allowed", 405, "UNIMPLEMENTED"),
-            Self::BodyTooLarge => ("body_too_large", 413, "RESOURCE_EXHAUSTED"),
-            Self::Unauthorized => ("unauthorized", 401, "UNAUTHENTICATED"),
-            Self::HeadersTooLarge => ("headers_too_large", 431, "RESOURCE_EXHAUSTED"),
-            Self::InvalidConfiguration => ("invalid_configuration", 400, "INVALID_ARGUMENT"),
-            Self::PathNotFound => ("path_not_found", 404, "NOT_FOUND"),
-            Self::AddressInUse => ("address_in_use", 409, "ALREADY_EXISTS"),
-            Self::QueueFull => ("queue_full", 429, "RESOURCE_EXHAUSTED"),
-            Self::DeadlineOutOfReach => ("deadline_out_of_reach", 503, "UNAVAILABLE"),
-            Self::ServerBusy => ("server_busy", 503, "UNAVAILABLE"),
-            Self::ShuttingDown => ("shutting_down", 503, "UNAVAILABLE"),
-            Self::DeadlineExceeded => ("deadline_exceeded", 504, "DEADLINE_EXCEEDED"),
-            Self::ModelFailed => ("model_failed", 500, "INTERNAL"),
-            Self::ModelUnavailable => ("model_unavailable", 503, "UNAVAILABLE"),
-            Self::WorkerLost => ("worker_lost", 500, "INTERNAL"),
-            Self::WorkerTimeout => ("worker_timeout", 504, "DEADLINE_EXCEEDED"),
-            Self::InvalidPackage => ("invalid_package", 422, "FAILED_PRECONDITION"),
-            Self::CorruptPackage => ("corrupt_package", 422, "DATA_LOSS"),
-            Self::UntrustedPackage => ("untrusted_package", 403, "PERMISSION_DENIED"),
-            Self::SignatureRefused => ("signature_refused", 422, "FAILED_PRECONDITION"),
-            Self::UnsupportedModel => ("unsupported_model", 422, "FAILED_PRECONDITION"),
-            Self::RouterCycle => ("router_cycle", 422, "FAILED_PRECONDITION"),
-            Self::UnmetRequirement => ("unmet_requirement", 422, "FAILED_PRECONDITION"),
-            Self::Internal => ("internal", 500, "INTERNAL"),
-        }
+        ENTRIES[self as usize].1
     }
 
     /// The name that travels, for example `"wrong_shape"`.
@@ -289,6 +292,11 @@ mod tests {
     fn a_message_is_one_line_and_not_long() {
         let fault = Fault::new(Code::Internal, format!("a\nb{}", "\u{e9}".repeat(10_000)));
         assert!(fault.message.starts_with("a b") && fault.message.ends_with("...") && fault.message.len() < 1100);
+    }
+
+    #[test]
+    fn every_code_has_the_entry_of_its_own_place() {
+        assert!(Code::ALL.iter().zip(ENTRIES).enumerate().all(|(place, (code, entry))| *code as usize == place && entry.0 == *code));
     }
 
     #[test]
