@@ -100,7 +100,9 @@ def test_lines_are_not_cut_off_by_the_patience_of_an_idle_connection(
     arguments = ("--allow-code", "--idle-timeout-ms", "100")
     with (
         serving(gated, arguments=arguments, SHOAL_GATE=str(tmp_path)) as server,
-        lines_of(server, task("gated", values(1), id="slow"), task("nobody", values(1))) as response,
+        lines_of(
+            server, task("gated", values(1), id="slow"), task("nobody", values(1))
+        ) as response,
     ):
         assert code(line(response)) == "unknown_model"
         before = server.counted('shoal_connections_dropped_total{reason="idle_timeout"}')

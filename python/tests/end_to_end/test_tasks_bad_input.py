@@ -1,4 +1,4 @@
-"""What an envelope can have wrong: what breaks its frame refuses it, what is wrong in a table does not."""
+"""What an envelope can have wrong: a broken frame refuses it, a wrong table fails its own tasks."""
 
 from __future__ import annotations
 
@@ -247,7 +247,9 @@ def test_bytes_that_are_no_message_refuse_the_envelope(many: Served) -> None:
 def test_bombs_are_refused_and_cost_nobody_anything(digits: Sealed) -> None:
     """A few bytes that stand for many: packed, as messages, and as nulls of tensors."""
     nulls = ",".join(["null"] * 1000)
-    tensor = f'{{"rows":1000,"columns":[{{"name":"X","dtype":"FP64","shape":[1000],"data":[{nulls}]}}]}}'
+    tensor = (
+        f'{{"rows":1000,"columns":[{{"name":"X","dtype":"FP64","shape":[1000],"data":[{nulls}]}}]}}'
+    )
     tasks = ",".join(f'{{"model":"digits","table":{tensor}}}' for _ in range(100))
     bombs: list[tuple[bytes, dict[str, str]]] = [
         (gzip.compress(b" " * 100 * LIMIT_BYTES), {"Content-Encoding": "gzip"}),

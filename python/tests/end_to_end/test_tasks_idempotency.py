@@ -45,7 +45,9 @@ def rows_run(notes: Path) -> int:
 
 def test_a_task_sent_again_gets_the_result_that_is_kept(served: Served, tmp_path: Path) -> None:
     first = run(served, task("hazard", values(1), id="a", idempotency_key="k"))
-    again = run(served, task("hazard", values(1), id="b", idempotency_key="k", priority=1, weight=2))
+    again = run(
+        served, task("hazard", values(1), id="b", idempotency_key="k", priority=1, weight=2)
+    )
     assert data(again[0], "double") == data(first[0], "double") == [2.0]
     assert (first[0]["id"], again[0]["id"]) == ("a", "b")
     assert first[0] | {"id": "b"} == again[0]
