@@ -1,7 +1,8 @@
 """A real browser that opens a page and tells what it did: requests, errors, the page it made of it.
 
-It is spoken to by pipe, in the Chrome DevTools Protocol; no port is opened. No name resolves in it,
-so that it reaches nobody, whatever a page or the browser itself asks for.
+It is spoken to by pipe, in the Chrome DevTools Protocol; no port is opened. No name resolves in it
+but the address of this machine, so that it reaches nobody else, whatever a page or the browser
+itself asks for.
 
 Source: Chrome DevTools Protocol, version 1.3; Chromium, `content_switches.cc`, the switch
 `--remote-debugging-pipe`.
@@ -36,7 +37,7 @@ OPTIONS = (
     "--disable-background-networking",
     "--no-first-run",
     "--hide-scrollbars",
-    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "--remote-debugging-pipe",
     "about:blank",
 )
@@ -75,8 +76,12 @@ class Browser:
 
     def open(self, page: Path) -> Seen:
         """Opens a file, waits until it is loaded, and tells what happened on the way."""
+        return self.visit(page.as_uri())
+
+    def visit(self, address: str) -> Seen:
+        """Opens an address likewise."""
         self._events.clear()
-        self._call("Page.navigate", url=page.as_uri())
+        self._call("Page.navigate", url=address)
         self._wait("Page.loadEventFired")
         self.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done, 50)))")
         return self._seen()
