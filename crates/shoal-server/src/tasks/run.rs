@@ -257,6 +257,9 @@ impl Run {
         self.open(letters);
         let now = Instant::now();
         while let Some((_, number)) = self.deadlines.pop_if(|(deadline, _)| *deadline <= now) {
+            if !self.jobs[number].is_open {
+                continue;
+            }
             let offer = self.pieces.get(self.jobs[number].pieces.start).map(|piece| Arc::clone(&piece.offer));
             self.fail(number, offer.as_deref(), deadline_passed());
         }
@@ -355,7 +358,7 @@ async fn wait(
             Done { id, weight, ..Done::clone(&done) }
         }
         Ok(None) => {
-            let mut run = Run::begin(catalog, Envelope { tasks: vec![task], merge: None, arrived }, caller);
+            let mut run = Run::begin(catalog, Envelope { tasks: vec![task], merge: None, arrived, bytes: 0 }, caller);
             run.next().await.map_or_else(|| failed(Fault::new(Code::Internal, "the task was lost")), |(_, done)| done)
         }
         Err(_) => failed(deadline_passed()),
