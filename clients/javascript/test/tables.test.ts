@@ -91,6 +91,7 @@ const REFUSED: readonly (readonly [string, () => unknown, string])[] = [
     "wrong_shape",
   ],
   ["nine dimensions", () => column([], "INT8", { shape: new Array(9).fill(1) }), "wrong_shape"],
+  ["a number as values", () => column(5 as never, "INT8"), "wrong_dtype"],
   ["tensors of MIXED", () => column([[1]], "MIXED"), "wrong_shape"],
 ];
 

@@ -64,6 +64,9 @@ interface Plan {
  *   NullError: a value is missing inside a record; ZoneError: a time has no zone.
  */
 export function column(values: ColumnValues, dtype: Dtype, options: ColumnOptions = {}): Column {
+  if (!Array.isArray(values) && !isTypedArray(values)) {
+    throw new DtypeError(`${shown(values)} is no column; expected a list or a typed array`);
+  }
   const { shape = shapeOf(values), unit = "us", missing } = options;
   checkKind(dtype, shape, options);
   const plan = { dtype, shape, unit, missing };

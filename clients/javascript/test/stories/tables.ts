@@ -95,7 +95,8 @@ export const bigTable: Story = async (world) => {
     text: Array.from({ length: rows }, (_, row) => `row ${row}`),
   });
   for (const options of ENCODINGS) {
-    const answer = await world.client(options).predict("echo", table);
+    const patient = { ...options, timeoutMs: 300_000 };
+    const answer = await world.client(patient).predict("echo", table);
     same(answer.rows, rows);
     for (const { name, values } of table.columns) {
       const found = answer.column(name).values as ArrayLike<unknown>;
