@@ -317,3 +317,11 @@ test("an answer that is none of the protocol is told as such", async () => {
   };
   await assert.rejects(client.predict("echo", { x: [1] }), /text\/html/u);
 });
+
+test("what nobody foresaw is thrown at the caller, and never lost", async () => {
+  const client = new Client(server.url, { fetch: async () => ({}) as Response });
+  const task = { model: "echo", table: { x: [1] } };
+  await assert.rejects(client.predict("echo", task.table), TypeError);
+  await assert.rejects(client.run([task]), TypeError);
+  await assert.rejects(client.stream([task]).next(), TypeError);
+});

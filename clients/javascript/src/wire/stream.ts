@@ -79,9 +79,7 @@ class Queue {
   /** Gives results until all tasks have theirs. */
   async *results(): AsyncGenerator<Result> {
     while (!this.#hasAll || this.#open.size > 0 || this.#ready.length > 0) {
-      if (this.#failure !== undefined) {
-        throw this.#failure.error;
-      }
+      this.#throwIfFailed();
       const result = this.#ready.shift();
       if (result === undefined) {
         await this.#change();
@@ -89,6 +87,13 @@ class Queue {
         this.#tell();
         yield result;
       }
+    }
+    this.#throwIfFailed();
+  }
+
+  #throwIfFailed(): void {
+    if (this.#failure !== undefined) {
+      throw this.#failure.error;
     }
   }
 
