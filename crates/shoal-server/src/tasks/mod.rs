@@ -14,6 +14,8 @@ mod json;
 pub(crate) mod kept;
 pub(crate) mod lines;
 mod merge;
+mod number;
+pub(crate) mod route;
 pub(crate) mod run;
 
 use std::sync::Arc;
