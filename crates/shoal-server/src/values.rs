@@ -155,6 +155,12 @@ impl Buffer {
         Self::from(Bytes::from_owner(Words(self.words)).slice(..length))
     }
 
+    /// The bytes, where they are if they are lent, otherwise copied.
+    #[must_use]
+    pub(crate) fn to_bytes(&self) -> Bytes {
+        self.lent.clone().unwrap_or_else(|| Bytes::copy_from_slice(self.bytes()))
+    }
+
     /// A part, which is aligned: lent where it can be, and copied where not.
     #[must_use]
     pub fn slice(&self, range: Range<usize>) -> Self {

@@ -103,7 +103,7 @@ def scalar(element: Any) -> Any:
     """Gives a record of MIXED."""
     if isinstance(element, float):
         number = floating(element, "FP64")
-        return number if element % 1 else {"FP64": number}
+        return number if math.isfinite(element) and element % 1 else {"FP64": number}
     if isinstance(element, int) and not isinstance(element, bool) and abs(element) > SAFE:
         return {"INT64": str(element)}
     return element

@@ -48,6 +48,11 @@ class Error:
         return octets(1, self.code) + octets(2, self.error) + octets(3, self.hint) + wait
 
 
+def handed(error: Error) -> dict[str, Any]:
+    """Gives an error as a client hands it out; texts of its own are its own affair."""
+    return {key: value for key, value in error.fields().items() if value != ""}
+
+
 @dataclass(frozen=True)
 class Result:
     """The entry of a task: its answer, or its error; with a merge neither where it succeeded."""
@@ -73,8 +78,10 @@ class Result:
 
     def described(self) -> dict[str, Any]:
         """Gives the entry as `tasks.json` describes it."""
-        table = self.outcome
-        return self.fields(described(table) if isinstance(table, Table) else None)
+        outcome = self.outcome
+        if isinstance(outcome, Error):
+            return {"id": self.id, "error": handed(outcome)}
+        return self.fields(None if outcome is None else described(outcome))
 
     def message(self) -> bytes:
         """Gives the entry in protobuf."""
@@ -101,8 +108,10 @@ class Merged:
 
     def described(self) -> dict[str, Any]:
         """Gives it as `tasks.json` describes it."""
-        table = self.outcome
-        return self.fields(described(table) if isinstance(table, Table) else None)
+        outcome = self.outcome
+        if isinstance(outcome, Error):
+            return {"error": handed(outcome), "left_out": self.left_out}
+        return self.fields(described(outcome))
 
     def message(self) -> bytes:
         """Gives it in protobuf."""
@@ -214,11 +223,6 @@ class Responses:
         self.vectors.add(
             f"response_{name}", encoding, body, **about, expect={"error": handed(error)}
         )
-
-
-def handed(error: Error) -> dict[str, Any]:
-    """Gives an error as a client hands it out; texts of its own are its own affair."""
-    return {key: value for key, value in error.fields().items() if value != ""}
 
 
 def add_written(add: Responses) -> None:

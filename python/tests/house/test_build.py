@@ -1,7 +1,8 @@
 """The build sees every change of the Rust sources, and its wheel works where there is no Rust.
 
-Both tests work on a copy of the repository, offline. The copy takes along what is built already of
-other people's crates, so that only ours are compiled again. It must not share the build folder
+The test works on a copy of the repository, offline. The copy takes along what is built already of
+other people's crates, so that only ours are compiled again, and only once: it is one test, since
+two may run in two processes, each with a build of its own. The copy must not share the build folder
 itself: cargo names a crate by its place inside the workspace, and so takes the copy's edited crate
 for ours.
 """
@@ -53,10 +54,10 @@ def uv(*arguments: str, directory: Path, **environment: str) -> str:
     return answer.stdout
 
 
-@pytest.fixture(scope="module")
-def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
     """The repository with other people's crates as built, and nothing built of ours."""
-    directory = tmp_path_factory.mktemp("build") / "copy"
+    directory = tmp_path / "copy"
     shutil.copytree(ROOT, directory, ignore=shutil.ignore_patterns(*NOT_COPIED))
     if BUILT.exists():
         built = directory / "target" / "release"
@@ -70,7 +71,7 @@ def version_of_the_core(environment: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def wheel(copy: Path) -> Path:
     """The wheel as it would be published."""
     uv("build", "--wheel", "--out-dir", "dist", directory=copy)
@@ -94,12 +95,18 @@ def digits(tmp_path: Path) -> tuple[Path, list[float], int]:
     return package.path, images[-1].tolist(), int(model.predict(images[-1:])[0])
 
 
-@pytest.mark.timeout(600)
-def test_the_wheel_serves_where_there_is_no_rust(
-    wheel: Path, digits: tuple[Path, list[float], int], tmp_path: Path
+@pytest.mark.timeout(900)
+def test_the_wheel_serves_where_there_is_no_rust_and_an_edited_constant_is_seen(
+    copy: Path, wheel: Path, digits: tuple[Path, list[float], int], tmp_path: Path
 ) -> None:
     assert "-cp311-abi3-" in wheel.name
+    serves_where_there_is_no_rust(wheel, digits, tmp_path)
+    sees_an_edited_constant(copy)
 
+
+def serves_where_there_is_no_rust(
+    wheel: Path, digits: tuple[Path, list[float], int], tmp_path: Path
+) -> None:
     environment = tmp_path / "environment"
     sync = ("sync", "--frozen", "--no-dev", "--no-install-project")
     uv(*sync, directory=ROOT, UV_PROJECT_ENVIRONMENT=str(environment))
@@ -121,8 +128,7 @@ def test_the_wheel_serves_where_there_is_no_rust(
     assert answer.stdout.strip() == str(expected)
 
 
-@pytest.mark.timeout(600)
-def test_an_edited_rust_constant_is_seen(copy: Path) -> None:
+def sees_an_edited_constant(copy: Path) -> None:
     sync = ("sync", "--frozen", "--no-dev")
     uv(*sync, directory=copy)
     before = version_of_the_core(copy / ".venv")

@@ -16,24 +16,17 @@ pub(crate) fn answered(description: &Description, answer: &Answer, indices: &[us
 }
 
 fn column(name: String, dtype: Dtype, values: Values) -> Column {
-    let per_row = values.per_row();
     let missing = if values.missing.contains(&true) { values.missing } else { Vec::new() };
-    let missing_rows = || missing.iter().enumerate().filter_map(|(row, flag)| flag.then_some(row));
     let (kind, content) = match values.payload {
-        Payload::Fixed(mut buffer) => {
-            let row_bytes = per_row * dtype.width();
-            for row in missing_rows() {
-                buffer.bytes_mut()[row * row_bytes..(row + 1) * row_bytes].fill(0);
-            }
-            (Kind::Plain(dtype), Content::Fixed(buffer))
-        }
-        Payload::Bytes(mut items) => {
-            for row in missing_rows() {
-                items[row * per_row..(row + 1) * per_row].fill(Vec::new());
-            }
-            let is_text = items.iter().all(|item| std::str::from_utf8(item).is_ok());
-            (if is_text { Kind::Utf8 } else { Kind::Bytes }, Content::Items(items))
-        }
+        Payload::Fixed(buffer) => (Kind::Plain(dtype), Content::Fixed(buffer)),
+        Payload::Bytes(items) => (Kind::Bytes, Content::Items(items)),
     };
-    Column { name, kind, shape: values.shape, content, missing }
+    let mut column = Column { name, kind, shape: values.shape, content, missing };
+    column.clear_missing();
+    if let Content::Items(items) = &column.content
+        && items.iter().all(|item| std::str::from_utf8(item).is_ok())
+    {
+        column.kind = Kind::Utf8;
+    }
+    column
 }

@@ -119,8 +119,22 @@ fn single(wide: f64) -> Option<f32> {
 }
 
 fn half(wide: f64) -> Option<f16> {
-    let narrow = f16::from_f64(wide);
+    let narrow = nearest_half(wide);
     (narrow.is_finite() || !wide.is_finite()).then_some(narrow)
+}
+
+/// The nearest FP16, ties to even, in one step. On its way through FP32 a number that lies between two of them becomes the
+/// odd one, so that it stays on its side of every FP16.
+/// Source: S. Boldo and G. Melquiond, "When double rounding is odd", 2005.
+#[expect(clippy::cast_possible_truncation, reason = "what is lost is kept as the last bit")]
+pub(super) fn nearest_half(wide: f64) -> f16 {
+    let nearest = wide as f32;
+    let back = f64::from(nearest);
+    if back.total_cmp(&wide).is_eq() || wide.is_nan() {
+        return f16::from_f32(nearest);
+    }
+    let towards_zero = nearest.to_bits() - u32::from(back.abs() > wide.abs());
+    f16::from_f32(f32::from_bits(towards_zero | 1))
 }
 
 /// Integers of `$kind` as whatever numbers the target has; None where nothing is converted.

@@ -15,12 +15,16 @@ use crate::values::{Buffer, Dtype};
 
 pub(crate) mod admit;
 pub(crate) mod answer;
+pub(crate) mod arrow;
 mod convert;
 pub(crate) mod json;
 mod moments;
+pub(crate) mod protobuf;
 mod rules;
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod vectors;
 
 /// Rows of a table, at most: those of an envelope.
 pub(crate) const ROWS_LIMIT: usize = 1_000_000;
@@ -216,6 +220,18 @@ impl Column {
         content + self.missing.len()
     }
 
+    /// Puts zero, or nothing, in the place of missing records.
+    fn clear_missing(&mut self) {
+        let (per_row, width) = (self.per_row(), self.kind.width());
+        for row in (0..self.missing.len()).filter(|row| self.missing[*row]) {
+            match &mut self.content {
+                Content::Fixed(buffer) => buffer.bytes_mut()[row * per_row * width..(row + 1) * per_row * width].fill(0),
+                Content::Items(list) => list[row * per_row..(row + 1) * per_row].fill(Vec::new()),
+                Content::Mixed(_) | Content::Text(_) => {}
+            }
+        }
+    }
+
     fn take_rows(&self, rows: &[usize]) -> Self {
         let per_row = self.per_row();
         let content = match &self.content {
@@ -252,6 +268,11 @@ fn taken(buffer: &Buffer, row_bytes: usize, rows: &[usize]) -> Buffer {
 }
 
 impl Scalar {
+    /// The text, if it is one.
+    pub(crate) fn text(&self) -> Option<&str> {
+        if let Self::Utf8(text) = self { Some(text) } else { None }
+    }
+
     /// The value as a message shows it.
     fn shown(&self) -> String {
         match self {
@@ -264,8 +285,7 @@ impl Scalar {
     }
 
     fn size_bytes(&self) -> usize {
-        let text = if let Self::Utf8(text) = self { text.len() } else { 0 };
-        size_of::<Self>() + text
+        size_of::<Self>() + self.text().map_or(0, str::len)
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::{Column, DIMENSIONS, Kind, NULLS_BYTES, RECORD_VALUES, ROWS_LIMIT, Unit, ZONE_BYTES};
+use bytemuck::Pod;
+
+use super::moments::{is_day, is_moment};
+use super::{Column, Content, DIMENSIONS, Kind, NULLS_BYTES, RECORD_VALUES, ROWS_LIMIT, Unit, ZONE_BYTES};
 use crate::fault::{Code, Fault, Outcome};
 use crate::intake::twice;
 use crate::values::Dtype;
@@ -70,6 +73,45 @@ pub(super) fn check_shape(name: &str, kind: &Kind, shape: &[usize]) -> Outcome<(
         return wrong("no message has so many values");
     }
     Ok(())
+}
+
+/// Refuses a tensor of more values than its message has bytes: a dimension of 0 does not make room for others, and what is
+/// missing does not count. Other tensors have their values there.
+pub(super) fn check_extent(column: &Column, rows: usize, message_bytes: usize) -> Outcome<()> {
+    if !column.shape.contains(&0) {
+        return Ok(());
+    }
+    let present = rows - column.missing.iter().filter(|flag| **flag).count();
+    let extent = column.shape.iter().try_fold(present, |product, dim| product.checked_mul((*dim).max(1)));
+    if extent.is_some_and(|extent| extent <= message_bytes) {
+        return Ok(());
+    }
+    let message = format!("column {:?} has {rows} records of shape {:?}, more than its message has bytes", column.name, column.shape);
+    Err(Fault::new(Code::WrongShape, message))
+}
+
+/// Refuses values that their dtype does not have; what stands in the place of missing records is zero, or nothing.
+pub(super) fn check_values(column: &Column) -> Outcome<()> {
+    let wrong = match (&column.content, &column.kind) {
+        (Content::Fixed(buffer), Kind::Plain(Dtype::Bool)) => buffer.bytes().iter().position(|byte| *byte > 1),
+        (Content::Fixed(buffer), Kind::Date) => each(buffer.bytes()).position(|days| !is_day(days)),
+        (Content::Fixed(buffer), Kind::Timestamp(unit, _)) => each(buffer.bytes()).position(|count| !is_moment(count, *unit)),
+        (Content::Items(list), Kind::Utf8) => list.iter().position(|item| std::str::from_utf8(item).is_err()),
+        _ => None,
+    };
+    wrong.map_or(Ok(()), |place| {
+        let what = match column.kind {
+            Kind::Utf8 => "is no UTF-8",
+            Kind::Plain(_) => "is neither 0 nor 1",
+            _ => "is not in the years 0001 to 9999",
+        };
+        Err(Fault::new(Code::WrongDtype, format!("column {:?} is {}; value {place} {what}", column.name, column.kind.name())))
+    })
+}
+
+/// Values of fixed width, wherever they begin.
+fn each<T: Pod>(bytes: &[u8]) -> impl Iterator<Item = T> {
+    bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned)
 }
 
 /// Refuses two columns of one name.

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use half::f16;
 use proptest::prelude::*;
 
 use super::*;
@@ -7,6 +8,7 @@ use crate::flight::Answer;
 use crate::fuzz::rules::run;
 use crate::tables::Kind;
 use crate::tables::answer::answered;
+use crate::tables::convert::nearest_half;
 use crate::tables::json::{read, write};
 use crate::tables::samples::typed;
 
@@ -72,6 +74,23 @@ fn numbers_are_converted_by_value() {
 }
 
 #[test]
+fn the_nearest_fp16_is_found_in_one_step() {
+    let value = |bits: u16| f16::from_bits(bits).to_f64();
+    // Between any two neighbours, and hardly beside the middle: further than FP32 can tell.
+    for bits in (0..0x7bff_u16).step_by(7) {
+        let (low, high) = (value(bits), value(bits + 1));
+        let middle = f64::midpoint(low, high);
+        let even = if bits % 2 == 0 { bits } else { bits + 1 };
+        for (number, nearest) in [(middle, even), (middle.next_up(), bits + 1), (middle.next_down(), bits), (low, bits)] {
+            assert_eq!(nearest_half(number).to_bits(), nearest, "{number:e}");
+            assert_eq!(nearest_half(-number).to_bits(), nearest | 0x8000, "-{number:e}");
+        }
+    }
+    assert_eq!((nearest_half(65519.99).to_bits(), nearest_half(65520.0), nearest_half(1e300)), (0x7bff, f16::INFINITY, f16::INFINITY));
+    assert!(nearest_half(f64::NAN).is_nan() && nearest_half(5e-324).to_bits() == 0);
+}
+
+#[test]
 fn times_and_days_become_whole_seconds_towards_the_past() {
     let moment = r#""dtype":"INT64","moment":true"#;
     let times = r#""dtype":"TIMESTAMP","unit":"ms","data":["1969-12-31T23:59:59.999Z","1970-01-01T00:00:01.999Z"]"#;
@@ -115,6 +134,8 @@ fn columns_without_a_dtype_follow_the_rules_of_tensors() {
         (r#""dtype":"INT64","shape":[-1]"#, r#""data":[null]"#, "wrong_shape"),
         (r#""dtype":"FP32","shape":[4194304]"#, r#""data":[null]"#, "body_too_large"),
         (r#""dtype":"FP32""#, r#""data":[[[1]]]"#, "wrong_shape"),
+        (r#""dtype":"FP32""#, r#""data":[[1],[2]]"#, "ok"),
+        (r#""dtype":"FP32""#, r#""data":[[1,2]]"#, "wrong_shape"),
     ] {
         assert_eq!(code(input, column), want, "{input} {column}");
     }

@@ -16,7 +16,8 @@ pub(super) struct Draft<'t> {
     column: Column,
     /// Of a column without a dtype: the text of its data.
     text: Option<&'t [u8]>,
-    pub(super) records: Records,
+    /// None for a column without a dtype.
+    pub(super) records: Option<Records>,
     /// Of a column without a dtype: how many entries its list has.
     pub(super) entries: Option<usize>,
 }
@@ -42,14 +43,16 @@ impl<'t> Draft<'t> {
         fields.finish(nulls_bytes)
     }
 
-    /// The column, in a table of so many records.
-    pub(super) fn settle(mut self, rows: usize, nulls_bytes: &mut usize) -> Outcome<Column> {
+    /// The column, in a table of so many records, which may be what the table says.
+    pub(super) fn settle(mut self, (rows, is_stated): (usize, bool), nulls_bytes: &mut usize) -> Outcome<Column> {
         let column = &mut self.column;
-        let Some(text) = self.text else {
-            settle(column, self.records, rows, nulls_bytes)?;
-            return Ok(self.column);
+        let (text, entries) = match (self.text, self.records) {
+            (_, Some(records)) => {
+                settle(column, records, (rows, is_stated), nulls_bytes)?;
+                return Ok(self.column);
+            }
+            (text, None) => (text.unwrap_or_default(), self.entries.unwrap_or_default()),
         };
-        let entries = self.entries.unwrap_or(0);
         let is_flat_tensor = rows > 0 && entries.is_multiple_of(rows) && is_flat(text);
         if entries != rows && !is_flat_tensor {
             return Err(other_rows(&column.name, entries, rows));
@@ -66,12 +69,11 @@ fn is_flat(list: &[u8]) -> bool {
 }
 
 /// Turns nulls that may be records or values into what they are in a table of so many records, and holds the column to them.
-pub(super) fn settle(column: &mut Column, records: Records, rows: usize, nulls_bytes: &mut usize) -> Outcome<()> {
+pub(super) fn settle(column: &mut Column, records: Records, (rows, is_stated): (usize, bool), nulls_bytes: &mut usize) -> Outcome<()> {
     let per_row = column.per_row();
     let found = match records {
         Records::Known(records) => records,
-        Records::Any => rows,
-        Records::Nulls(nulls) if nulls != rows && rows.checked_mul(per_row) == Some(nulls) => rows,
+        Records::Nulls(nulls) if is_stated && nulls != rows && rows.checked_mul(per_row) == Some(nulls) => rows,
         Records::Nulls(nulls) => nulls,
     };
     if found != rows {
@@ -118,7 +120,7 @@ impl<'t> Fields<'t> {
             return Ok(());
         }
         if cursor.peek() != b'[' {
-            return Err(expected(cursor, "data", "a list"));
+            return Err(no_list(cursor));
         }
         cursor.skip_list(|_| ()).map_err(|_| malformed(cursor))
     }
@@ -156,15 +158,12 @@ impl<'t> Fields<'t> {
         let name = self.name.clone().unwrap_or_default();
         check_shape(&name, &kind, &shape)?;
         let Data { content, shape, missing, records } = read(cursor, &kind, (&name, shape, Way::Stated), nulls_bytes)?;
-        Ok(Draft { column: Column { name, kind, shape, content, missing }, text: None, records, entries: None })
+        Ok(Draft { column: Column { name, kind, shape, content, missing }, text: None, records: Some(records), entries: None })
     }
 
     fn untyped(self, name: String, data: &mut Cursor<'t>) -> Outcome<Draft<'t>> {
         if self.unit.is_some() || self.zone.is_some() {
             return Err(Fault::new(Code::InvalidRequest, format!("column {name:?} has a unit or zone, and no dtype")));
-        }
-        if data.peek() != b'[' {
-            return Err(expected(data, "data", "a list"));
         }
         let (start, mut entries) = (data.at, 0);
         data.skip_list(|_| entries += 1).map_err(|_| malformed(data))?;
@@ -172,8 +171,14 @@ impl<'t> Fields<'t> {
         let shape = self.shape.unwrap_or_default();
         check_shape(&name, &Kind::Untyped, &shape)?;
         let column = Column { name, kind: Kind::Untyped, shape, content: Content::Text(Bytes::new()), missing: Vec::new() };
-        Ok(Draft { column, text, records: Records::Any, entries: Some(entries) })
+        Ok(Draft { column, text, records: None, entries: Some(entries) })
     }
+}
+
+/// The fault for data that is no list.
+fn no_list(cursor: &mut Cursor<'_>) -> Fault {
+    let fault = expected(cursor, "the data of a column", "a list");
+    if fault.code == Code::InvalidRequest { Fault { code: Code::WrongShape, ..fault } } else { fault }
 }
 
 fn shape(cursor: &mut Cursor<'_>) -> Outcome<Vec<usize>> {

@@ -150,6 +150,7 @@ impl<'t> Cursor<'t> {
             b'"' | b'{' | b'-' | b'0'..=b'9' => Err(Wrong::Value(self.at)),
             b't' => self.clone().word(b"true").and(Err(Wrong::Value(self.at))),
             b'f' => self.clone().word(b"false").and(Err(Wrong::Value(self.at))),
+            b'n' => self.clone().word(b"null").and(Err(Wrong::Value(self.at))),
             _ => Err(Wrong::Malformed),
         }
     }

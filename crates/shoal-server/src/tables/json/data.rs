@@ -29,7 +29,7 @@ pub(super) fn read(
     (name, dims, way): (&str, Vec<usize>, Way),
     nulls_bytes: &mut usize,
 ) -> Outcome<Data> {
-    let reader = Reader { cursor, name, dtype: kind.name(), dims, nulls_bytes };
+    let reader = Reader { cursor, name, dtype: kind.name(), dims, way, nulls_bytes };
     match kind {
         Kind::Plain(dtype) => plain(reader, *dtype, way),
         Kind::Utf8 => reader.items(leaves::text),
@@ -65,6 +65,7 @@ struct Reader<'r, 't> {
     name: &'r str,
     dtype: &'static str,
     dims: Vec<usize>,
+    way: Way,
     nulls_bytes: &'r mut usize,
 }
 
@@ -88,7 +89,7 @@ impl Reader<'_, '_> {
         leaf: impl Fn(&mut Cursor<'_>) -> Result<T, Wrong> + Copy,
         content: impl FnOnce(Vec<T>) -> Content,
     ) -> Outcome<Data> {
-        let mut values = Values::new(self.dims, *self.nulls_bytes);
+        let mut values = Values::new(self.dims, self.way == Way::Signed, *self.nulls_bytes);
         let records = values.read(self.cursor, leaf);
         let records = records.map_err(|wrong| fault(wrong, (self.name, self.dtype), values.items.len(), self.cursor))?;
         *self.nulls_bytes = values.nulls_left();
@@ -132,7 +133,8 @@ pub(crate) fn signed(text: &[u8], column: &Target<'_>, rows: usize) -> Outcome<C
     let dims = column.shape.iter().map(|dim| usize::try_from(*dim).unwrap_or(OPEN)).collect();
     let (mut cursor, mut nulls_bytes) = (Cursor::new(text), NULLS_BYTES);
     let data = if column.is_moment {
-        let reader = Reader { cursor: &mut cursor, name: column.name, dtype: "a moment", dims, nulls_bytes: &mut nulls_bytes };
+        let reader =
+            Reader { cursor: &mut cursor, name: column.name, dtype: "a moment", dims, way: Way::Signed, nulls_bytes: &mut nulls_bytes };
         reader.fixed(leaves::moment)
     } else {
         read(&mut cursor, &kind, (column.name, dims, Way::Signed), &mut nulls_bytes)
@@ -141,7 +143,7 @@ pub(crate) fn signed(text: &[u8], column: &Target<'_>, rows: usize) -> Outcome<C
     cursor.end().map_err(|_| super::malformed(&cursor))?;
     let mut signed = Column { name: column.name.to_owned(), kind, shape, content, missing };
     let rows = if let Records::Known(records) = records { records } else { rows };
-    settle(&mut signed, records, rows, &mut nulls_bytes)?;
+    settle(&mut signed, records, (rows, true), &mut nulls_bytes)?;
     Ok(signed)
 }
 

@@ -9,6 +9,7 @@ use half::f16;
 
 use super::cursor::{Cursor, Number, Wrong};
 use crate::json::moments as iso;
+use crate::tables::convert::nearest_half;
 use crate::tables::{Scalar, Unit, moments};
 
 /// Who says what the values are.
@@ -68,7 +69,7 @@ const fn single(wide: f64) -> f32 {
 }
 
 narrowed!(float32, f32, single);
-narrowed!(float16, f16, f16::from_f64);
+narrowed!(float16, f16, nearest_half);
 
 /// A whole number within the limits of its dtype.
 #[inline]
@@ -144,6 +145,7 @@ pub(super) fn mixed(cursor: &mut Cursor<'_>) -> Result<Scalar, Wrong> {
         b'"' => Ok(Scalar::Utf8(cursor.string()?.into_owned())),
         b't' | b'f' => Ok(Scalar::Bool(boolean(cursor)? == 1)),
         b'{' => stated(cursor),
+        b'[' => Err(Wrong::Value(cursor.at)),
         b'-' | b'0'..=b'9' => {
             let mut ahead = cursor.clone();
             let is_whole = ahead.number()?.is_whole();

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::fault::{Code, Fault, Outcome};
 
-use super::rules::{check_rows, refuse_twins};
+use super::rules::{check_extent, check_rows, refuse_twins};
 use super::{NULLS_BYTES, Typed};
 
 mod column;
@@ -39,7 +39,7 @@ pub(crate) fn read(text: &[u8]) -> Outcome<Typed> {
     let mut fields = Fields { rows: None, drafts: None, nulls_bytes: NULLS_BYTES };
     object(&mut cursor, "a table", |cursor, field| fields.read(cursor, field))?;
     cursor.end().map_err(|_| malformed(&cursor))?;
-    fields.table()
+    fields.table(text.len())
 }
 
 /// What was read of a table.
@@ -77,14 +77,16 @@ impl<'t> Fields<'t> {
         }
     }
 
-    fn table(self) -> Outcome<Typed> {
+    fn table(self, text_bytes: usize) -> Outcome<Typed> {
         let drafts = self.drafts.ok_or_else(|| Fault::new(Code::InvalidRequest, "a table has no field \"columns\""))?;
         let rows = rows(self.rows, &drafts)?;
         check_rows(rows)?;
-        let mut nulls_bytes = self.nulls_bytes;
+        let (mut nulls_bytes, is_stated) = (self.nulls_bytes, self.rows.is_some());
         let mut columns = Vec::with_capacity(drafts.len());
         for draft in drafts {
-            columns.push(draft.settle(rows, &mut nulls_bytes)?);
+            let column = draft.settle((rows, is_stated), &mut nulls_bytes)?;
+            check_extent(&column, rows, text_bytes)?;
+            columns.push(column);
         }
         refuse_twins(&columns)?;
         Ok(Typed { rows, columns })
@@ -93,8 +95,8 @@ impl<'t> Fields<'t> {
 
 /// How many records a table has: as it says, or as its columns have. Flat tensors without a dtype may have more entries.
 fn rows(stated: Option<usize>, drafts: &[Draft<'_>]) -> Outcome<usize> {
-    let known = |draft: &Draft<'_>| if let Records::Known(records) = draft.records { Some(records) } else { None };
-    let nulls = |draft: &Draft<'_>| if let Records::Nulls(records) = draft.records { Some(records) } else { None };
+    let known = |draft: &Draft<'_>| if let Some(Records::Known(records)) = draft.records { Some(records) } else { None };
+    let nulls = |draft: &Draft<'_>| if let Some(Records::Nulls(records)) = draft.records { Some(records) } else { None };
     let entries = || drafts.iter().filter_map(|draft| draft.entries).min();
     let found = stated.or_else(|| drafts.iter().find_map(known)).or_else(entries).or_else(|| drafts.iter().find_map(nulls));
     found.or_else(|| (!drafts.is_empty()).then_some(0)).ok_or_else(|| {
@@ -142,7 +144,7 @@ fn count(cursor: &mut Cursor<'_>, place: &str) -> Outcome<usize> {
 /// The fault for something else than what a field takes.
 fn expected(cursor: &mut Cursor<'_>, place: &str, want: &str) -> Fault {
     match cursor.refuse::<()>() {
-        Err(Wrong::Malformed) if cursor.clone().null() != Ok(true) => malformed(cursor),
+        Err(Wrong::Malformed) => malformed(cursor),
         _ => Fault::new(Code::InvalidRequest, format!("{place} is {}; expected {want}", shown(cursor.text, cursor.at))),
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct Values<T> {
     /// One flag for each value; empty as long as none is missing.
     pub(super) missing: Vec<bool>,
     pub(super) dims: Vec<usize>,
+    /// Whether scalars may come as lists of one.
+    takes_matrix: bool,
     /// What nulls of tensors may still stand for, in bytes.
     nulls_bytes: usize,
     /// Nulls before the first value or record.
@@ -35,15 +37,13 @@ enum Found {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Records {
     Known(usize),
-    /// Records without values, in a flat list: any number.
-    Any,
     /// So many nulls, which are records or values of one.
     Nulls(usize),
 }
 
 impl<T: Clone + Default> Values<T> {
-    pub(super) const fn new(dims: Vec<usize>, nulls_bytes: usize) -> Self {
-        Self { items: Vec::new(), missing: Vec::new(), dims, nulls_bytes, leading: 0, found: Found::Nothing }
+    pub(super) const fn new(dims: Vec<usize>, takes_matrix: bool, nulls_bytes: usize) -> Self {
+        Self { items: Vec::new(), missing: Vec::new(), dims, takes_matrix, nulls_bytes, leading: 0, found: Found::Nothing }
     }
 
     /// What nulls may still stand for in the columns that follow.
@@ -68,7 +68,7 @@ impl<T: Clone + Default> Values<T> {
         if cursor.take(b']') {
             return self.records();
         }
-        if self.dims.is_empty() && cursor.peek() != b'[' {
+        if self.dims.is_empty() && !(self.takes_matrix && cursor.peek() == b'[') {
             self.scalars(cursor, leaf)?;
         } else {
             self.entries(cursor, leaf)?;
@@ -247,7 +247,7 @@ impl<T: Clone + Default> Values<T> {
         }
         self.dims.iter_mut().filter(|dim| **dim == OPEN).for_each(|dim| *dim = 0);
         match self.per_row() {
-            0 if self.items.is_empty() => Ok(Records::Any),
+            0 if self.items.is_empty() => Ok(Records::Known(0)),
             per_row if per_row > 0 && self.items.len().is_multiple_of(per_row) => Ok(Records::Known(self.items.len() / per_row)),
             _ => Err(Wrong::Ragged),
         }

@@ -11,8 +11,6 @@ use crate::values::Dtype;
 
 /// Integers beyond it have no double of their own.
 const EXACT: i128 = (1 << 53) - 1;
-/// Significant digits that tell any two FP16 apart.
-const FP16_DIGITS: usize = 5;
 
 /// Writes a table as `protocol.md` says, to the byte.
 pub(crate) fn write(out: &mut Vec<u8>, table: &Typed) {
@@ -117,7 +115,7 @@ fn plain(out: &mut Vec<u8>, column: &Column, rows: usize, (dtype, bytes): (Dtype
         Dtype::Int16 => records(out, column, rows, |out, place| small(out, at::<i16>(bytes, place))),
         Dtype::Int32 => records(out, column, rows, |out, place| small(out, at::<i32>(bytes, place))),
         Dtype::Int64 => records(out, column, rows, |out, place| whole(out, i128::from(at::<i64>(bytes, place)))),
-        Dtype::Fp16 => records(out, column, rows, |out, place| half(out, at(bytes, place))),
+        Dtype::Fp16 => records(out, column, rows, |out, place| float(out, at::<f16>(bytes, place).to_f32())),
         Dtype::Fp32 => records(out, column, rows, |out, place| float(out, at::<f32>(bytes, place))),
         Dtype::Fp64 => records(out, column, rows, |out, place| float(out, at::<f64>(bytes, place))),
         Dtype::Bytes => {}
@@ -173,13 +171,6 @@ const fn special(number: f64) -> &'static [u8] {
         f64::NEG_INFINITY => b"\"-Infinity\"",
         _ => b"\"NaN\"",
     }
-}
-
-/// Writes the shortest number whose nearest FP16 this is.
-fn half(out: &mut Vec<u8>, number: f16) {
-    let wide = number.to_f64();
-    let shorter = |digits: usize| format!("{wide:.digits$e}").parse().ok().filter(|found| f16::from_f64(*found) == number);
-    float(out, (0..FP16_DIGITS).find_map(shorter).unwrap_or(wide));
 }
 
 fn scalar(out: &mut Vec<u8>, scalar: &Scalar) {

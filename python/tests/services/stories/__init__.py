@@ -1,0 +1,1 @@
+"""The server of `protocol/stories.toml`, for the clients of every language."""
