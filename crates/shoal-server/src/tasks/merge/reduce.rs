@@ -236,7 +236,7 @@ impl Piece<'_> {
 /// The larger or the smaller of both; NaN if one of them is.
 fn extreme(one: Number, other: Number, is_largest: bool) -> Number {
     let is_other = match (one, other) {
-        (Number::Boolean(one), Number::Boolean(two)) => (two & !one) == is_largest,
+        (Number::Boolean(one), Number::Boolean(two)) => (two && !one) == is_largest,
         (Number::Whole(one), Number::Whole(two)) => (two > one) == is_largest,
         (Number::Floating(one), Number::Floating(two)) => two.is_nan() || (!one.is_nan() && (two > one) == is_largest),
         _ => false,

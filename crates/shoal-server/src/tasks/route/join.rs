@@ -15,16 +15,20 @@ use crate::values::Buffer;
 const MISSING_BYTES: usize = 8 << 20;
 
 /// An answer, and the places of its records.
-type Answer = (Vec<usize>, Typed);
+type Answer<'a> = (&'a [usize], Typed);
 
 /// One column of one answer.
 type Piece<'p> = (&'p [usize], &'p Column);
 
-/// One table of `rows` records: all columns, or those that are wanted, in this order.
+/// One table of `rows` records: all columns, or those that are wanted, in this order. Without records nobody has answered, and
+/// there are no columns.
 ///
 /// # Errors
 /// `MergeMismatch`; `UnexpectedColumn` where no answer has a wanted column.
-pub(crate) fn join(rows: usize, mut answers: Vec<Answer>, wanted: Option<&[String]>) -> Outcome<Typed> {
+pub(crate) fn join(rows: usize, mut answers: Vec<Answer<'_>>, wanted: Option<&[String]>) -> Outcome<Typed> {
+    if answers.is_empty() {
+        return Ok(Typed { rows, columns: Vec::new() });
+    }
     if let ([(places, _)], None) = (answers.as_slice(), wanted)
         && places.len() == rows
     {
@@ -39,21 +43,21 @@ pub(crate) fn join(rows: usize, mut answers: Vec<Answer>, wanted: Option<&[Strin
 }
 
 /// The names of all columns, in the order in which they are met.
-fn met(answers: &[Answer]) -> Vec<&str> {
+fn met<'a>(answers: &'a [Answer<'_>]) -> Vec<&'a str> {
     let mut seen = HashSet::new();
     let names = answers.iter().flat_map(|(_, table)| &table.columns).map(|column| column.name.as_str());
     names.filter(|name| seen.insert(*name)).collect()
 }
 
-fn pieces<'p>(answers: &'p [Answer], name: &str) -> impl Iterator<Item = Piece<'p>> {
-    let found = move |(places, table): &'p Answer| {
+fn pieces<'p>(answers: &'p [Answer<'_>], name: &str) -> impl Iterator<Item = Piece<'p>> {
+    let found = move |(places, table): &'p Answer<'_>| {
         let column = table.columns.iter().find(|column| column.name == name)?;
-        Some((places.as_slice(), column))
+        Some((*places, column))
     };
     answers.iter().filter_map(found)
 }
 
-fn unknown(name: &str, answers: &[Answer]) -> Fault {
+fn unknown(name: &str, answers: &[Answer<'_>]) -> Fault {
     let known = met(answers).into_iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
     Fault::new(Code::UnexpectedColumn, format!("no model that answered has an output column {name:?}; they have {known}"))
 }

@@ -11,7 +11,6 @@ mod split;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -77,7 +76,7 @@ pub(crate) struct Leg<M> {
 pub(crate) struct Guide<'g, M> {
     /// What is served under a name, in that version or in the one that answers requests that name none.
     pub(crate) find: &'g dyn Fn(&str, Option<&str>) -> Outcome<M>,
-    pub(crate) description: fn(&M) -> &Arc<Description>,
+    pub(crate) description: fn(&M) -> &Description,
 }
 
 /// The records of a table by who answers them, ordered by the first record of each.
@@ -96,14 +95,14 @@ pub(crate) fn legs<M>(guide: &Guide<'_, M>, router: M, table: Typed) -> Outcome<
 type Step = (String, String);
 
 fn follow<M>(guide: &Guide<'_, M>, way: &mut Vec<Step>, leg: Leg<M>, found: &mut Vec<Leg<M>>) -> Outcome<()> {
-    let description = Arc::clone((guide.description)(&leg.model));
+    let description = (guide.description)(&leg.model);
     if !description.is_router() {
         found.push(leg);
         return Ok(());
     }
-    step(way, &description)?;
-    for part in split::split(&description, &leg.table)? {
-        let model = (guide.find)(&part.route.model, part.route.version.as_deref()).map_err(|fault| astray(&description, fault))?;
+    step(way, description)?;
+    for part in split::split(description, &leg.table)? {
+        let model = (guide.find)(&part.route.model, part.route.version.as_deref()).map_err(|fault| astray(description, fault))?;
         let places = part.places.iter().map(|place| leg.places[*place]).collect();
         follow(guide, way, Leg { model, places, table: part.table }, found)?;
     }
