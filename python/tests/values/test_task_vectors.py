@@ -136,3 +136,13 @@ def announced(said: Any) -> int:
         return int(said["arrow"])
     entries = said.values() if isinstance(said, dict) else said if isinstance(said, list) else []
     return sum(announced(entry) for entry in entries)
+
+
+def test_the_page_for_writers_of_clients_shows_golden_vectors() -> None:
+    page = (FOLDER.parents[2] / "docs" / "reference" / "protocol.md").read_text("utf-8")
+    found = {v["name"]: body(v) for v in VECTORS if v["name"].startswith("request_one_task_")}
+    assert found["request_one_task_json"].decode() in page
+    assert found["request_one_task_protobuf"].hex(" ") in page
+    arrow = found["request_one_task_arrow"]
+    assert f"184 {len(arrow) - 184} " in page
+    assert arrow[176:192].hex(" ") == "ff ff ff ff 00 00 00 00 ff ff ff ff 78 00 00 00"
