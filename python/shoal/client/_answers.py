@@ -11,7 +11,6 @@ from shoal.client._task import Results
 from shoal.errors import AnswerError, ShoalError, error_of_answer
 
 if TYPE_CHECKING:
-
     from shoal.client._task import Result
 
 
