@@ -77,6 +77,11 @@ class LoopThread:
         """Whether the loop runs in this process."""
         return self._loop is not None and self._process == os.getpid()
 
+    @property
+    def is_current(self) -> bool:
+        """Whether this is the loop's own thread."""
+        return threading.current_thread() is self._thread
+
     def stop(self) -> None:
         """Ends the loop and its thread."""
         with self._lock:
@@ -84,7 +89,8 @@ class LoopThread:
         if loop is None or thread is None or self._process != os.getpid():
             return
         loop.call_soon_threadsafe(loop.stop)
-        thread.join()
+        if thread is not threading.current_thread():
+            thread.join()
 
     def _start(self) -> asyncio.AbstractEventLoop:
         with self._lock:

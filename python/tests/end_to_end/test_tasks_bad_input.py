@@ -1,4 +1,4 @@
-"""What an envelope can have wrong: what breaks its frame refuses it, what is wrong in a table does not."""
+"""What breaks the frame of an envelope refuses it; what is wrong in a table fails its tasks."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_value_that_is_wrong_fails_its_task_alone(
 
 def test_whole_numbers_at_the_ends_of_their_types_are_exact(many: Served) -> None:
     ends = {"INT64": (-(2**63), 2**63 - 1), "UINT64": (0, 2**64 - 1)}
-    tables = [values(*map(str, both), dtype=dtype) for dtype, both in ends.items()]  # type: ignore[arg-type]  # digits
+    tables = [values(*map(str, both), dtype=dtype) for dtype, both in ends.items()]
     tables += [values(*both, dtype=dtype) for dtype, both in ends.items()]
     # Below zero the model fails: the number has arrived.
     results = run(many, *[task("fragile", each) for each in tables])
@@ -247,7 +247,9 @@ def test_bytes_that_are_no_message_refuse_the_envelope(many: Served) -> None:
 def test_bombs_are_refused_and_cost_nobody_anything(digits: Sealed) -> None:
     """A few bytes that stand for many: packed, as messages, and as nulls of tensors."""
     nulls = ",".join(["null"] * 1000)
-    tensor = f'{{"rows":1000,"columns":[{{"name":"X","dtype":"FP64","shape":[1000],"data":[{nulls}]}}]}}'
+    tensor = (
+        f'{{"rows":1000,"columns":[{{"name":"X","dtype":"FP64","shape":[1000],"data":[{nulls}]}}]}}'
+    )
     tasks = ",".join(f'{{"model":"digits","table":{tensor}}}' for _ in range(100))
     bombs: list[tuple[bytes, dict[str, str]]] = [
         (gzip.compress(b" " * 100 * LIMIT_BYTES), {"Content-Encoding": "gzip"}),

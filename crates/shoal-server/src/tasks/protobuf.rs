@@ -135,12 +135,12 @@ impl Shared {
         Ok(())
     }
 
-    fn named(&mut self, name: String, room: &mut Room) -> Outcome<Input> {
-        if let Some(message) = self.messages.remove(&name) {
+    fn named(&mut self, name: &str, room: &mut Room) -> Outcome<Input> {
+        if let Some(message) = self.messages.remove(name) {
             let table = room.hold(|| tables::protobuf::read(message)).map(Arc::new);
-            self.tables.insert(name.clone(), table);
+            self.tables.insert(name.to_owned(), table);
         }
-        let table = self.tables.get(&name).ok_or_else(|| unknown_table(&name))?;
+        let table = self.tables.get(name).ok_or_else(|| unknown_table(name))?;
         table.clone().map(Input::Shared)
     }
 }
@@ -156,7 +156,7 @@ pub(crate) fn task(message: v1::Task, shared: &mut Shared, room: &mut Room) -> O
     let input = match message.input {
         None => return Err(wrong("has no table".to_owned()).hint("set `table`, or `shared` to the name of a shared one")),
         Some(v1::task::Input::Table(table)) => room.hold(|| tables::protobuf::read(table)).map(Input::Own),
-        Some(v1::task::Input::Shared(name)) => shared.named(name, room),
+        Some(v1::task::Input::Shared(name)) => shared.named(&name, room),
     };
     Ok(Task {
         id: message.id,

@@ -156,7 +156,7 @@ fn typed(value: &Value) -> Typed {
 }
 
 fn column(value: &Value) -> Column {
-    let texts = |field: &str| value[field].as_array().unwrap().iter().map(|item| bytes(item)).collect::<Vec<_>>();
+    let texts = |field: &str| value[field].as_array().unwrap().iter().map(bytes).collect::<Vec<_>>();
     let (kind, content) = match value["dtype"].as_str().unwrap() {
         "UTF8" => (Kind::Utf8, Content::Items(texts("strings_hex"))),
         "BYTES" => (Kind::Bytes, Content::Items(texts("strings_hex"))),
