@@ -84,6 +84,17 @@ def test_the_lock_names_no_registry() -> None:
     assert all("integrity" in package for name, package in lock["packages"].items() if name)
 
 
+def test_what_it_is_built_with_has_an_allowed_licence() -> None:
+    allowed = tomllib.loads((ROOT / "deny.toml").read_text("utf-8"))["licenses"]["allow"]
+    lock = json.loads((CLIENT / "package-lock.json").read_text("utf-8"))
+    licences = {name: package["license"] for name, package in lock["packages"].items()}
+    assert {
+        name: licence
+        for name, licence in licences.items()
+        if not set(licence.strip("()").split(" OR ")).intersection(allowed)
+    } == {}
+
+
 def test_it_needs_nothing_at_run_time() -> None:
     package = json.loads((CLIENT / "package.json").read_text("utf-8"))
     assert "dependencies" not in package
