@@ -67,10 +67,22 @@ def typed(places: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tried(digits: Sealed, tickets: Sealed, typed: Path) -> Iterator[Served]:
+def routed(places: Path) -> Path:
+    """A router to `tickets` for records with a class, and else to `fragile`."""
+    routes = [
+        {"model": "tickets", "when": {"column": "kind", "is": "text"}, "rename": {"kind": "class"}},
+        {"model": "fragile"},
+    ]
+    return package.route(routes, name="routed", version="1", output=places / "routed").path
+
+
+@pytest.fixture(scope="module")
+def tried(
+    digits: Sealed, tickets: Sealed, typed: Path, fragile: Path, routed: Path
+) -> Iterator[Served]:
     """A server with the page."""
-    arguments = ("--try-page", "--allow-code")
-    with serving(digits.path, tickets.path, typed, arguments=arguments) as served:
+    packages = (digits.path, tickets.path, typed, fragile, routed)
+    with serving(*packages, arguments=("--try-page", "--allow-code")) as served:
         yield served
 
 
@@ -261,6 +273,50 @@ def test_several_records_are_one_task(person: Person, digits: Sealed) -> None:
     labels = person.read("#outcome > .answers td:first-child")
     assert labels == [str(digits.labels[0]), str(digits.labels[2])]
     assert person.facts()["Its micro-batch"] == "2 records"
+
+
+def test_a_router_is_given_what_its_rules_read_and_its_models_take(
+    person: Person, tickets: Sealed
+) -> None:
+    person.open("routed")
+    names = person.read(".record .field label:first-child span:first-child")
+    assert names == ["kind", "age", "fare", "value"]
+    assert 'any type; "7" is text' in person.read(".record .field .soft")
+    row = {**tickets.rows[0], "kind": tickets.rows[0]["class"]}
+    del row["class"]
+    person.fill({name: str(value) for name, value in row.items()})
+    person.browser.click(".record .field:nth-child(4) .check")
+    person.browser.click("#more")
+    for place in (1, 2, 3):
+        person.browser.click(f".record:nth-child(2) .field:nth-child({place}) .check")
+    person.fill({"value": "21"}, record=2)
+    person.send()
+    assert person.read(".problem") == []
+    cells = person.read("#outcome > .answers td")
+    assert (cells[0], cells[2]) == (tickets.labels[0], "missing")
+    assert cells[3:] == ["missing", "missing", "42"]
+    assert person.facts()["Answered by"] == "routed, version 1"
+    assert person.browser.seen().errors == []
+
+
+MIXED = {
+    "7": 7,
+    '"7"': "7",
+    "-1.0": {"FP64": -1},
+    "2.5": 2.5,
+    "NaN": {"FP64": "NaN"},
+    "9223372036854775807": {"INT64": "9223372036854775807"},
+    "true": True,
+    "seven": "seven",
+}
+
+
+def test_a_value_of_any_type_is_of_the_type_that_it_looks_like(person: Person) -> None:
+    person.open("routed")
+    for typed, sent in MIXED.items():
+        person.fill({"kind": typed})
+        column = {"name": "kind", "dtype": "MIXED", "data": [sent]}
+        assert json.dumps(column, separators=(",", ":")) in person.read("#program")[0]
 
 
 WRONG = [
