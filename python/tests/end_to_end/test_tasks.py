@@ -99,7 +99,9 @@ def test_a_shared_table_is_sent_once_for_many_tasks_and_models(
 ) -> None:
     tables = {"pictures": pixels(*digits.rows[:4]), "numbers": values(1, 2), "unused": values()}
     tasks = [task("digits", "pictures", outputs=["label"]) for _ in range(20)]
-    results = run(many, *tasks, task("fragile", "numbers"), task("fragile", "pictures"), tables=tables)
+    results = run(
+        many, *tasks, task("fragile", "numbers"), task("fragile", "pictures"), tables=tables
+    )
     assert [data(result, "label") for result in results[:20]] == [digits.labels[:4]] * 20
     assert data(results[20], "double") == [2.0, 4.0]
     assert code(results[21]) == "missing_column"
@@ -113,7 +115,9 @@ def test_one_bad_task_harms_no_other(many: Served, digits: Sealed) -> None:
         "wrong_dtype": task("fragile", values("x", dtype="UTF8")),  # type: ignore[arg-type]  # the point
         "wrong_shape": task("digits", pixels(digits.rows[0][:63])),
         "missing_column": task("digits", values(1)),
-        "unexpected_column": task("fragile", table(*values(1)["columns"], column("x", "BOOL", [True]))),
+        "unexpected_column": task(
+            "fragile", table(*values(1)["columns"], column("x", "BOOL", [True]))
+        ),
         "null_not_allowed": task("fragile", values(None)),  # type: ignore[arg-type]  # the point
         "model_failed": task("fragile", values(-1)),
         "invalid_request": task("fragile", {"rows": 1}),
@@ -187,7 +191,9 @@ def test_a_budget_that_passes_leaves_the_others_what_they_have(
     own = {"timeout_us": 200_000} if place == "task" else {}
     whole = {"timeout_us": 200_000} if place == "envelope" else {}
     with serving(gated, fragile, arguments=("--allow-code",), **settings) as served:
-        late, done = run(served, task("gated", values(1), **own), task("fragile", values(2)), **whole)
+        late, done = run(
+            served, task("gated", values(1), **own), task("fragile", values(2)), **whole
+        )
         assert code(late) == "deadline_exceeded"
         assert data(done, "double") == [4.0]
         again = served.counted('shoal_tasks_total{outcome="deadline_exceeded"}')
@@ -269,9 +275,7 @@ def test_every_type_of_value_reaches_a_model_that_takes_it(many: Served) -> None
         "BYTES": values(base64.b64encode(b"a").decode(), dtype="BYTES"),  # type: ignore[arg-type]  # Base64
     }
     results = run(many, *[task("fragile", each, id=name) for name, each in given.items()])
-    found = {
-        result["id"]: code(result) or data(result, "double") for result in results
-    }
+    found = {result["id"]: code(result) or data(result, "double") for result in results}
     assert found == {
         "INT8": [14.0],
         "UINT64": [2.0**55],
@@ -291,7 +295,9 @@ def test_tasks_are_counted_and_so_are_the_requests_of_their_models(many: Served)
             many.counted('shoal_tasks_total{outcome="ok"}'),
             many.counted('shoal_tasks_total{outcome="model_failed"}'),
             many.counted('shoal_requests_total{model="fragile",version="1",outcome="ok"}'),
-            many.counted('shoal_requests_total{model="fragile",version="1",outcome="model_failed"}'),
+            many.counted(
+                'shoal_requests_total{model="fragile",version="1",outcome="model_failed"}'
+            ),
             many.counted('shoal_rejected_total{reason="unknown_model"}'),
             many.counted("shoal_envelope_tasks_count"),
             many.counted("shoal_envelope_tasks_sum"),
