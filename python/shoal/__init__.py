@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from shoal import (
         batch,
+        client,
         errors,
         evaluate,
         package,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "batch",
+    "client",
     "errors",
     "evaluate",
     "package",

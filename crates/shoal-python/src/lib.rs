@@ -1,6 +1,7 @@
 //! The Python binding: convert types, map errors, release the GIL. No decisions.
 
 mod columns;
+mod floats;
 mod repository;
 mod server;
 mod session;
@@ -16,6 +17,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 mod _native {
     #[pymodule_export]
     use super::columns::NativeError;
+    #[pymodule_export]
+    use super::floats::fp32_as_json;
     #[pymodule_export]
     use super::server::Server;
     #[pymodule_export]

@@ -91,6 +91,18 @@ pub(crate) struct Holding {
     bytes: usize,
 }
 
+impl Holding {
+    /// Counts bytes that are held from here on.
+    ///
+    /// # Errors
+    /// `ServerBusy`; nothing is counted then.
+    pub(crate) fn add(&mut self, bytes: usize) -> Outcome<()> {
+        self.bodies.take(bytes)?;
+        self.bytes += bytes;
+        Ok(())
+    }
+}
+
 impl Drop for Holding {
     fn drop(&mut self) {
         self.bodies.give(self.bytes);

@@ -45,7 +45,9 @@ pub(crate) fn page(catalog: &Catalog, headers: &HeaderMap) -> Reply {
     let lineup = catalog.lineup();
     let mut out = String::with_capacity(16 << 10);
     // Writing to a String does not fail.
-    let way = Way { address: address(headers, catalog.guard.identity.is_some()), needs_keys: catalog.guard.keys.is_some() };
+    let guard = &catalog.guard;
+    let way =
+        Way { address: address(headers, guard.identity.is_some()), needs_keys: guard.keys.is_some(), has_try_page: guard.has_try_page };
     let _ = write_page(&mut out, &lineup, &way);
     let mut reply = Reply::new(out.into());
     reply.headers_mut().insert(CONTENT_TYPE, HTML);
@@ -57,6 +59,7 @@ pub(crate) fn page(catalog: &Catalog, headers: &HeaderMap) -> Reply {
 struct Way {
     address: String,
     needs_keys: bool,
+    has_try_page: bool,
 }
 
 /// The `Host` of the request, if it is a host and nothing else.
@@ -76,10 +79,11 @@ fn write_page(out: &mut String, lineup: &Lineup, way: &Way) -> fmt::Result {
          <style>\n{STYLE}</style>\n</head>\n<body>\n<header><div class=\"in\">\n<h1>Shoal</h1>\n\
          <p class=\"soft\">{} served at {}. Requests that arrive together are answered together, each with its own rows.</p>\n\
          <nav><a href=\"/openapi.json\">OpenAPI</a> <a href=\"/metrics\">Metrics</a> <a href=\"/v2/health/ready\">Health</a> \
-         <a href=\"#endpoints\">All endpoints</a></nav>\n</div></header>\n<main>\n<h2>Models</h2>\n",
+         <a href=\"#endpoints\">All endpoints</a>{}</nav>\n</div></header>\n<main>\n<h2>Models</h2>\n",
         counted(names.len()),
         counted(names.len()),
         Shown(&way.address),
+        if way.has_try_page { " <a href=\"/docs/try\">Try a model</a>" } else { "" },
     )?;
     if names.is_empty() {
         out.write_str("<p>Nothing is loaded at the moment.</p>\n")?;
@@ -124,9 +128,13 @@ impl Model<'_> {
         self.columns(out, "Inputs", &self.description.signature.inputs)?;
         self.columns(out, "Outputs", &self.description.signature.outputs)?;
         self.commands(out)?;
+        out.write_str("<p class=\"links\">")?;
+        if self.way.has_try_page {
+            write!(out, "<a href=\"/docs/try#{name}\">Try it here</a> · ")?;
+        }
         write!(
             out,
-            "<p class=\"links\"><a href=\"/v2/models/{name}\">Metadata</a> · <a href=\"/v2/models/{name}/batching\">Micro-batches, and why they closed</a></p>\n</section>\n"
+            "<a href=\"/v2/models/{name}\">Metadata</a> · <a href=\"/v2/models/{name}/batching\">Micro-batches, and why they closed</a></p>\n</section>\n"
         )
     }
 

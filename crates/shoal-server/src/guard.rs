@@ -19,12 +19,14 @@ use crate::keys::{self, Keyring};
 use crate::log::Seldom;
 use crate::options::Options;
 use crate::tls::Identity;
+use crate::try_page;
 
 /// The protection of one server.
 pub(crate) struct Guard {
     pub(crate) keys: Option<Keyring>,
     pub(crate) identity: Option<Arc<Identity>>,
     pub(crate) cors: Option<Cors>,
+    pub(crate) has_try_page: bool,
     pub(crate) bodies: Arc<Bodies>,
     pub(crate) connections: Arc<Connections>,
     pub(crate) farewells: Arc<Connections>,
@@ -48,6 +50,7 @@ impl Guard {
             keys: options.api_keys.as_deref().map(Keyring::open).transpose()?,
             identity: identity(options)?,
             cors: Cors::new(&options.allow_origin)?,
+            has_try_page: options.try_page,
             bodies: Arc::new(Bodies::new(options.bodies_in_flight_limit_bytes)),
             connections: Arc::new(Connections::new(options.max_connections)),
             farewells: Arc::new(Connections::new(FAREWELLS)),
@@ -63,9 +66,13 @@ impl Guard {
     /// `Unauthorized`.
     pub(crate) fn admit(&self, path: &str, headers: &HeaderMap) -> Outcome<()> {
         match &self.keys {
-            Some(keys) if !is_open(path) => keys.check(headers),
+            Some(keys) if !self.is_open(path) => keys.check(headers),
             _ => Ok(()),
         }
+    }
+
+    fn is_open(&self, path: &str) -> bool {
+        is_open(path) || (self.has_try_page && try_page::is_open(path))
     }
 
     /// Whose request it is, where that is told by a key.

@@ -60,6 +60,7 @@ mod tasks_v1;
 mod threads;
 mod tls;
 mod trace;
+mod try_page;
 mod untaken;
 mod v1;
 pub mod values;

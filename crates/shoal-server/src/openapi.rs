@@ -10,12 +10,16 @@ use crate::fault::Code;
 use crate::guard::is_open;
 use crate::lineup::Lineup;
 use crate::sample;
+use crate::tasks;
 use crate::values::Dtype;
 
 /// The document; `needs_keys` says so of everything but health.
 pub(crate) fn document(lineup: &Lineup, needs_keys: bool) -> Value {
     let mut paths = server_paths();
     let mut schemas = Map::from_iter([("Error".to_owned(), error()), ("Models".to_owned(), models())]);
+    schemas.extend(tasks::openapi::schemas());
+    let shown = lineup.all().map(|offer| offer.description()).find(|description| sample::is_shown(description));
+    paths.insert("/v1/tasks".into(), json!({"post": tasks::openapi::operation(shown)}));
     let names: Vec<&str> = lineup.names().collect();
     for name in &names {
         if let Ok(offer) = lineup.find(name, None) {

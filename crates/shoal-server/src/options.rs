@@ -83,6 +83,8 @@ pub struct Options {
     pub api_keys: Option<PathBuf>,
     /// Origins whose pages may read answers; "*" is any.
     pub allow_origin: Vec<String>,
+    /// Whether there is a page on which models are asked by hand, at `/docs/try`.
+    pub try_page: bool,
     /// What is logged: "off", "error", "warning", "info" or "debug".
     pub log_level: Level,
     /// The form of a line of the log: "text" or "json".
@@ -140,6 +142,7 @@ impl Default for Options {
             tls_key: None,
             api_keys: None,
             allow_origin: Vec::new(),
+            try_page: false,
             log_level: Level::Warning,
             log_format: Format::Text,
             trace_file: None,

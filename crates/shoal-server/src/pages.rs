@@ -16,6 +16,7 @@ use crate::metrics::History;
 use crate::openapi;
 use crate::reply::Reply;
 use crate::trace::Learned;
+use crate::try_page::File;
 use crate::v1;
 
 /// What the server can do beyond the protocol's core.
@@ -53,11 +54,17 @@ pub(crate) fn find<'a>(catalog: &'a Catalog, parts: &[&str]) -> Outcome<Page<'a>
         ["v2", "models", name, "versions", version, "batching"] => batching(model(name, Some(version))?),
         ["openapi.json"] => Box::new(|| page(&openapi::document(&catalog.lineup(), catalog.guard.keys.is_some()))),
         ["metrics"] => Box::new(|| Ok(metrics(catalog))),
-        _ => {
-            let shown: String = parts.join("/").chars().take(128).collect();
-            return Err(Fault::new(Code::UnknownRoute, format!("there is nothing at /{shown}")));
+        ["docs", "try", ..] if catalog.guard.has_try_page => {
+            let file = File::find(parts).ok_or_else(|| nothing_at(parts))?;
+            Box::new(move || file.reply(catalog))
         }
+        _ => return Err(nothing_at(parts)),
     })
+}
+
+fn nothing_at(parts: &[&str]) -> Fault {
+    let shown: String = parts.join("/").chars().take(128).collect();
+    Fault::new(Code::UnknownRoute, format!("there is nothing at /{shown}"))
 }
 
 fn page(content: &impl Serialize) -> Outcome<Reply> {

@@ -63,6 +63,7 @@ def serve(
     tls_key: given.TlsKey = None,
     api_keys: given.ApiKeys = None,
     allow_origin: given.AllowOrigin = None,
+    try_page: given.TryPage = False,
     log_level: given.Level = given.LogLevel.info,
     log_format: given.Format = given.LogFormat.text,
     trace_file: given.TraceFile = None,

@@ -82,6 +82,9 @@ ApiKeys: TypeAlias = Annotated[
 AllowOrigin: TypeAlias = Annotated[
     list[str] | None, typer.Option(metavar="ORIGIN", help="Pages that may read answers; or *.")
 ]
+TryPage: TypeAlias = Annotated[
+    bool, typer.Option("--try-page", help="A page to ask models by hand, at /docs/try.")
+]
 Level: TypeAlias = Annotated[LogLevel, typer.Option(help="What is logged on stderr.")]
 Format: TypeAlias = Annotated[LogFormat, typer.Option(help="The form of a line of the log.")]
 TraceFile: TypeAlias = Annotated[Path | None, _file("Each request to a model, one a line.")]

@@ -7,6 +7,7 @@ in `protocol/errors.toml`, and a test holds the two equal.
 from shoal.errors._codes import (
     all_errors,
     error_for,
+    error_of_answer,
 )
 from shoal.errors._platform import (
     BatchDependenceError,
@@ -152,4 +153,5 @@ __all__ = [
     "ZoneError",
     "all_errors",
     "error_for",
+    "error_of_answer",
 ]

@@ -111,6 +111,7 @@ class RegistryUnavailableError(RegistryError):
     """The registry cannot be reached, is too slow, or breaks off."""
 
     code = "registry_unavailable"
+    retryable = True
 
 
 class DeployError(ShoalError):
@@ -141,6 +142,7 @@ class ClusterUnavailableError(DeployError):
     """The cluster cannot be reached."""
 
     code = "cluster_unavailable"
+    retryable = True
 
 
 class RolloutError(DeployError):

@@ -82,19 +82,23 @@ Rules:
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 
 class ShoalError(Exception):
     """What every error of Shoal derives from; never raised itself.
 
     Attributes:
         code: The stable name of this error, as in `protocol/errors.toml`.
+        retryable: Whether the same request may be sent again unchanged.
         hint: What to do about it, or None. A traceback shows it below the message.
+        retry_after_ms: When to send it again, where a server said so.
+        task_id: The task of an envelope that failed with it, where it is one's.
     """
 
-    code: ClassVar[str]
+    code: str
+    retryable: bool = False
     hint: str | None
+    retry_after_ms: int | None = None
+    task_id: str | None = None
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -302,6 +306,7 @@ class OverloadedError(ShoalError):
     """The queue is full; the same request may succeed a little later."""
 
     code = "queue_full"
+    retryable = True
 
 
 class OutOfReachError(OverloadedError):
@@ -314,12 +319,14 @@ class BusyError(ShoalError):
     """The server holds as much as it may; the same request may succeed a little later."""
 
     code = "server_busy"
+    retryable = True
 
 
 class UnavailableError(ShoalError):
     """The server is not ready or is shutting down; another one may answer."""
 
     code = "shutting_down"
+    retryable = True
 
 
 class ModelUnavailableError(UnavailableError):
@@ -338,6 +345,7 @@ class UnreachableError(ShoalError):
     """The server cannot be reached, or went away before it had answered."""
 
     code = "server_unreachable"
+    retryable = True
 
 
 class AnswerError(ShoalError):

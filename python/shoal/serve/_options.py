@@ -61,6 +61,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         api_keys: The file of API keys; without it nobody needs one. Read anew when it changes.
         allow_origin: Origins whose pages may read answers, such as "https://example.org"; "*" is
             any.
+        try_page: Whether there is a page on which models are asked by hand, at `/docs/try`. Page,
+            style and script need no key; what they ask does.
         log_level: What is told on stderr.
         log_format: Lines for people, or one JSON object on each.
         trace_file: The file to which each request to a model is told, one JSON object a line: when
@@ -102,6 +104,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     tls_key: Path | None = None
     api_keys: Path | None = None
     allow_origin: tuple[str, ...] = ()
+    try_page: bool = False
     log_level: Literal["off", "error", "warning", "info", "debug"] = "warning"
     log_format: Literal["text", "json"] = "text"
     trace_file: Path | None = None

@@ -31,7 +31,10 @@ def test_every_choice_has_an_option_of_the_same_default() -> None:
 def test_every_option_has_its_row_and_default_on_the_page(root: Path) -> None:
     page = (root / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
     for name, default in msgspec.structs.asdict(serve.Options()).items():
-        row = next(line for line in page.splitlines() if f"`--{name.replace('_', '-')} " in line)
+        option = f"`--{name.replace('_', '-')}"
+        row = next(
+            line for line in page.splitlines() if line.startswith((f"| {option} ", f"| {option}`"))
+        )
         assert name in FEWER_WORDS_IN_PYTHON or str(default or "") in row
 
 

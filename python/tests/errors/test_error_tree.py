@@ -72,6 +72,36 @@ def test_only_errors_of_load_or_absence_may_be_sent_again_unchanged() -> None:
     assert retryable == busy | away
 
 
+def test_classes_say_whether_they_may_be_sent_again_as_the_file_does() -> None:
+    entries = catalogue()
+    for kind in all_errors():
+        assert kind.retryable == entries[kind.code]["retryable"], kind.code
+
+
+def test_a_code_that_is_not_known_is_taken_by_its_status_and_kept() -> None:
+    expected = {
+        400: errors.InputError,
+        401: errors.UnauthorizedError,
+        404: errors.UnknownRouteError,
+        409: errors.InputError,
+        429: errors.OverloadedError,
+        500: errors.InternalError,
+        503: errors.UnavailableError,
+        504: errors.DeadlineError,
+    }
+    for status, kind in expected.items():
+        error = errors.error_of_answer("brand_new", "something new", "a hint", status=status)
+        assert type(error) is kind
+        assert error.body() == {"error": "something new", "code": "brand_new", "hint": "a hint"}
+        assert kind.code != "brand_new"
+
+
+def test_a_code_that_is_known_decides_alone() -> None:
+    error = errors.error_of_answer("queue_full", "full", status=500)
+    assert type(error) is errors.OverloadedError
+    assert error.retryable
+
+
 def test_tree_in_the_docstring_is_the_tree_in_the_code() -> None:
     lines = [line for line in (tree.__doc__ or "").splitlines() if "── " in line]
     drawn = {tuple(line.split("── ")[1].split()) for line in lines}
@@ -90,8 +120,9 @@ def test_page_of_errors_is_the_file() -> None:
 
 
 def test_every_class_is_public() -> None:
-    names = {kind.__name__ for kind in all_errors()} | {"ShoalError", "all_errors", "error_for"}
-    assert names == set(errors.__all__)
+    names = {kind.__name__ for kind in all_errors()}
+    others = {"ShoalError", "all_errors", "error_for", "error_of_answer"}
+    assert names | others == set(errors.__all__)
 
 
 @pytest.mark.parametrize("kind", all_errors(), ids=lambda kind: kind.code)

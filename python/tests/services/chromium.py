@@ -1,7 +1,7 @@
 """A real browser that opens a page and tells what it did: requests, errors, the page it made of it.
 
 It is spoken to by pipe, in the Chrome DevTools Protocol; no port is opened. No name resolves in it,
-so that it reaches nobody, whatever a page or the browser itself asks for.
+so that it reaches nobody beyond 127.0.0.1, whatever a page or the browser itself asks for.
 
 Source: Chrome DevTools Protocol, version 1.3; Chromium, `content_switches.cc`, the switch
 `--remote-debugging-pipe`.
@@ -36,12 +36,14 @@ OPTIONS = (
     "--disable-background-networking",
     "--no-first-run",
     "--hide-scrollbars",
-    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "--remote-debugging-pipe",
     "about:blank",
 )
 # The protocol's pipes are the descriptors 3 and 4 of the browser.
 STARTER = 'exec "${@:3}" 3<&"$1" 4>&"$2"'
+# Of a key: its code, its number, and the text it types.
+KEYS = {"Tab": ("Tab", 9, ""), "Enter": ("Enter", 13, "\r"), "Space": ("Space", 32, " ")}
 QUIET = ("Page.enable", "Runtime.enable", "Log.enable", "Network.enable")
 
 
@@ -75,11 +77,15 @@ class Browser:
 
     def open(self, page: Path) -> Seen:
         """Opens a file, waits until it is loaded, and tells what happened on the way."""
+        return self.visit(page.as_uri())
+
+    def visit(self, address: str) -> Seen:
+        """The same for what has an address."""
         self._events.clear()
-        self._call("Page.navigate", url=page.as_uri())
+        self._call("Page.navigate", url=address)
         self._wait("Page.loadEventFired")
         self.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done, 50)))")
-        return self._seen()
+        return self.seen()
 
     def evaluate(self, expression: str) -> Any:
         """Gives the value of JavaScript on the page."""
@@ -88,6 +94,32 @@ class Browser:
         )
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
+
+    def until(self, condition: str) -> None:
+        """Waits until JavaScript on the page is true."""
+        look = f"() => ({condition}) ? done() : requestAnimationFrame(look)"
+        self.evaluate(f"new Promise(done => {{ const look = {look}; look() }})")
+
+    def click(self, selector: str) -> None:
+        """Presses the mouse where the one element is that CSS finds."""
+        box = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()"
+        self.evaluate(f"document.querySelector({json.dumps(selector)}).scrollIntoView()")
+        x, y = self.evaluate(f"(box => [box.x + box.width / 2, box.y + box.height / 2])({box})")
+        for kind in ("mousePressed", "mouseReleased"):
+            place = {"x": x, "y": y, "button": "left", "clickCount": 1}
+            self._call("Input.dispatchMouseEvent", type=kind, **place)
+
+    def type(self, text: str) -> None:
+        """Types a text where the cursor is."""
+        self._call("Input.insertText", text=text)
+
+    def press(self, key: str) -> None:
+        """Presses a key: Tab, Enter or Space."""
+        code, number, text = KEYS[key]
+        names = {"key": text if key == "Space" else key, "code": code}
+        numbers = {"windowsVirtualKeyCode": number}
+        self._call("Input.dispatchKeyEvent", type="keyDown", text=text, **names, **numbers)
+        self._call("Input.dispatchKeyEvent", type="keyUp", **names, **numbers)
 
     def show_as(self, *, scheme: str = "light", media: str = "screen") -> None:
         """Asks for light or dark, the screen or paper."""
@@ -121,7 +153,8 @@ class Browser:
             self._session = None
             self._call("Browser.close")
 
-    def _seen(self) -> Seen:
+    def seen(self) -> Seen:
+        """What happened since the page was opened, as far as the browser has told."""
         seen = Seen()
         for event in self._events:
             parameters = event["params"]

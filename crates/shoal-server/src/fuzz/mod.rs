@@ -22,6 +22,7 @@ use crate::grpc::inference::ModelInferRequest;
 use crate::intake::{Received, admit};
 use crate::json::infer::decode;
 use crate::json::predict::{self, Form};
+use crate::tables::fuzz as tables;
 use crate::worker::fuzz as worker;
 
 mod hunt;
@@ -44,11 +45,14 @@ struct Target {
     run: fn(&Input) -> String,
 }
 
-const TARGETS: [Target; 4] = [
+const TARGETS: [Target; 7] = [
     Target { name: "json", corpus: json_corpus, run: run_json },
     Target { name: "binary", corpus: binary_corpus, run: run_binary },
     Target { name: "grpc", corpus: grpc_corpus, run: run_grpc },
     Target { name: "worker", corpus: worker::corpus, run: worker::run },
+    Target { name: "tables-json", corpus: tables::json_corpus, run: tables::run_json },
+    Target { name: "tables-arrow", corpus: tables::arrow_corpus, run: tables::run_arrow },
+    Target { name: "tables-protobuf", corpus: tables::protobuf_corpus, run: tables::run_protobuf },
 ];
 
 #[test]

@@ -17,6 +17,8 @@ pub(crate) mod admit;
 pub(crate) mod answer;
 pub(crate) mod arrow;
 mod convert;
+#[cfg(test)]
+pub(crate) mod fuzz;
 pub(crate) mod json;
 mod moments;
 pub(crate) mod protobuf;
@@ -24,7 +26,7 @@ mod rules;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
-mod vectors;
+pub(crate) mod vectors;
 
 /// Rows of a table, at most: those of an envelope.
 pub(crate) const ROWS_LIMIT: usize = 1_000_000;
@@ -299,7 +301,7 @@ impl Typed {
             if let Content::Text(text) = &column.content
                 && !text.is_empty()
             {
-                *column = json::mixed(column, text)?;
+                *column = json::mixed(column, text, self.rows)?;
             }
         }
         Ok(self)

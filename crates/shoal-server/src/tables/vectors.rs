@@ -28,7 +28,7 @@ struct Vector {
     signature: Option<Value>,
 }
 
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../protocol/vectors/tasks")
 }
 
@@ -69,7 +69,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// A table in the form of the vectors.
-fn neutral(table: &Typed) -> Value {
+pub(crate) fn neutral(table: &Typed) -> Value {
     json!({"rows": table.rows, "columns": table.columns.iter().map(|column| neutral_column(column, table.rows)).collect::<Vec<_>>()})
 }
 

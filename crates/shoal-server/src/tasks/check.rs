@@ -28,7 +28,7 @@ impl Envelope {
         }
         check_ids(&tasks)?;
         check_rows(&tasks)?;
-        Ok(Self { tasks, merge, arrived: Instant::now() })
+        Ok(Self { tasks, merge, arrived: Instant::now(), bytes: 0 })
     }
 }
 

@@ -1,39 +1,52 @@
 //! `POST /v1/tasks`: which encoding an envelope has, and which one its answer.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use super::lines::Lines;
+use super::room::Room;
 use super::run::{Run, run};
-use super::{Caller, Done, Envelope, Merged, json};
+use super::{Caller, Done, Envelope, Merged, arrow, json, protobuf};
 use crate::bodies::Holding;
 use crate::catalog::Catalog;
+use crate::compression::off_the_loop;
 use crate::connections::Watch;
 use crate::fault::Outcome;
 use crate::reply::{Content, Reply};
+use crate::tables::Typed;
 
-const JSON: &str = "application/json";
-const LINES: &str = "application/x-ndjson";
+pub(crate) const JSON: &str = "application/json";
+pub(crate) const ARROW: &str = "application/vnd.apache.arrow.stream";
+pub(crate) const PROTOBUF: &str = "application/x-protobuf";
+pub(crate) const LINES: &str = "application/x-ndjson";
+
+/// So much is read or written in about a millisecond.
+const LARGE_BYTES: usize = 256 << 10;
 
 /// How an envelope or its answer is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Encoding {
     Json,
+    Arrow,
+    Protobuf,
     /// JSON, as tasks end; answers only.
     Lines,
 }
 
 impl Encoding {
     fn named(media_type: &str) -> Option<Self> {
-        let known = [(JSON, Self::Json), (LINES, Self::Lines)];
+        let known = [(JSON, Self::Json), (ARROW, Self::Arrow), (PROTOBUF, Self::Protobuf), (LINES, Self::Lines)];
         known.into_iter().find(|(name, _)| media_type.trim().eq_ignore_ascii_case(name)).map(|(_, encoding)| encoding)
     }
 
     const fn media_type(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Json => JSON,
+            Self::Arrow => ARROW,
+            Self::Protobuf => PROTOBUF,
             Self::Lines => LINES,
         })
     }
@@ -56,15 +69,19 @@ impl Encoding {
         known.next().unwrap_or_else(|| Self::of_request(headers))
     }
 
-    fn read(self, body: &Bytes) -> Outcome<Envelope> {
+    fn read(self, body: &Bytes, room: Room) -> Outcome<Envelope> {
         match self {
-            Self::Json | Self::Lines => json::read(body),
+            Self::Json | Self::Lines => json::read(body, room),
+            Self::Arrow => arrow::read(body, room),
+            Self::Protobuf => protobuf::read(body, room),
         }
     }
 
     fn write(self, results: &[Done], merged: Option<&Merged>) -> Outcome<Vec<u8>> {
         match self {
             Self::Json | Self::Lines => Ok(json::write(results, merged)),
+            Self::Arrow => arrow::write(results, merged),
+            Self::Protobuf => Ok(protobuf::write(results, merged)),
         }
     }
 }
@@ -84,9 +101,11 @@ pub(crate) struct Asked {
 ///
 /// # Errors
 /// Those of an envelope that cannot be read.
-pub(crate) async fn answer(catalog: &Arc<Catalog>, headers: &HeaderMap, body: Bytes, asked: Asked) -> Outcome<Reply> {
-    let mut envelope = Encoding::of_request(headers).read(&body)?;
-    drop(body);
+pub(crate) async fn answer(catalog: &Arc<Catalog>, headers: &HeaderMap, body: Bytes, mut asked: Asked) -> Outcome<Reply> {
+    let (arrived, body_bytes) = (Instant::now(), body.len());
+    let (from, room) = (Encoding::of_request(headers), Room::of_body(catalog.options.body_limit_bytes));
+    let mut envelope = Envelope { arrived, ..by_size(body_bytes, move || from.read(&body, room)).await?? };
+    asked.held.add(envelope.bytes.saturating_sub(body_bytes))?;
     let (tasks, merge) = (envelope.tasks.len(), envelope.merge.take());
     catalog.metrics.envelope(tasks);
     let encoding = Encoding::of_answer(headers);
@@ -96,8 +115,14 @@ pub(crate) async fn answer(catalog: &Arc<Catalog>, headers: &HeaderMap, body: By
         return Ok(reply(encoding, Content::Lines(Box::new(lines))));
     }
     let results = run(catalog, envelope, asked.caller).await;
-    let merged = merge.map(|merge| merge.join(&results));
-    Ok(reply(encoding, encoding.write(&results, merged.as_ref())?.into()))
+    let size = results.iter().filter_map(|done| done.outcome.as_ref().ok()).map(Typed::size_bytes).sum();
+    let body = by_size(size, move || encoding.write(&results, merge.map(|merge| merge.join(&results)).as_ref())).await??;
+    Ok(reply(encoding, body.into()))
+}
+
+/// Reads or writes so many bytes: many of them on a thread of its own, so that nobody else waits for them.
+async fn by_size<T: Send + 'static>(bytes: usize, body: impl FnOnce() -> T + Send + 'static) -> Outcome<T> {
+    if bytes < LARGE_BYTES { Ok(body()) } else { off_the_loop(body).await }
 }
 
 fn reply(encoding: Encoding, content: Content) -> Reply {
@@ -123,7 +148,10 @@ mod tests {
     fn an_answer_has_the_encoding_of_its_request_unless_another_is_accepted() {
         let chosen = |content_type, accept: &[&'static str]| Encoding::of_answer(&headers(content_type, accept));
         assert_eq!(chosen(None, &["*/*"]), Encoding::Json);
-        assert_eq!(chosen(None, &["text/html", LINES]), Encoding::Lines);
+        assert_eq!(chosen(Some(ARROW), &["*/*"]), Encoding::Arrow);
+        assert_eq!(chosen(Some("Application/JSON; charset=utf-8"), &[ARROW]), Encoding::Arrow);
+        assert_eq!(chosen(Some(ARROW), &["text/html, application/json;q=0, application/x-protobuf;q=0.5"]), Encoding::Protobuf);
+        assert_eq!(chosen(Some(PROTOBUF), &["text/html", LINES]), Encoding::Lines);
         assert_eq!(chosen(Some("application/x-www-form-urlencoded"), &[]), Encoding::Json);
     }
 }

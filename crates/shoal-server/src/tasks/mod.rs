@@ -6,6 +6,7 @@
 //!   gives up what is not answered yet.
 //! - `merge` makes one table of the answers, `route` the tables of a router's models of one; both are pure.
 
+mod arrow;
 mod check;
 mod digest;
 pub(crate) mod door;
@@ -15,8 +16,13 @@ pub(crate) mod kept;
 pub(crate) mod lines;
 mod merge;
 mod number;
+pub(crate) mod openapi;
+pub(crate) mod protobuf;
+pub(crate) mod room;
 pub(crate) mod route;
 pub(crate) mod run;
+#[cfg(test)]
+mod vectors;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,6 +48,8 @@ pub(crate) struct Envelope {
     pub(crate) merge: Option<Merge>,
     /// When the envelope had arrived: budgets count from here.
     pub(crate) arrived: Instant,
+    /// What its tables take in memory.
+    pub(crate) bytes: usize,
 }
 
 /// One unit of work.

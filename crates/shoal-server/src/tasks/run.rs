@@ -425,7 +425,7 @@ async fn wait(
             Done { id, weight, ..Done::clone(&done) }
         }
         Ok(None) => {
-            let mut run = Run::begin(catalog, Envelope { tasks: vec![task], merge: None, arrived }, caller);
+            let mut run = Run::begin(catalog, Envelope { tasks: vec![task], merge: None, arrived, bytes: 0 }, caller);
             run.next().await.map_or_else(|| failed(Fault::new(Code::Internal, "the task was lost")), |(_, done)| done)
         }
         Err(_) => failed(deadline_passed()),

@@ -37,7 +37,7 @@ _OWNED = {
     "log_format": "log_format",
     **dict.fromkeys(("profile_cache", "trace_file", "admin", "admin_token_file"), "a patch"),
     **dict.fromkeys(("tls_certificate", "tls_key", "api_keys", "require_signed"), "a patch"),
-    "allow_origin": "a patch",
+    **dict.fromkeys(("allow_origin", "try_page"), "a patch"),
 }
 _BODIES_LIMIT_BYTES = 512 * 2**20
 _BODY_LIMIT_BYTES = 64 * 2**20

@@ -47,7 +47,7 @@ class Stage:
 
     def close(self) -> None:
         """Ends all of it."""
-        self.open()
+        (self._notes / "hold").unlink(missing_ok=True)
         for relay in self._relays:
             relay.close()
         self._running.close()
@@ -63,8 +63,9 @@ class Stage:
         (self._notes / "hold").touch()
 
     def open(self) -> None:
-        """It answers again."""
+        """It answers again; when this returns, it has noticed."""
         (self._notes / "hold").unlink(missing_ok=True)
+        poll(lambda: not (self._notes / "reached").exists(), "held goes on")
         for thread in self._waiting:
             thread.join()
         self._waiting.clear()
@@ -103,6 +104,7 @@ class Stage:
         """Ends it at once."""
         self._served.stop(signal.SIGKILL)
         self._running.close()
+        (self._notes / "reached").unlink(missing_ok=True)
 
     def start(self) -> None:
         """Starts it again."""

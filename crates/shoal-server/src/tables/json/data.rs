@@ -151,10 +151,12 @@ pub(crate) fn signed(text: &[u8], column: &Target<'_>, rows: usize) -> Outcome<C
 ///
 /// # Errors
 /// `WrongDtype`, `WrongShape`, `MalformedJson`.
-pub(crate) fn mixed(column: &Column, text: &[u8]) -> Outcome<Column> {
+pub(crate) fn mixed(column: &Column, text: &[u8], rows: usize) -> Outcome<Column> {
     check_shape(&column.name, &Kind::Mixed, &column.shape)?;
     let (mut cursor, mut nulls_bytes) = (Cursor::new(text), NULLS_BYTES);
     let data = read(&mut cursor, &Kind::Mixed, (&column.name, Vec::new(), Way::Stated), &mut nulls_bytes)?;
     cursor.end().map_err(|_| super::malformed(&cursor))?;
-    Ok(Column { kind: Kind::Mixed, content: data.content, missing: Vec::new(), name: column.name.clone(), shape: Vec::new() })
+    let mut mixed = Column { kind: Kind::Mixed, content: data.content, missing: Vec::new(), name: column.name.clone(), shape: Vec::new() };
+    settle(&mut mixed, data.records, (rows, true), &mut nulls_bytes)?;
+    Ok(mixed)
 }

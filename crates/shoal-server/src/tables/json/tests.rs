@@ -248,6 +248,8 @@ fn columns_without_a_dtype_stay_text_until_they_are_read() {
     let mixed = table(r#"{"columns":[{"name":"a","data":[1,"x",null,2.5]}]}"#).into_mixed().unwrap();
     let Content::Mixed(list) = &mixed.columns[0].content else { panic!("mixed") };
     assert_eq!(list[..], [Scalar::Int64(1), Scalar::Utf8("x".into()), Scalar::Missing, Scalar::Fp64(2.5)]);
+    let flat = table(r#"{"columns":[{"name":"a","data":[1,2,3]},{"name":"b","data":[1]}]}"#);
+    assert_eq!(flat.into_mixed().unwrap_err().code, Code::WrongShape);
     assert_eq!(table(r#"{"columns":[{"name":"a","data":[[1,2]]}]}"#).into_mixed().unwrap_err().code, Code::WrongDtype);
 }
 

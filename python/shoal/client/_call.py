@@ -1,0 +1,84 @@
+"""One call on its way: its task as bytes, until when, and who waits for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from shoal.client._task import Result
+from shoal.errors import InternalError
+
+if TYPE_CHECKING:
+    from shoal.client._tables._table import Table
+    from shoal.client._wire._encoding import Piece
+    from shoal.errors import ShoalError
+
+
+class Waiter(Protocol):
+    """Who waits for a call: a future of the event loop, or a thread."""
+
+    def set_result(self, result: None, /) -> None:
+        """Ends the wait."""
+
+
+class Call:
+    """A call; changed by the event loop only, and by nobody once it is settled.
+
+    Attributes:
+        piece: The task, encoded.
+        model: Whom it is for.
+        timeout_s: How long it may take in all; None is no limit.
+        waiter: Whom to tell that it is settled.
+        deadline_s: Until when, by the loop's clock.
+        sent: How often it was sent.
+        outcome: What came of it, when it is settled.
+        flight: The envelope it travels in, while it does.
+        timer: What ends it at its deadline.
+    """
+
+    __slots__ = (
+        "deadline_s",
+        "flight",
+        "model",
+        "outcome",
+        "piece",
+        "sent",
+        "timeout_s",
+        "timer",
+        "waiter",
+    )
+
+    def __init__(self, piece: Piece, model: str, timeout_s: float | None, waiter: Waiter) -> None:
+        self.piece = piece
+        self.model = model
+        self.timeout_s = timeout_s
+        self.waiter = waiter
+        self.deadline_s: float | None = None
+        self.sent = 0
+        self.outcome: Result | ShoalError | None = None
+        self.flight: Any = None
+        self.timer: Any = None
+
+    def settle(self, outcome: Result | ShoalError) -> None:
+        """Ends it, and tells whoever waits; a second outcome is passed over."""
+        if self.outcome is not None:
+            return
+        self.outcome = outcome
+        if self.timer is not None:
+            self.timer.cancel()
+        self.waiter.set_result(None)
+
+    def table(self) -> Table:
+        """Gives the answer, when it is settled.
+
+        Raises:
+            ShoalError: It failed.
+        """
+        if isinstance(self.outcome, Result):
+            return self.outcome.table
+        raise self.outcome or InternalError("a call was asked for its answer before it had one")
+
+    def budget_us(self, now_s: float) -> int:
+        """Gives how many microseconds are left; 0 is no limit."""
+        if self.deadline_s is None:
+            return 0
+        return max(1, int((self.deadline_s - now_s) * 1e6))

@@ -1,0 +1,107 @@
+"""What carries envelopes: HTTP or gRPC. It knows bytes and connections, and nothing of calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+
+from shoal.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator
+
+    from shoal.client._task import Merged, Result, Results
+    from shoal.client._wire._encoding import Encoding, Envelope
+
+SCHEMES = ("http", "https", "grpc", "grpcs")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where the server is, and how it is spoken to.
+
+    Attributes:
+        scheme: `http`, `https`, `grpc` or `grpcs`.
+        address: Host and port.
+        path: What stands before `/v1/tasks`, for a server behind a proxy.
+        ca: A file of certificates, or its content: who may vouch for the server. None is the
+            system's.
+        api_key: Sent with each request. Never shown.
+        connect_timeout_s: How long a connection may take to come about.
+    """
+
+    scheme: str
+    address: str
+    path: str = ""
+    ca: str | bytes | None = None
+    api_key: str | None = field(default=None, repr=False)
+    connect_timeout_s: float = 10.0
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether it is spoken to over TLS."""
+        return self.scheme in {"https", "grpcs"}
+
+
+class Transport(Protocol):
+    """A way to a server; used by one event loop."""
+
+    @property
+    def encoding(self) -> Encoding:
+        """In what envelopes are encoded."""
+
+    async def run(self, envelope: Envelope) -> Results:
+        """Sends an envelope and gives the results.
+
+        Raises:
+            ShoalError: The envelope was refused, the server not reached, or the answer is none.
+        """
+
+    def stream(self, envelope: Envelope) -> AsyncIterator[Result | Merged]:
+        """Sends an envelope and gives results as they are ready; see `run` for the errors.
+
+        When it ends, results may be missing: the server went away.
+        """
+
+    async def close(self) -> None:
+        """Ends its connections."""
+
+
+def read_server(address: str, *, ca: str | bytes | None, api_key: str | None) -> Server:
+    """Reads an address such as `http://127.0.0.1:8000`.
+
+    Raises:
+        ConfigurationError: It is none, or has a user and a password.
+    """
+    parts = urlsplit(address)
+    if parts.scheme not in SCHEMES or not parts.netloc:
+        raise ConfigurationError(
+            f"{address!r} is no address of a server",
+            hint="it is http://HOST:PORT, https://, grpc:// or grpcs://",
+        )
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ConfigurationError(
+            "the address has a user, a query or a fragment, expected scheme, host, port and path",
+            hint="a key is given as api_key",
+        )
+    if parts.scheme.startswith("grpc") and parts.path.strip("/"):
+        raise ConfigurationError(f"{address!r} has a path, which gRPC does not know")
+    return Server(parts.scheme, parts.netloc, parts.path.rstrip("/"), ca, api_key)
+
+
+def trust(server: Server) -> ssl.SSLContext:
+    """Gives whom a client over TLS trusts.
+
+    Raises:
+        ConfigurationError: The certificates cannot be read.
+    """
+    import ssl
+
+    try:
+        if isinstance(server.ca, bytes):
+            return ssl.create_default_context(cadata=server.ca.decode("ascii"))
+        return ssl.create_default_context(cafile=server.ca)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"the certificates of `ca` cannot be read: {error}") from error
