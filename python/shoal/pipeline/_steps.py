@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from shoal.package import Package
     from shoal.runtime import Model
+    from shoal.values import Signature
 
 Function: TypeAlias = "str | Callable[[pa.RecordBatch], Any]"
 Missing = Literal["null", "drop"]
@@ -165,8 +166,13 @@ class Answer:
     columns: Mapping[str, Sequence[str]]
     keep: Sequence[str] | None
     allow_code: bool
+    signature: Signature = field(init=False)
     plan: Plan = field(init=False)
     model: Model = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Refuses a router, which has no signature, before anything runs."""
+        self.signature = self.package.signature
 
     def bind(self, schema: pa.Schema, workers: int) -> pa.Schema:
         """Settles which columns the model takes, and loads it."""

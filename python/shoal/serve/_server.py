@@ -120,8 +120,8 @@ def start(
         options: everything else that may be chosen; None takes every default.
 
     Raises:
-        InvalidRequestError: there is no package in the list, the same model twice, or an admin
-            address without a token.
+        InvalidRequestError: there is no package in the list or none of a model, the same model
+            twice, or an admin address without a token.
         PackageError: nothing in the repository can be served.
         AddressError: an address is in use, or cannot be bound.
         ConfigurationError: a file or number of the options cannot be used.
@@ -142,8 +142,7 @@ def start(
         keeper = Keeper(Path(packages.directory), trust=trust, environment=environment)
         return Server(_native_server([], text, keeper), [])
     opened = [_open(each, trust) for each in _listed(packages)]
-    if not opened:
-        raise InvalidRequestError("there is no package to serve; at least one is expected")
+    _check_models(opened, chosen)
     with ExitStack() as payloads:  # a payload may be a file that lives until the server has read it
         models = [
             (
@@ -155,6 +154,15 @@ def start(
         ]
         server = _native_server(models, text, None)
         return Server(server, [payload for _, _, payload in models if isinstance(payload, Launch)])
+
+
+def _check_models(opened: list[Package], options: Options) -> None:
+    """There is something to serve; a router alone answers nothing."""
+    if not opened:
+        raise InvalidRequestError("there is no package to serve; at least one is expected")
+    if options.admin is None and all(each.routes for each in opened):
+        message = f"{opened[0].name} {opened[0].version} is a router, and no model is served"
+        raise InvalidRequestError(message, hint="Give the packages of its models, too.")
 
 
 def _native_server(

@@ -139,6 +139,41 @@ def test_golden_rows_are_made_up_unless_others_are_asked_for(
     assert told in run("package", "inspect", output).stdout
 
 
+def test_route_seals_the_routes_of_a_file(tmp_path: Path) -> None:
+    routes = tmp_path / "routes.toml"
+    routes.write_text(
+        '[[routes]]\nmodel = "words"\nwhen = { column = "value", is = "text" }\n'
+        'rename = { value = "word" }\n\n[[routes]]\nmodel = "numbers"\n'
+    )
+    named = ("--name", "mixed", "--version", "1", "--output", tmp_path / "mixed")
+    done = run("package", "route", routes, *named)
+    assert done.returncode == 0, done.stderr
+    told = (
+        "routes        value is text -> words, value as word\n              every record -> numbers"
+    )
+    assert told in done.stdout
+    shown = run("package", "inspect", tmp_path / "mixed").stdout
+    assert told in shown
+    assert "runtime       router (runs no code)" in shown
+    assert "1 as sealed" in run("package", "verify", tmp_path / "mixed").stdout
+
+
+def test_routes_that_are_none_are_refused_with_their_place(tmp_path: Path) -> None:
+    routes = tmp_path / "routes.toml"
+    routes.write_text('[[routes]]\nmodel = "words"\nwhen = { column = "value", is = "word" }\n')
+    named = ("--name", "mixed", "--version", "1", "--output", tmp_path / "mixed")
+    lines = refused("package", "route", routes, *named, code=2)
+    assert "routes[0].when.is" in lines[0]
+    lines = refused("serve", router_of(tmp_path), code=2)
+    assert "only 1 is a router, and no model is served" in lines[0]
+
+
+def router_of(place: Path) -> Path:
+    return package.route(
+        [{"model": "nobody"}], name="only", version="1", output=place / "only"
+    ).path
+
+
 def test_inspect_and_verify_tell_what_is_stated(digits: Sealed, tmp_path: Path) -> None:
     place = tmp_path / "stated"
     shutil.copytree(digits.path, place)
