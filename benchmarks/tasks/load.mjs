@@ -19,7 +19,7 @@ const clients = { on: new Client(server), off: new Client(server, { microBatchin
 const WARM_UP_SHARE = 0.2;
 
 async function label(client, at) {
-  const values = column("FP32", arrays[at], { shape: [arrays[at].length] });
+  const values = column(arrays[at], "FP32", { shape: [arrays[at].length] });
   const answer = await client.predict("digits", { X: values }, { outputs: ["label"] });
   const [found] = answer.column("label").toArray();
   if (Number(found) !== labels[at]) throw new Error(`answered ${found}, expected ${labels[at]}`);

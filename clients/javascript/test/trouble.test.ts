@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
+import { gzipSync } from "node:zlib";
 import {
   AnswerError,
   BusyError,
@@ -13,6 +14,7 @@ import {
   UnavailableError,
   UnreachableError,
 } from "../src/index.js";
+import { bodyOf, post } from "../src/wire/transport.js";
 import { type FakeServer, fakeServer, refuse } from "./fake_server.js";
 
 let server: FakeServer;
@@ -348,4 +350,17 @@ test("one signal takes back any number of calls, without a warning", async () =>
   }
   process.off("warning", warn);
   assert.deepEqual(warnings, []);
+});
+
+test("an answer that grows without end is refused at its limit, compressed or not", async () => {
+  const bomb = gzipSync(Buffer.alloc(2 ** 26));
+  server.takeover = (_, response) => {
+    response.writeHead(200, { "content-encoding": "gzip" }).end(bomb);
+    return true;
+  };
+  const { signal } = new AbortController();
+  const sent = { body: '{"tasks":[]}', contentType: "application/json", accept: "*/*", signal };
+  const { url } = server;
+  const response = await post({ url, headers: {}, init: {}, fetch }, sent);
+  await assert.rejects(bodyOf(response, signal, 2 ** 20), { code: "invalid_answer" });
 });
