@@ -64,6 +64,8 @@ PROGRAMS = (
     Program("pg_ctlcluster", "postgresql", "test", "the database that a pipeline writes to"),
     Program("mosquitto", "mosquitto", "test", "the MQTT broker that a pipeline listens to"),
     Program("chromium", "chromium", "test", "shows a report as a reader sees it"),
+    Program("node", "nodejs", "test", "runs the client of JavaScript; 20 or later"),
+    Program("npm", "npm", "test", "installs what it is built with"),
     Program("strace", "strace", "test", "kills a pipeline at every system call"),
     Program("docker-registry", "docker-registry", "test", "a registry to push packages to"),
     Program("go", "golang-go", "test", "compiles another registry, and Kubernetes; 1.21 or later"),

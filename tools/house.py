@@ -26,8 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("python", "tools", "examples", "benchmarks", "crates")
-NOT_OURS = {"target", "environments", "work", "peers", "__pycache__"}
+FOLDERS = ("python", "tools", "examples", "benchmarks", "crates", "clients")
+NOT_OURS = {
+    *("target", "environments", "work", "peers", "__pycache__"),
+    *("node_modules", "build", "dist"),
+}
+PYTHON = {".py", ".pyi"}
+WRITTEN = PYTHON | {".rs", ".ts", ".js"}
 GENERATED = ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py")
 
 MAX_FUNCTION_LINES = 40
@@ -59,11 +64,11 @@ class Finding(NamedTuple):
 
 
 def source_files() -> list[Path]:
-    """All hand-written Python and Rust files of the repository."""
+    """All hand-written files of code of the repository."""
     found = []
     for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*")):
-            written = path.suffix in {".py", ".pyi", ".rs"} and not path.name.endswith(GENERATED)
+            written = path.suffix in WRITTEN and not path.name.endswith(GENERATED)
             if written and not NOT_OURS.intersection(path.relative_to(ROOT).parts):
                 found.append(path)
     return found
@@ -95,7 +100,7 @@ def functions_of(tree: ast.AST) -> Iterator[Function]:
 
 
 def check_text(path: Path, text: str) -> Iterator[Finding]:
-    """Rules that hold for both languages."""
+    """Rules that hold for every language."""
     lines = text.splitlines()
     if len(lines) > MAX_FILE_LINES:
         yield Finding(path, 1, f"{len(lines)} lines; a file has at most {MAX_FILE_LINES}")
@@ -224,7 +229,7 @@ def check_all() -> list[Finding]:
     for path in source_files():
         text = path.read_text(encoding="utf-8")
         findings.extend(check_text(path, text))
-        if path.suffix != ".rs":
+        if path.suffix in PYTHON:
             findings.extend(check_python(path, text))
     return findings
 

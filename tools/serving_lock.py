@@ -1,8 +1,8 @@
 """The lock of what serving needs, from `uv.lock`: `python -m tools.serving_lock`.
 
 An image holds what its server imports and nothing else, so the lock leaves out what only clients,
-pipelines and training need, and what onnxruntime's wheel requires for its Python module, which is never
-imported. Run it after `uv lock`; a test compares.
+pipelines and training need, and what onnxruntime's wheel requires for its Python module, which is
+never imported. Run it after `uv lock`; a test compares.
 """
 
 from __future__ import annotations

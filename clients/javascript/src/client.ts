@@ -33,7 +33,7 @@ import { sendWhole } from "./wire/whole.js";
 export interface ClientOptions {
   /** Sent as `Authorization: Bearer`. */
   readonly apiKey?: string | undefined;
-  /** How long a task may take, retries included, where it does not say itself; 30,000. */
+  /** How long a task may take, retries included, where it does not say itself; 60,000. Infinity is no limit. */
   readonly timeoutMs?: number | undefined;
   /** How many times a task is sent at most; 4. With 1 nothing is tried again. */
   readonly attempts?: number | undefined;
@@ -71,7 +71,7 @@ export interface RunOptions extends StreamOptions {
   readonly merge?: Merge | string | undefined;
 }
 
-const DEFAULT_TIMEOUT_MS = 30_000;
+const DEFAULT_TIMEOUT_MS = 60_000;
 const DEFAULT_ATTEMPTS = 4;
 const MAX_TASKS = 1000;
 // Compressing costs more than sending where server and client are near; a browser sets its own.

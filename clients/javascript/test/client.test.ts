@@ -20,7 +20,7 @@ test("a table goes there and comes back with its types and nulls", async () => {
   const table = await client.predict("echo", {
     id: new BigInt64Array([2n ** 63n - 1n, -(2n ** 63n)]),
     name: ["käse", null],
-    weight: column("FP32", [0.1, Number.NaN]),
+    weight: column([0.1, Number.NaN], "FP32"),
     at: [new Date("2021-05-31T10:20:30.123Z"), null],
   });
   assert.deepEqual(table.toRecords(), [

@@ -63,35 +63,36 @@ const REFUSED: readonly (readonly [string, () => unknown, string])[] = [
   ["a table that is none", () => Table.of(5 as never), "wrong_dtype"],
   ["a text as a column", () => Table.of({ x: "abc" as never }), "wrong_dtype"],
   ["a column that is not there", () => Table.of({ x: [1] }).column("y"), "unexpected_column"],
-  ["300 as INT8", () => column("INT8", [300]), "wrong_dtype"],
-  ["1.5 as INT32", () => column("INT32", [1.5]), "wrong_dtype"],
-  ["2^53 as a number", () => column("INT64", [2 ** 53]), "wrong_dtype"],
-  ["a text as FP64", () => column("FP64", ["1.5"]), "wrong_dtype"],
-  ["1e39 as FP32", () => column("FP32", Float64Array.of(1e39)), "wrong_dtype"],
-  ["70,000 as FP16", () => column("FP16", [70_000]), "wrong_dtype"],
-  ["2 as BOOL", () => column("BOOL", Uint8Array.of(2)), "wrong_dtype"],
+  ["300 as INT8", () => column([300], "INT8"), "wrong_dtype"],
+  ["1.5 as INT32", () => column([1.5], "INT32"), "wrong_dtype"],
+  ["2^53 as a number", () => column([2 ** 53], "INT64"), "wrong_dtype"],
+  ["a text as FP64", () => column(["1.5"], "FP64"), "wrong_dtype"],
+  ["1e39 as FP32", () => column(Float64Array.of(1e39), "FP32"), "wrong_dtype"],
+  ["70,000 as FP16", () => column([70_000], "FP16"), "wrong_dtype"],
+  ["2 as BOOL", () => column(Uint8Array.of(2), "BOOL"), "wrong_dtype"],
   [
     "a time without a zone",
-    () => column("TIMESTAMP", ["2021-05-31T10:20:30"]),
+    () => column(["2021-05-31T10:20:30"], "TIMESTAMP"),
     "time_without_zone",
   ],
-  ["an empty zone", () => column("TIMESTAMP", [0n], { zone: "" }), "time_without_zone"],
-  ["30 February", () => column("DATE", ["2021-02-30"]), "wrong_dtype"],
-  ["year 10000", () => column("TIMESTAMP", [253_402_300_800n], { unit: "s" }), "wrong_dtype"],
-  ["a unit of numbers", () => column("INT64", [1], { unit: "s" }), "invalid_request"],
-  ["no such dtype", () => column("INT7" as Dtype, [1]), "wrong_dtype"],
+  ["an empty zone", () => column([0n], "TIMESTAMP", { zone: "" }), "time_without_zone"],
+  ["30 February", () => column(["2021-02-30"], "DATE"), "wrong_dtype"],
+  ["year 10000", () => column([253_402_300_800n], "TIMESTAMP", { unit: "s" }), "wrong_dtype"],
+  ["a unit of numbers", () => column([1], "INT64", { unit: "s" }), "invalid_request"],
+  ["no such dtype", () => column([1], "INT7" as Dtype), "wrong_dtype"],
   [
     "values that fill no record",
-    () => column("FP32", new Float32Array(3), { shape: [2] }),
+    () => column(new Float32Array(3), "FP32", { shape: [2] }),
     "wrong_shape",
   ],
   [
     "a mask of another length",
-    () => column("INT8", [1], { missing: [true, false] }),
+    () => column([1], "INT8", { missing: [true, false] }),
     "wrong_shape",
   ],
-  ["nine dimensions", () => column("INT8", [], { shape: new Array(9).fill(1) }), "wrong_shape"],
-  ["tensors of MIXED", () => column("MIXED", [[1]]), "wrong_shape"],
+  ["nine dimensions", () => column([], "INT8", { shape: new Array(9).fill(1) }), "wrong_shape"],
+  ["a number as values", () => column(5 as never, "INT8"), "wrong_dtype"],
+  ["tensors of MIXED", () => column([[1]], "MIXED"), "wrong_shape"],
 ];
 
 for (const [name, act, expected] of REFUSED) {
@@ -116,7 +117,7 @@ test("records become columns, and a name that one lacks is missing there", () =>
 test("a typed array is kept as it is, and zeroed where a mask says so", () => {
   const values = Float32Array.of(1, 2, 3, 4);
   assert.equal(Table.of({ x: values }).column("x").values, values);
-  const masked = column("FP32", values, { shape: [2], missing: [false, true] });
+  const masked = column(values, "FP32", { shape: [2], missing: [false, true] });
   assert.deepEqual([...masked.as("FP32")], [1, 2, 0, 0]);
   assert.deepEqual(masked.toArray(), [Float32Array.of(1, 2), null]);
   assert.deepEqual([...values], [1, 2, 3, 4]);
@@ -124,29 +125,29 @@ test("a typed array is kept as it is, and zeroed where a mask says so", () => {
 
 test("moments are exact in their unit, and dates to the millisecond", () => {
   const text = "2021-05-31T10:20:30.123456789+02:00";
-  const moments = column("TIMESTAMP", [text, null], { unit: "ns", zone: "Europe/Berlin" });
+  const moments = column([text, null], "TIMESTAMP", { unit: "ns", zone: "Europe/Berlin" });
   assert.deepEqual([...moments.as("TIMESTAMP")], [1_622_449_230_123_456_789n, 0n]);
   assert.deepEqual(moments.get(0), new Date("2021-05-31T08:20:30.123Z"));
   assert.equal(moments.get(1), null);
-  const before = column("TIMESTAMP", [new Date(-1)], { unit: "s" });
+  const before = column([new Date(-1)], "TIMESTAMP", { unit: "s" });
   assert.deepEqual([...before.as("TIMESTAMP")], [-1n]);
-  const days = column("DATE", ["2021-05-31", new Date(0), -1, null]);
+  const days = column(["2021-05-31", new Date(0), -1, null], "DATE");
   assert.deepEqual(days.toArray(), ["2021-05-31", "1970-01-01", "1969-12-31", null]);
 });
 
 test("values are given by the type that the dtype has", () => {
-  const flags = column("BOOL", [true, null, false]);
+  const flags = column([true, null, false], "BOOL");
   assert.deepEqual(flags.toArray(), [true, null, false]);
   assert.deepEqual([...(flags.missing ?? [])], [0, 1, 0]);
   assert.throws(() => flags.as("INT8"), /the column is BOOL, not INT8/u);
-  assert.equal(column("MIXED", [1n, 1, null]).isMissing(2), true);
-  assert.deepEqual(column("MIXED", [1n, 1, "a", true]).toArray(), [1n, 1, "a", true]);
+  assert.equal(column([1n, 1, null], "MIXED").isMissing(2), true);
+  assert.deepEqual(column([1n, 1, "a", true], "MIXED").toArray(), [1n, 1, "a", true]);
 });
 
 test("what is copied does not change with what it was copied from", () => {
   const values = Int32Array.of(1);
   const bytes = Uint8Array.of(1);
-  const table = Table.of({ x: values, y: column("BYTES", [bytes]) });
+  const table = Table.of({ x: values, y: column([bytes], "BYTES") });
   const copy = table.copy();
   values[0] = 2;
   bytes[0] = 2;

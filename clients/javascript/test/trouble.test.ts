@@ -317,3 +317,35 @@ test("an answer that is none of the protocol is told as such", async () => {
   };
   await assert.rejects(client.predict("echo", { x: [1] }), /text\/html/u);
 });
+
+test("what nobody foresaw is thrown at the caller, and never lost", async () => {
+  const client = new Client(server.url, { fetch: async () => ({}) as Response });
+  const task = { model: "echo", table: { x: [1] } };
+  await assert.rejects(client.predict("echo", task.table), TypeError);
+  await assert.rejects(client.run([task]), TypeError);
+  await assert.rejects(client.stream([task]).next(), TypeError);
+});
+
+test("one signal takes back any number of calls, without a warning", async () => {
+  server.models.never = never;
+  const warnings: Error[] = [];
+  const warn = (warning: Error) => warnings.push(warning);
+  process.on("warning", warn);
+  const { signal } = new AbortController();
+  const controller = new AbortController();
+  const client = new Client(server.url);
+  const calls = Array.from({ length: 30 }, () =>
+    client.predict("never", { x: [1] }, { signal: controller.signal }),
+  );
+  const answered = client.predict("echo", { x: [1] }, { signal: controller.signal });
+  assert.equal((await answered).rows, 1);
+  controller.abort();
+  const settled = await Promise.allSettled(calls);
+  assert.ok(settled.every(({ status }) => status === "rejected"));
+  const tasks = Array.from({ length: 30 }, () => ({ model: "echo", table: { x: [1] } }));
+  for await (const { error } of client.stream(tasks, { signal })) {
+    assert.equal(error, undefined);
+  }
+  process.off("warning", warn);
+  assert.deepEqual(warnings, []);
+});

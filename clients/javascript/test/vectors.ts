@@ -98,7 +98,7 @@ function columnOf(described: ExpectedColumn): Column {
   const missing = missing_hex === undefined ? undefined : bytesOf(missing_hex);
   const ofTime = dtype === "TIMESTAMP" ? { unit: unit as Unit, zone } : {};
   const values = valuesOf(described);
-  return column(dtype as Dtype, values, { shape, missing, ...ofTime }).named(name);
+  return column(values, dtype as Dtype, { shape, missing, ...ofTime }).named(name);
 }
 
 function valuesOf({ dtype, shape, data_hex, strings_hex, mixed }: ExpectedColumn): ColumnValues {

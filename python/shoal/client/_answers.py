@@ -11,8 +11,6 @@ from shoal.client._task import Results
 from shoal.errors import AnswerError, ShoalError, error_of_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from shoal.client._task import Result
 
 
@@ -27,7 +25,7 @@ def error_of_task(
     return error
 
 
-def matched(answer: Results, ids: Sequence[str], *, has_merge: bool) -> Results:
+def matched(answer: Results, ids: list[str], *, has_merge: bool) -> Results:
     """Gives an answer in the order of what was asked.
 
     Args:
@@ -38,15 +36,17 @@ def matched(answer: Results, ids: Sequence[str], *, has_merge: bool) -> Results:
     Raises:
         AnswerError: There is not exactly one result for each task, or an outcome is missing.
     """
+    for result in answer:
+        check_outcome(result)
+    if has_merge and answer.merged is None:
+        raise AnswerError("the answer does not say what was merged")
+    if [result.id for result in answer] == ids:
+        return answer
     found = {result.id: result for result in answer}
     if len(answer) != len(ids) or found.keys() != set(ids):
         raise AnswerError(
             f"the answer has {len(answer)} results, expected one for each of {len(ids)} tasks"
         )
-    for result in answer:
-        check_outcome(result)
-    if has_merge and answer.merged is None:
-        raise AnswerError("the answer does not say what was merged")
     return Results([found[id_] for id_ in ids], answer.merged)
 
 

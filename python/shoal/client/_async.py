@@ -14,15 +14,13 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from shoal.client._dispatch import Dispatcher
-    from shoal.client._run import Runner
     from shoal.client._tables._table import Table
     from shoal.client._task import Merged, Result, Results
     from shoal.client._wire._encoding import Reduction
 
 
 class AsyncClient:
-    """Asks a server, in the event loop in which it is used first.
+    """Asks a server, in the event loop in which it is used.
 
     Calls of `predict` that are made at the same time travel in one request. One client serves any
     number of tasks; each client keeps connections of its own.
@@ -37,7 +35,6 @@ class AsyncClient:
 
     def __init__(self, address: str, **options: Unpack[ClientOptions]) -> None:
         self._parts = Parts(address, options)
-        self._connected: tuple[Dispatcher, Runner] | None = None
 
     async def predict(self, model: str, table: Any, **options: Unpack[TaskOptions]) -> Table:
         """Gives a model's answer to a table, record by record.
@@ -53,7 +50,7 @@ class AsyncClient:
         """
         task = Task(model=model, table=table, **options)
         piece, timeout_s = self._parts.preparation.call(task)
-        dispatcher, runner = self._connect()
+        dispatcher, runner = self._parts.connected()
         if not dispatcher.gathers(piece):
             return (await runner.one(piece, timeout_s)).table
         answered = asyncio.get_running_loop().create_future()
@@ -84,7 +81,7 @@ class AsyncClient:
         Raises:
             ShoalError: A table is none, the envelope was refused, or the server was not reached.
         """
-        runner = self._connect()[1]
+        runner = self._parts.connected()[1]
         return await runner.run(self._parts.preparation.order(tasks, tables, merge))
 
     @overload
@@ -111,21 +108,14 @@ class AsyncClient:
         With a merge, all tasks travel in one request, and what was merged comes last. Without one
         they are taken 256 at a time, so that there may be any number of them.
         """
-        runner = self._connect()[1]
+        runner = self._parts.connected()[1]
         for order in self._parts.preparation.orders(tasks, tables, merge):
             async for result in runner.stream(order):
                 yield result
 
     async def close(self) -> None:
         """Ends what is under way, and the connections. The client may be used again."""
-        connected, self._connected = self._connected, None
-        if connected is not None:
-            await connected[0].close()
-
-    def _connect(self) -> tuple[Dispatcher, Runner]:
-        if self._connected is None:
-            self._connected = self._parts.connect()
-        return self._connected
+        await self._parts.disconnect()
 
     async def __aenter__(self) -> Self:
         return self

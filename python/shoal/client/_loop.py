@@ -2,7 +2,8 @@
 
 - The thread starts when it is first needed and ends with `stop`, or with the process.
 - What threads post is run in the order in which it came. Many posts wake the loop once.
-- A process that was forked has no such thread: it makes one of its own.
+- A process that was forked has no such thread, and shares the connections and the selector with its
+  parent. A client that was used before is refused there; one that was not starts its own thread.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import os
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from shoal.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -67,15 +70,29 @@ class LoopThread:
             raise
 
     def running(self) -> asyncio.AbstractEventLoop:
-        """Gives the loop, which runs."""
-        if self._loop is None or self._process != os.getpid():
+        """Gives the loop, which runs.
+
+        Raises:
+            ConfigurationError: It runs in the process that this one was forked from.
+        """
+        if self._loop is None:
             return self._start()
+        if self._process != os.getpid():
+            raise ConfigurationError(
+                "this client was used before the process was forked, and belongs to its parent",
+                hint="make a client in each process",
+            )
         return self._loop
 
     @property
     def is_running(self) -> bool:
         """Whether the loop runs in this process."""
         return self._loop is not None and self._process == os.getpid()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether this is the loop's own thread."""
+        return threading.current_thread() is self._thread
 
     def stop(self) -> None:
         """Ends the loop and its thread."""
@@ -84,11 +101,12 @@ class LoopThread:
         if loop is None or thread is None or self._process != os.getpid():
             return
         loop.call_soon_threadsafe(loop.stop)
-        thread.join()
+        if thread is not threading.current_thread():
+            thread.join()
 
     def _start(self) -> asyncio.AbstractEventLoop:
         with self._lock:
-            if self._loop is not None and self._process == os.getpid():
+            if self._loop is not None:
                 return self._loop
             self._posted, self._is_woken = deque(), False
             loop = asyncio.new_event_loop()

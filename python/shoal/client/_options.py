@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Literal, TypedDict
 
 from shoal.client._dispatch import Dispatcher
@@ -75,12 +76,26 @@ class Parts:
         if timeout_s is not None and timeout_s <= 0:
             raise ConfigurationError(f"timeout_s is {timeout_s}, expected more than 0, or None")
         self.preparation = Preparation(self._encoding, timeout_s)
+        self._open: tuple[Dispatcher, Runner] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
-    def connect(self) -> tuple[Dispatcher, Runner]:
-        """Makes what belongs to the running event loop; no connection is made yet."""
-        transport = _transport(self.server, self._encoding)
-        dispatcher = Dispatcher(transport, self._gathering, self._retry)
-        return dispatcher, Runner(transport, self._retry)
+    def connected(self) -> tuple[Dispatcher, Runner]:
+        """Gives what belongs to the running event loop; another loop gets its own.
+
+        No connection is made before something is sent.
+        """
+        loop = asyncio.get_running_loop()
+        if self._open is None or self._loop is not loop:
+            transport = _transport(self.server, self._encoding)
+            dispatcher = Dispatcher(transport, self._gathering, self._retry)
+            self._open, self._loop = (dispatcher, Runner(transport, self._retry)), loop
+        return self._open
+
+    async def disconnect(self) -> None:
+        """Ends what is under way, and the connections."""
+        opened, self._open = self._open, None
+        if opened is not None:
+            await opened[0].close()
 
 
 def _encoding(server: Server, name: str) -> Encoding:

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from shoal.client._dispatch import Dispatcher
-    from shoal.client._run import Order, Runner
+    from shoal.client._run import Order
     from shoal.client._tables._table import Table
     from shoal.client._task import Merged, Result, Results
     from shoal.client._wire._encoding import Reduction
@@ -119,7 +118,8 @@ class Client:
                 while (result := call(_next(results))) is not None:
                     yield result
             finally:
-                call(_ended(results))
+                if self._inside.thread.is_running:
+                    call(_ended(results))
 
     def close(self) -> None:
         """Ends what is under way, the connections and the thread. The client may be used again."""
@@ -151,39 +151,29 @@ class _Inside:
     def __init__(self, parts: Parts) -> None:
         self.thread = LoopThread()
         self._parts = parts
-        self._connected: tuple[Dispatcher, Runner] | None = None
 
     def submit(self, call: Call) -> None:
         """Sends a call; in the loop."""
-        self._connect()[0].submit(call)
+        self._parts.connected()[0].submit(call)
 
     def withdraw(self, call: Call) -> None:
         """Forgets a call; in the loop."""
-        self._connect()[0].withdraw(call)
+        self._parts.connected()[0].withdraw(call)
 
     async def run(self, order: Order) -> Results:
         """Sends an order; in the loop."""
-        return await self._connect()[1].run(order)
+        return await self._parts.connected()[1].run(order)
 
     async def stream(self, order: Order) -> AsyncIterator[Result | Merged]:
         """Gives the results of an order; in the loop."""
-        return self._connect()[1].stream(order)
+        return self._parts.connected()[1].stream(order)
 
     def close(self) -> None:
-        """Ends it all; in any other thread."""
+        """Ends it all; the loop's own thread, which may collect garbage, does not wait for it."""
         if self.thread.is_running:
-            self.thread.call(self._disconnect())
+            if not self.thread.is_current:
+                self.thread.call(self._parts.disconnect())
             self.thread.stop()
-
-    async def _disconnect(self) -> None:
-        connected, self._connected = self._connected, None
-        if connected is not None:
-            await connected[0].close()
-
-    def _connect(self) -> tuple[Dispatcher, Runner]:
-        if self._connected is None:
-            self._connected = self._parts.connect()
-        return self._connected
 
 
 async def _next(results: AsyncIterator[Result | Merged]) -> Result | Merged | None:

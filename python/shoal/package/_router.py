@@ -15,8 +15,8 @@ from shoal.errors import InvalidRequestError, PathError, RouterCycleError
 from shoal.package import _names
 from shoal.package._package import Package, open
 from shoal.package._write import write_layout
-from shoal.runtime import RouterDescription, read_any_description, read_routes
 from shoal.runtime import Route as _Route
+from shoal.runtime import RouterDescription, read_any_description, read_routes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

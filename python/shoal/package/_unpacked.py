@@ -25,8 +25,7 @@ from shoal.package._read import FILES_LIMIT, Identity, Layout, read_model
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from shoal.package._manifest import Layer
-    from shoal.package._manifest import Subject
+    from shoal.package._manifest import Layer, Subject
     from shoal.runtime import Description, RouterDescription
 
 _CHUNK_BYTES = 1024 * 1024

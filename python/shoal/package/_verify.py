@@ -9,6 +9,7 @@ import msgspec
 from shoal.errors import CorruptPackageError
 from shoal.package._package import open
 from shoal.package._proving import _golden
+from shoal.runtime import Route
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from shoal.package._attested import Attestation
     from shoal.package._package import Package
     from shoal.package._signing._keys import PublicKey
-    from shoal.runtime import Route
 
 
 class Inspection(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""A mixed list is sent as it is: a router sends each record to its model, and the answers come back in order."""
+"""A mixed list is sent as it is: each record goes to its model, and answers come back in order."""
 
 from __future__ import annotations
 

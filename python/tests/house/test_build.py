@@ -18,7 +18,17 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 BUILT = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
-NOT_COPIED = (".git", ".venv", "target", "environments", "work", ".prove", "*_cache", "*.so")
+NOT_COPIED = (
+    ".git",
+    ".venv",
+    "target",
+    "environments",
+    "work",
+    ".prove",
+    "*_cache",
+    "*.so",
+    "node_modules",
+)
 OUR_CRATES = ("shoal*", "libshoal*", "*native*", "echo*", "incremental")
 OUTSIDE = ("VIRTUAL_ENV", "CARGO_TARGET_DIR")
 CORE = Path("crates", "shoal-python", "src", "lib.rs")

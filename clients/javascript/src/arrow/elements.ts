@@ -25,6 +25,7 @@ export interface Kind {
   readonly zone?: string;
 }
 
+const MAX_NULLS = 2 ** 20;
 const UNITS: readonly Unit[] = ["s", "ms", "us", "ns"];
 
 /** The dtype of a type that is no list. Throws a `DtypeError` for types the protocol does not have. */
@@ -218,12 +219,15 @@ function indexedOf(data: Data, arrow: Arrow): string[] {
 
 function mixedOf(data: Data, arrow: Arrow): MixedValue[] {
   if (arrow.DataType.isNull(data.type)) {
-    return new Array(data.length).fill(null);
+    return nullsOf(data);
+  }
+  const codes = data.typeIds as unknown as Int8Array;
+  const offsets = data.valueOffsets as Int32Array;
+  if (codes.length < data.length || offsets.length < data.length) {
+    throw new RangeError("beyond the codes of a union");
   }
   const children = data.children.map((child) => scalarsOf(child, arrow));
   const { typeIdToChildIndex } = data.type as Union;
-  const offsets = data.valueOffsets as Int32Array;
-  const codes = data.typeIds as unknown as Int8Array;
   return Array.from({ length: data.length }, (_, at) => {
     const child = children[typeIdToChildIndex[codes[at] as number] as number];
     const value = child?.[offsets[at] as number];
@@ -234,11 +238,19 @@ function mixedOf(data: Data, arrow: Arrow): MixedValue[] {
   });
 }
 
+/** Nulls take no bytes: a short stream cannot announce a large table. */
+function nullsOf({ length }: Data): null[] {
+  if (length > MAX_NULLS) {
+    throw new ArrowError(`there are ${length} nulls; expected at most ${MAX_NULLS}`);
+  }
+  return new Array(length).fill(null);
+}
+
 const KINDS_OF_MIXED: ReadonlySet<Dtype> = new Set(["BOOL", "INT64", "FP64", "UTF8"]);
 
 function scalarsOf(child: Data, arrow: Arrow): MixedValue[] {
   if (arrow.DataType.isNull(child.type)) {
-    return new Array(child.length).fill(null);
+    return nullsOf(child);
   }
   const { dtype } = kindOf(child.type, arrow);
   if (!KINDS_OF_MIXED.has(dtype)) {

@@ -6,6 +6,7 @@
  */
 
 import { ArrowError } from "../errors/kinds.js";
+import { verifyMessage } from "./verify.js";
 
 const CONTINUATION = 0xffffffff;
 const BODY_LENGTH_SLOT = 4 + 2 * 3; // after the two sizes of a vtable, the fourth of its fields
@@ -29,11 +30,13 @@ export function extentOf(bytes: Uint8Array, from = 0): Extent {
       if (length === 0) {
         return { end: at + 8, messages };
       }
-      at += 8 + length + bodyLength(view, at + 8, length);
+      const bodyBytes = bodyLength(view, at + 8, length);
+      verifyMessage(bytes.subarray(at + 8, at + 8 + length));
+      at += 8 + length + bodyBytes;
     }
   } catch (cause) {
     if (cause instanceof RangeError) {
-      throw new ArrowError("the stream is cut short: it has no end-of-stream marker", { cause });
+      throw new ArrowError("the stream is cut short, or leads outside itself", { cause });
     }
     throw cause;
   }

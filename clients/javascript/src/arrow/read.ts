@@ -93,7 +93,7 @@ function readColumn(field: Field, chunks: readonly Data[], arrow: Arrow): Column
   const parts = chunks.map((chunk) => elementsOf(innerOf(chunk, arrow), dtype, arrow));
   const rows = chunks.reduce((sum, { length }) => sum + length, 0);
   const options = { shape, missing, ...ofTime };
-  return columnOfValues(dtype, concatenated(parts, dtype), rows, options).named(nameOf(field));
+  return columnOfValues(concatenated(parts, dtype), dtype, rows, options).named(nameOf(field));
 }
 
 function layoutOf(field: Field, arrow: Arrow): Layout {

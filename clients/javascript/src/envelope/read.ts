@@ -37,7 +37,7 @@ export function readAnswer(body: Uint8Array, encoding: Encoding, awaited: Awaite
     if (!Array.isArray(results)) {
       throw new AnswerError(`results is ${shown(results)}; expected a list`);
     }
-    const read = results.map((result) => resultOf(result, frame.readTable));
+    const read = results.map((result) => resultOf(result, frame.readTable, awaited));
     if (awaited.isMerged && isAbsent(merged)) {
       throw new AnswerError("the answer has no `merged`, which was asked for");
     }
@@ -49,12 +49,12 @@ export function readAnswer(body: Uint8Array, encoding: Encoding, awaited: Awaite
 }
 
 /** Reads one line of an answer that comes as it is ready: a result, or what was merged. */
-export function readLine(line: Uint8Array): Result | Merged {
+export function readLine(line: Uint8Array, awaited: Awaited): Result | Merged {
   return understood(() => {
     const { json, readTable } = JSON_ENCODING.readBody(line);
     const fields = objectOf(json, "a line");
     return isAbsent(fields.merged)
-      ? resultOf(fields, readTable)
+      ? resultOf(fields, readTable, awaited)
       : mergedOf(fields.merged, readTable);
   });
 }
@@ -75,7 +75,7 @@ function inOrder(results: readonly Result[], ids: readonly string[]): Result[] {
   return ordered;
 }
 
-function resultOf(json: unknown, readTable: TableReader): Result {
+function resultOf(json: unknown, readTable: TableReader, { isMerged }: Awaited): Result {
   const { id, model, version, table, error, batch_rows } = objectOf(json, "a result");
   if (typeof id !== "string") {
     throw new AnswerError(`a result has the id ${shown(id)}; expected text`);
@@ -85,6 +85,9 @@ function resultOf(json: unknown, readTable: TableReader): Result {
   }
   if (typeof model !== "string" || typeof version !== "string") {
     throw new AnswerError(`the result of task '${id}' does not say which model answered`);
+  }
+  if (isAbsent(table) && !isMerged) {
+    throw new AnswerError(`the result of task '${id}' has no table`);
   }
   const batchRows = typeof batch_rows === "number" ? batch_rows : 0;
   return new Result(id, { model, version, batchRows, read: readerOf(table, readTable) });

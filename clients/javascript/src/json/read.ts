@@ -78,7 +78,7 @@ function columnFromJson(json: unknown, rows: number | undefined): Column {
   try {
     const kind = checkedKind(dtype, shape, unit, zone);
     const records = recordsOf(data, kind.shape, rows);
-    return column(kind.dtype, records.map(readerOf(kind)), kind.options).named(name);
+    return column(records.map(readerOf(kind)), kind.dtype, kind.options).named(name);
   } catch (error) {
     throw inColumn(name, error);
   }

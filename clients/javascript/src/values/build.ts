@@ -63,7 +63,10 @@ interface Plan {
  * @throws DtypeError A value is none of the dtype; ShapeError: records do not have the shape;
  *   NullError: a value is missing inside a record; ZoneError: a time has no zone.
  */
-export function column(dtype: Dtype, values: ColumnValues, options: ColumnOptions = {}): Column {
+export function column(values: ColumnValues, dtype: Dtype, options: ColumnOptions = {}): Column {
+  if (!Array.isArray(values) && !isTypedArray(values)) {
+    throw new DtypeError(`${shown(values)} is no column; expected a list or a typed array`);
+  }
   const { shape = shapeOf(values), unit = "us", missing } = options;
   checkKind(dtype, shape, options);
   const plan = { dtype, shape, unit, missing };
@@ -78,8 +81,8 @@ export function column(dtype: Dtype, values: ColumnValues, options: ColumnOption
 
 /** Makes a column of values that a column of the dtype has; what is missing becomes zero, or empty. */
 export function columnOfValues(
-  dtype: Dtype,
   values: Values,
+  dtype: Dtype,
   rows: number,
   options: ColumnOptions & { readonly missing?: Uint8Array | undefined },
 ): Column {

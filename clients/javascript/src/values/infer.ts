@@ -41,7 +41,7 @@ export function columnFrom(name: string, given: ColumnLike): Column {
   }
   try {
     const dtype = dtypeOfArray(given) ?? dtypeOfList(given);
-    return column(dtype, given).named(name);
+    return column(given, dtype).named(name);
   } catch (error) {
     throw inColumn(name, error);
   }

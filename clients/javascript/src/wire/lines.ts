@@ -51,7 +51,7 @@ export async function* answersOf(
       if (isEmpty(bytes)) {
         continue;
       }
-      const answer = answerOf(bytes, isEnded);
+      const answer = answerOf(bytes, isEnded, awaited);
       if (answer instanceof Merged) {
         isMergeDue = false;
       } else if (!waiting.delete(answer.id)) {
@@ -73,9 +73,9 @@ export async function* answersOf(
   }
 }
 
-function answerOf(bytes: Uint8Array, isEnded: boolean): Result | Merged {
+function answerOf(bytes: Uint8Array, isEnded: boolean, awaited: Awaited): Result | Merged {
   try {
-    return readLine(bytes);
+    return readLine(bytes, awaited);
   } catch (cause) {
     if (isEnded) {
       throw cause;

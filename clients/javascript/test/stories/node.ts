@@ -65,3 +65,20 @@ export const tlsAndKey: Story = async (world) => {
   const said = [...answered, ...without, ...wrong, ...distrusting].join("\n");
   holds(!said.includes(key), "the key is in no text");
 };
+
+/** The code of the guide, all blocks one after the other, prints what its comments say. */
+export const guide: Story = async (world) => {
+  const page = readFileSync(
+    join(CLIENT, "..", "..", "docs", "guides", "client-javascript.md"),
+    "utf8",
+  );
+  const blocks = [...page.matchAll(/^```js\n(?<code>.*?)^```/gmsu)].map(
+    ({ groups }) => groups?.code,
+  );
+  const code = blocks.join("\n");
+  const promised = [...code.matchAll(/console\.log.*\/\/ (?<lines>.*)$/gmu)];
+  const lines = promised.flatMap(({ groups }) => groups?.lines?.split(" | ") ?? []);
+  holds(blocks.length >= 5 && lines.length >= 5, "the guide has code that prints");
+  holds((blocks[0]?.trimEnd().split("\n").length ?? 0) <= 22, "the quick start has twenty lines");
+  same(await world.runModule(code.replaceAll("http://127.0.0.1:8000", world.server)), lines);
+};

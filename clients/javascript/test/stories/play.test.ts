@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { parse } from "smol-toml";
 import { play, STORIES } from "./all.js";
-import { nodeWorld, tlsAndKey } from "./node.js";
+import { guide, nodeWorld, tlsAndKey } from "./node.js";
 import { type StoryServer, startServer } from "./server.js";
 import type { World } from "./world.js";
 
@@ -29,3 +29,5 @@ test("every story is there, and no other", () => {
 for (const name of NAMES) {
   test(name, () => (name === "tls_and_key" ? tlsAndKey(world) : play(name, world)));
 }
+
+test("the code of the guide prints what it says", () => guide(world));

@@ -121,6 +121,12 @@ export function holds(isSo: boolean, what: string): void {
   }
 }
 
+/** Throws unless time ran out; a server that knows that it will says so at once. */
+export function isLate(error: ShoalError | undefined): void {
+  const codes = ["deadline_exceeded", "deadline_out_of_reach"];
+  holds(error !== undefined && codes.includes(error.code), `${error?.code} is about time`);
+}
+
 /** The error of what has to fail. */
 export async function failure(promise: Promise<unknown>): Promise<ShoalError> {
   const outcome = await promise.then(

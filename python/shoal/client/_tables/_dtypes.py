@@ -13,6 +13,7 @@ Source: protocol/protocol.md, "Tables".
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from shoal.errors import DtypeError
@@ -62,6 +63,12 @@ def numpy_dtype(dtype: str) -> np.dtype[Any]:
 def dtype_of_numpy(kind: np.dtype[Any]) -> str | None:
     """Gives the dtype for numbers and booleans of a numpy type; None where there is none."""
     return _NAMES.get((kind.kind, kind.itemsize))
+
+
+@cache
+def dtype_of_plain(kind: Any) -> str | None:
+    """Gives the dtype of a numpy type whose values are held as they are; None for all others."""
+    return _NAMES.get((kind.kind, kind.itemsize)) if kind.isnative else None
 
 
 def empty_value(dtype: str) -> Any:

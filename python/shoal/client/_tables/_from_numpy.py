@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shoal.client._tables._column import Column, Kind, of_numpy, of_records
-from shoal.client._tables._dtypes import dtype_of_numpy, numpy_dtype
+from shoal.client._tables._dtypes import dtype_of_numpy, dtype_of_plain, numpy_dtype
 from shoal.client._tables._moments import ZONE_HINT, check_years
 from shoal.errors import DtypeError, NullError, ShapeError, ZoneError
 
@@ -33,6 +33,9 @@ def column_of_numpy(name: str, values: Any) -> Column:
     """
     import numpy as np
 
+    plain = dtype_of_plain(values.dtype) if type(values) is np.ndarray else None
+    if plain is not None and 1 <= values.ndim <= _MAX_DIMENSIONS:
+        return of_numpy(name, Kind(plain, values.shape[1:]), values)
     array = values if isinstance(values, np.ndarray) else np.asarray(values)
     if not 1 <= array.ndim <= _MAX_DIMENSIONS:
         raise ShapeError(

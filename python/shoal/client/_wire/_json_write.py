@@ -12,6 +12,7 @@ msgspec writes the values; only what it would write otherwise is turned over val
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from shoal.errors import DtypeError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from shoal.client._tables._column import Column
+    from shoal.client._tables._column import Column, Kind
     from shoal.client._tables._table import Table
 
 EXACT = 2**53 - 1
@@ -44,13 +45,18 @@ def write_table(table: Table) -> bytes:
 
 def write_column(column: Column) -> bytes:
     """Gives a column as JSON; see `write_table`."""
-    kind = column.kind
-    head = b'{"name":%b,"dtype":"%b"' % (write_text(column.name), kind.dtype.encode())
+    return b"%b%b}" % (_head(column.name, column.kind), _write_data(column))
+
+
+@lru_cache(1024)
+def _head(name: str, kind: Kind) -> bytes:
+    """Gives what stands before the data of a column."""
+    head = b'{"name":%b,"dtype":"%b"' % (write_text(name), kind.dtype.encode())
     if kind.shape:
         head += b',"shape":%b' % _encode(kind.shape)
     if kind.unit:
         head += b',"unit":"%b","zone":%b' % (kind.unit.encode(), _encode(kind.zone))
-    return b'%b,"data":%b}' % (head, _write_data(column))
+    return head + b',"data":'
 
 
 def write_text(text: str) -> bytes:
@@ -68,6 +74,10 @@ def write_text(text: str) -> bytes:
 def _write_data(column: Column) -> bytes:
     if column.dtype in {"FP32", "FP16"}:
         return _write_small_floats(column)
+    if column.dtype == "FP64" and column.missing is None and column.shape:
+        written = _encode(column.elements().tolist())
+        if b"n" not in written:  # what is not finite would be null
+            return written
     values = _WRITERS.get(column.dtype, _integers)(column)
     if column.shape:
         values = nested(list(values), column.shape, column.rows)

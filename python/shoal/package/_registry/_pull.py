@@ -239,7 +239,9 @@ def _package_manifest(image: Manifest) -> _blobs.Manifest:
     return _strict(image.data, "the image manifest")
 
 
-def _content(root: Path, manifest: _blobs.Manifest) -> tuple[Description | RouterDescription, Documents]:
+def _content(
+    root: Path, manifest: _blobs.Manifest
+) -> tuple[Description | RouterDescription, Documents]:
     """What the files of a package say, and what follows from them."""
     try:
         layers, text = stated_content(root, manifest)
