@@ -69,7 +69,7 @@ def typed(places: Path) -> Path:
 @pytest.fixture(scope="module")
 def routed(places: Path) -> Path:
     """A router to `tickets` for records with a class, and else to `fragile`."""
-    routes = [
+    routes: list[dict[str, Any]] = [
         {"model": "tickets", "when": {"column": "kind", "is": "text"}, "rename": {"kind": "class"}},
         {"model": "fragile"},
     ]

@@ -1,5 +1,6 @@
 /* The request of the page as a command and as programs, to be pasted: every text is quoted for the language it stands in.
  *
+ * In Python the client of this project asks; `curl` and JavaScript's own `fetch` send the request as it is.
  * A key is never written out: it comes from the variable KEY of the environment.
  */
 
@@ -8,14 +9,30 @@ const PATH = "/v1/tasks";
 /** A text as one word of a shell. */
 const word = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
-/** A value as Python writes it. JSON's texts are Python's too. */
-function python(value) {
+/** A value of a column as Python writes it. JSON's texts are Python's too. */
+function python(value, dtype) {
   if (value === null) return "None";
+  if (Array.isArray(value)) return `[${value.map((one) => python(one, dtype)).join(", ")}]`;
   if (typeof value === "boolean") return value ? "True" : "False";
-  if (Array.isArray(value)) return `[${value.map(python).join(", ")}]`;
-  if (typeof value !== "object") return JSON.stringify(value);
-  const pairs = Object.entries(value).map(([name, one]) => `${JSON.stringify(name)}: ${python(one)}`);
-  return `{${pairs.join(", ")}}`;
+  if (typeof value === "object") return Object.entries(value).map(([type, one]) => python(one, type))[0];
+  if (dtype === "TIMESTAMP") return `datetime.fromisoformat("${value.replace("Z", "+00:00")}")`;
+  if (typeof value === "string" && dtype.startsWith("FP")) return `float("${value}")`;
+  if (typeof value === "string" && dtype.includes("INT")) return value;
+  return dtype === "FP64" && /^-?\d+$/.test(value) ? `${value}.0` : JSON.stringify(value);
+}
+
+/** Flat values as records of a shape. */
+function nested(values, shape) {
+  if (shape.length === 0) return values;
+  const size = shape.reduce((all, one) => all * one, 1);
+  const records = Array.from({ length: values.length / size }, (_, at) => values.slice(at * size, (at + 1) * size));
+  return records.map((record) => (record.every((value) => value === null) ? null : nested(record, shape.slice(1))));
+}
+
+function pythonColumn({ name, dtype, shape = [], data }) {
+  const values = python(nested(data, shape), dtype);
+  const stated = shape.length > 0 && data.every((value) => value === null) ? `, shape=[${shape.join(", ")}]` : "";
+  return `    ${JSON.stringify(name)}: ${dtype === "TIMESTAMP" ? values : `column(${values}, "${dtype}"${stated})`},\n`;
 }
 
 function javascript(value) {
@@ -30,22 +47,18 @@ function asCurl(task, { origin, needsKey }) {
   return `curl -s${key} -H 'Content-Type: application/json' ${word(origin + PATH)} -d ${word(JSON.stringify({ tasks: [task] }))}`;
 }
 
-function asPython(task, { origin, needsKey }) {
-  const columns = task.table.columns.map((column) => `    ${python(column)},\n`).join("");
-  const { table: _, ...rest } = task;
-  return `import json
-${needsKey ? "import os\n" : ""}import urllib.request
+function asPython({ model, version, table }, { origin, needsKey }) {
+  const hasTime = table.columns.some(({ dtype }) => dtype === "TIMESTAMP");
+  const imports = `${needsKey ? "import os\n" : ""}${hasTime ? "from datetime import datetime\n" : ""}`;
+  const named = [JSON.stringify(model), "table", ...(version ? [`version=${JSON.stringify(version)}`] : [])];
+  const where = [JSON.stringify(origin), ...(needsKey ? ['api_key=os.environ["KEY"]'] : [])];
+  return `${imports}${imports && "\n"}from shoal.client import Client, column
 
-columns = [
-${columns}]
-task = ${python(rest).slice(0, -1)}, "table": {"columns": columns}}
-request = urllib.request.Request(
-    ${python(origin + PATH)},
-    json.dumps({"tasks": [task]}).encode(),
-    {"Content-Type": "application/json"${needsKey ? ', "X-API-Key": os.environ["KEY"]' : ""}},
-)
-with urllib.request.urlopen(request) as answer:
-    print(json.load(answer)["results"])`;
+table = {
+${table.columns.map(pythonColumn).join("")}}
+with Client(${where.join(", ")}) as client:
+    answer = client.predict(${named.join(", ")})
+    print(answer.to_dict())`;
 }
 
 function asJavascript(task, { origin, needsKey }) {
