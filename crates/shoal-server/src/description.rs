@@ -220,13 +220,13 @@ impl Description {
         self.runtime == ROUTER
     }
 
-    /// A router has routes and no columns, everything else the other way round.
+    /// A router has routes and no columns, a model has no routes.
     fn check_runtime(&self) -> Outcome<()> {
         let (has_columns, has_routes) = (!(self.signature.inputs.is_empty() && self.signature.outputs.is_empty()), !self.routes.is_empty());
         if self.is_router() && !has_columns {
             return route::check(&self.routes);
         }
-        if has_columns && !has_routes {
+        if !self.is_router() && !has_routes {
             return Ok(());
         }
         let message =
