@@ -1,14 +1,15 @@
 //! What stands before the gRPC services: keys, the limits on bodies, and a code for every refusal.
 //!
 //! - Calls are let in as over HTTP, and what they hold counts in the same place.
-//! - A message that does not arrive in its time is given up; the time grows with what has arrived.
+//! - A message that does not arrive in its time is given up; the time grows with what has arrived. A stream may be silent
+//!   between its messages, and holds only what was not read yet; for everything else its reader answers.
 //! - An answer counts among those that its client has not taken, until it has: see [`crate::untaken`].
 //! - What tonic refuses by itself (a message over the limit, one that is no message, a method that does not exist) gets
 //!   the status and the `shoal-code` that the catalogue has for it, and is counted.
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -20,6 +21,7 @@ use tonic::body::Body;
 use tonic::{Code as StatusCode, Status};
 use tower::{Layer, Service};
 
+use super::tasks::STREAM;
 use super::{SHOAL_CODE, status, status_code};
 use crate::catalog::Catalog;
 use crate::connections::Late;
@@ -70,10 +72,15 @@ where
             catalog.metrics.reject(fault.code.name());
             return Box::pin(async move { Ok(status(&fault).into_http()) });
         }
-        let held = Arc::new(Share { catalog: Arc::clone(&catalog), bytes: AtomicUsize::new(0) });
-        let of_body = Arc::clone(&held);
+        let held = Arc::new(Share { catalog: Arc::clone(&catalog), bytes: AtomicUsize::new(0), begins_again: AtomicBool::new(false) });
+        let (of_body, is_stream) = (Arc::clone(&held), request.uri().path() == STREAM);
         let untaken = request.extensions().get().and_then(|peer: &Peer| peer.untaken.clone());
-        let answer = self.inner.call(request.map(|inner| Body::new(Metered { inner, share: of_body, start: Instant::now(), late: None })));
+        let metered = |inner| Body::new(Metered { inner, share: of_body, start: Instant::now(), late: None, is_stream });
+        let mut request = request.map(metered);
+        if is_stream {
+            request.extensions_mut().insert(Arc::clone(&held));
+        }
+        let answer = self.inner.call(request);
         Box::pin(async move {
             let mut turn = Turn::new(|| catalog.metrics.abandon());
             let mut response = answer.await;
@@ -90,10 +97,27 @@ where
     }
 }
 
-/// What one call holds, until it is answered or given up.
-struct Share {
+/// What one call holds, until it is answered or given up; of a stream, what has come and was not read yet.
+pub(super) struct Share {
     catalog: Arc<Catalog>,
     bytes: AtomicUsize,
+    /// Whether the time of a message begins with what comes next.
+    begins_again: AtomicBool,
+}
+
+impl Share {
+    /// A message of a stream was read: whoever reads it counts what it holds of it.
+    pub(super) fn give_back(&self, bytes: usize) {
+        let take = |held: usize| Some(held.saturating_sub(bytes));
+        let held = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).unwrap_or_default();
+        self.catalog.guard.bodies.give(held.min(bytes));
+        self.begin_again();
+    }
+
+    /// What comes next is a message of its own, or nobody has looked for it until now.
+    pub(super) fn begin_again(&self) {
+        self.begins_again.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Share {
@@ -108,6 +132,8 @@ struct Metered {
     share: Arc<Share>,
     start: Instant,
     late: Option<Pin<Box<Sleep>>>,
+    /// Whether messages come for as long as the call lasts.
+    is_stream: bool,
 }
 
 impl Metered {
@@ -122,8 +148,17 @@ impl Metered {
         Ok(())
     }
 
-    /// Ready when the time of this body is over; the timer exists only for a body that has to be waited for.
+    /// Ready when the time of this body, or of the next message of a stream, is over; the timer exists only for what has to be
+    /// waited for. Between messages a stream may be silent.
     fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.share.begins_again.swap(false, Ordering::Relaxed) {
+            self.start = Instant::now();
+        }
+        if self.is_stream && self.share.bytes.load(Ordering::Relaxed) == 0 {
+            self.late = None;
+            self.share.begin_again();
+            return Poll::Pending;
+        }
         let bytes = self.share.bytes.load(Ordering::Relaxed) as u64;
         let until = self.start + self.share.catalog.guard.patience.for_body(bytes);
         let late = self.late.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));

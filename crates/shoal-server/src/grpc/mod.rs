@@ -1,4 +1,4 @@
-//! The gRPC front door: the Open Inference Protocol v2 and the standard health service.
+//! The gRPC front door: the Open Inference Protocol v2, many [`tasks`] at once, and the standard health service.
 //!
 //! The same engine answers as over REST. Tensors come raw or typed, never mixed in one request, and the answer
 //! comes in the same form. Errors are a status with the message; the code of the catalogue travels in the
@@ -38,9 +38,13 @@ use crate::server::{give_up, until_stopped};
 use crate::wire::{Peer, Wire};
 
 mod gate;
+mod raw;
+mod session;
+mod tasks;
 mod tensors;
 
 use gate::Gates;
+use tasks::Tasks;
 
 #[allow(clippy::all, clippy::pedantic, missing_docs, unreachable_pub, reason = "generated from the protocol")]
 pub(crate) mod inference {
@@ -83,11 +87,14 @@ async fn speak(catalog: Arc<Catalog>, speakers: mpsc::Receiver<std::io::Result<W
     let inference = GrpcInferenceServiceServer::new(Inference { catalog: Arc::clone(&catalog) })
         .max_decoding_message_size(limit)
         .max_encoding_message_size(usize::MAX);
+    let tasks = Tasks { catalog: Arc::clone(&catalog), stopped: stopped.clone() };
     health.set_serving::<GrpcInferenceServiceServer<Inference>>().await;
+    health.set_serving::<Tasks>().await;
     let (mut leaving, mut told) = (catalog.leaving(), stopped);
     let stop = async move {
         until_stopped(&mut leaving).await;
         health.set_not_serving::<GrpcInferenceServiceServer<Inference>>().await;
+        health.set_not_serving::<Tasks>().await;
         until_stopped(&mut told).await;
     };
     let patience = catalog.guard.patience;
@@ -100,6 +107,7 @@ async fn speak(catalog: Arc<Catalog>, speakers: mpsc::Receiver<std::io::Result<W
         .http2_keepalive_timeout(Some(patience.write))
         .add_service(health_service)
         .add_service(inference)
+        .add_service(tasks)
         .serve_with_incoming_shutdown(ReceiverStream::new(speakers), stop)
         .await
         .map_err(|error| Fault::new(Code::Internal, format!("gRPC ended: {error}")))

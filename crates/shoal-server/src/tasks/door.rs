@@ -121,7 +121,7 @@ pub(crate) async fn answer(catalog: &Arc<Catalog>, headers: &HeaderMap, body: By
 }
 
 /// Reads or writes so many bytes: many of them on a thread of its own, so that nobody else waits for them.
-async fn by_size<T: Send + 'static>(bytes: usize, body: impl FnOnce() -> T + Send + 'static) -> Outcome<T> {
+pub(crate) async fn by_size<T: Send + 'static>(bytes: usize, body: impl FnOnce() -> T + Send + 'static) -> Outcome<T> {
     if bytes < LARGE_BYTES { Ok(body()) } else { off_the_loop(body).await }
 }
 

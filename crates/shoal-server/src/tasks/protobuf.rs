@@ -33,10 +33,40 @@ fn broken(error: &prost::DecodeError) -> Fault {
     Fault::new(Code::InvalidProtobuf, format!("the body is no message RunRequest: {error}"))
 }
 
+/// What a message of a stream is, with the bytes that its table takes.
+pub(crate) enum Said {
+    /// A shared table of this name, which can be referred to from now on.
+    Table(String, usize),
+    Task(Task, usize),
+}
+
+/// Reads a message of a stream.
+///
+/// # Errors
+/// `InvalidProtobuf`, `InvalidRequest`, `BodyTooLarge`.
+pub(crate) fn said(body: &Bytes, shared: &mut Shared, mut room: Room) -> Outcome<Said> {
+    Weighed::default().add(body, Place::Stream, &mut room)?;
+    let message = v1::StreamRequest::decode(body.clone());
+    let message = message.map_err(|error| Fault::new(Code::InvalidProtobuf, format!("the message is no StreamRequest: {error}")))?;
+    match message.request {
+        None => Err(Fault::new(Code::InvalidRequest, "a message of the stream is neither a table nor a task")),
+        Some(v1::stream_request::Request::Task(message)) => {
+            let task = task(message, shared, &mut room)?;
+            Ok(Said::Task(task, room.settle()?))
+        }
+        Some(v1::stream_request::Request::Table(message)) => {
+            let name = message.name.clone();
+            shared.replace(message, &mut room);
+            Ok(Said::Table(name, room.settle()?))
+        }
+    }
+}
+
 /// Where a field stands.
 #[derive(Clone, Copy)]
 enum Place {
     Request,
+    Stream,
     SharedTable,
     Task,
     Table,
@@ -47,8 +77,8 @@ impl Place {
     /// What a field with this number becomes in memory beside its own bytes, and where its fields stand.
     const fn field(self, number: u32) -> (usize, Option<Self>) {
         match (self, number) {
-            (Self::Request, 1) => (size_of::<v1::SharedTable>(), Some(Self::SharedTable)),
-            (Self::Request, 2) => (size_of::<v1::Task>(), Some(Self::Task)),
+            (Self::Request | Self::Stream, 1) => (size_of::<v1::SharedTable>(), Some(Self::SharedTable)),
+            (Self::Request | Self::Stream, 2) => (size_of::<v1::Task>(), Some(Self::Task)),
             (Self::SharedTable, 2) | (Self::Task, 4) => (0, Some(Self::Table)),
             (Self::Task, 6) => (size_of::<String>(), None),
             (Self::Table, 2) => (size_of::<v1::Column>(), Some(Self::Column)),
@@ -133,6 +163,12 @@ impl Shared {
             return Err(Fault::new(Code::InvalidRequest, format!("the shared table {shown:?} stands twice")));
         }
         Ok(())
+    }
+
+    /// A table that takes the place of one of the same name; one that is wrong is the fault of the tasks that refer to it.
+    fn replace(&mut self, message: v1::SharedTable, room: &mut Room) {
+        let table = room.hold(|| tables::protobuf::read(message.table.unwrap_or_default()));
+        self.tables.insert(message.name, table.map(|table| Arc::new(table.shared())));
     }
 
     fn named(&mut self, name: &str, room: &mut Room) -> Outcome<Input> {
