@@ -26,6 +26,7 @@ from benchmarks.search import main as search
 from benchmarks.serve import main as serve
 from benchmarks.streams import main as streams
 from benchmarks.switch import main as switch
+from benchmarks.tasks import main as tasks
 from benchmarks.worker import main as worker
 
 app = typer.Typer(
@@ -47,6 +48,7 @@ app.command("search")(search)
 app.command("serve")(serve)
 app.command("streams")(streams)
 app.command("switch")(switch)
+app.command("tasks")(tasks)
 app.command("worker")(worker)
 
 

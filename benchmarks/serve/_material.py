@@ -75,21 +75,25 @@ class Aim:
         return self.protocol.headers(self.material.message(self.protocol).read_bytes())
 
 
-def prepare(names: Sequence[str] = (DIGITS,)) -> dict[str, Material]:
-    """Trains the models, seals them, and writes the files anew."""
-    shutil.rmtree(WORK, ignore_errors=True)
-    return {name: _prepare(name) for name in names}
+def prepare(
+    names: Sequence[str] = (DIGITS,),
+    *,
+    work: Path = WORK,
+    protocols: Sequence[Protocol] = PROTOCOLS,
+) -> dict[str, Material]:
+    """Trains the models, seals them, and writes the files anew, with bodies of these protocols."""
+    shutil.rmtree(work, ignore_errors=True)
+    return {name: _prepare(name, work / name, protocols) for name in names}
 
 
-def _prepare(name: str) -> Material:
-    folder = WORK / name
+def _prepare(name: str, folder: Path, protocols: Sequence[Protocol]) -> Material:
     folder.mkdir(parents=True)
     trained = _models.train(name, folder)
     rows = trained.held_out[:SENT_ROWS]
     labels = [int(label) for label in trained.labels[:SENT_ROWS]]
     material = Material(name, folder, rows.tolist(), labels)
     _seal(material, trained)
-    for protocol in PROTOCOLS:
+    for protocol in protocols:
         _write_bodies(material, protocol)
     return material
 

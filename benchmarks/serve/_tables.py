@@ -52,7 +52,7 @@ def grids(seen: Result) -> list[Grid]:
         Grid("when nobody asks", FOOTPRINTS, footprints(seen.seen.footprints)),
         Grid("by threads of the server", THREADS, threads(seen.seen.thread_costs)),
         Grid("failed", FAILED, failures(seen)),
-        Grid("floors and goals", BOUNDS, [_bound(one) for one in seen.bounds]),
+        Grid("floors and goals", BOUNDS, [bound_cells(one) for one in seen.bounds]),
     ]
     return [grid for grid in found if grid.rows]
 
@@ -257,7 +257,8 @@ def failures(seen: Result) -> list[list[str]]:
 BOUNDS = ("line", "measured", "floor", "", "goal", "")
 
 
-def _bound(one: Bound) -> list[str]:
+def bound_cells(one: Bound) -> list[str]:
+    """A line, what a run says about it, and whether floor and goal are reached."""
     sign = ">=" if one.rule == "at least" else "<="
     if one.value is None:
         return [one.sentence, one.remark, f"{sign} {one.floor:g}", "", f"{sign} {one.goal:g}", ""]

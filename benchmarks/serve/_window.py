@@ -109,10 +109,10 @@ def _window(target: Target, run: Callable[[], Load]) -> Window:
 
 
 def _clocks(target: Target) -> _Clocks:
-    return _Clocks(time.monotonic(), target.ready.running.cpu_s(), _own_s(), cpu_times())
+    return _Clocks(time.monotonic(), target.ready.running.cpu_s(), own_s(), cpu_times())
 
 
-def _own_s() -> float:
+def own_s() -> float:
     """Processor seconds of this process and the children it has waited for: the generators."""
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
@@ -130,9 +130,12 @@ def parse_batches(text: str, metric: str) -> tuple[float, float]:
 def batches(target: Target) -> tuple[float, float]:
     """(rows, batches) so far, as the server's own metrics tell."""
     metric = target.server.batch_metric
-    if metric is None:
-        return 0.0, 0.0
-    with urllib.request.urlopen(f"http://{target.ready.http}/metrics", timeout=10) as answer:
+    return (0.0, 0.0) if metric is None else read_batches(target.ready.http, metric)
+
+
+def read_batches(address: str, metric: str) -> tuple[float, float]:
+    """The same of the server at HOST:PORT."""
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
         return parse_batches(answer.read().decode(), metric)
 
 

@@ -16,7 +16,7 @@ use crate::columns::outcome;
 use crate::repository::PythonRepository;
 use crate::session::Payload;
 
-/// What runs a model: a file for ONNX Runtime, or worker processes.
+/// What runs a model: a file for ONNX Runtime, or worker processes. A router is run by nothing, and comes with an empty file.
 #[derive(FromPyObject)]
 pub(crate) enum Runs {
     #[pyo3(transparent)]
@@ -133,6 +133,9 @@ pub(crate) fn open(text: &str, runs: Runs, library: &str, (options, is_wanted): 
     match runs {
         Runs::File(payload) => {
             let description = Description::from_json(text)?;
+            if description.is_router() {
+                return Ok((description, Vec::new()));
+            }
             let executors = open_to_serve(&description, &payload.into(), library, options.threads, options.cores)?;
             Ok((description, executors))
         }

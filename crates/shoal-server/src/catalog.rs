@@ -20,7 +20,7 @@ use crate::engine::{Archive, Served};
 use crate::executor::Executor;
 use crate::fault::{Code, Fault, Outcome};
 use crate::guard::Guard;
-use crate::lineup::{Lineup, Offer};
+use crate::lineup::{Lineup, Offer, as_model};
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::repository::Store;
@@ -128,7 +128,8 @@ impl Catalog {
         let lane = |team: &mut [Box<dyn Executor>]| {
             Arc::new(Served::new(description.clone(), team, Arc::clone(&metrics), crowd.clone(), self.archive.clone()))
         };
-        let lanes = executors.chunks_mut(in_a_lane).map(lane).collect();
+        // A router has no executors, and one lane in which nothing ever waits.
+        let lanes = if executors.is_empty() { vec![lane(&mut [])] } else { executors.chunks_mut(in_a_lane).map(lane).collect() };
         (Arc::new(Offer::new(lanes)), executors)
     }
 
@@ -198,6 +199,11 @@ impl Catalog {
     /// The same for an inference, which without a version goes to whose turn it is.
     pub(crate) fn choose(&self, name: &str, version: Option<&str>) -> Outcome<Arc<Offer>> {
         self.lineup.load().choose(name, version)
+    }
+
+    /// The same for those who need a model's columns, which a router does not have.
+    pub(crate) fn choose_model(&self, name: &str, version: Option<&str>) -> Outcome<Arc<Offer>> {
+        self.choose(name, version).and_then(as_model)
     }
 
     /// The only model, for an inference that names none.

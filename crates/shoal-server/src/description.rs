@@ -8,7 +8,11 @@ use serde_json::value::RawValue;
 use crate::fault::{Code, Fault, Outcome};
 use crate::options::Options;
 use crate::padding::{Padding, Rule};
+use crate::tasks::route::{self, Route};
 use crate::values::Dtype;
+
+/// What a package says instead of a runtime if it says where records go.
+const ROUTER: &str = "router";
 
 /// The description of a package.
 #[derive(Clone, Debug, Deserialize)]
@@ -17,13 +21,17 @@ pub struct Description {
     pub name: String,
     /// The version, any text.
     pub version: String,
-    /// `onnx` or `python`.
+    /// `onnx`, `python`, or `router`.
     pub runtime: String,
     /// Whether a record may be run again after a failure.
     #[serde(default = "yes")]
     pub pure: bool,
-    /// The named, typed columns.
+    /// The named, typed columns; a router has none of its own.
+    #[serde(default)]
     pub signature: Signature,
+    /// Where a router sends records; a model has none.
+    #[serde(default)]
+    pub(crate) routes: Vec<Route>,
     /// How the columns meet the file.
     #[serde(default)]
     pub binding: Binding,
@@ -45,7 +53,7 @@ pub struct Description {
 }
 
 /// Named, typed input and output columns.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub struct Signature {
     /// What a request carries.
     pub inputs: Vec<Column>,
@@ -200,9 +208,30 @@ impl Description {
                 "shoal.json allows no rows or no bytes in a micro-batch; both limits must be at least 1",
             ));
         }
+        description.check_runtime()?;
         description.signature.check_moments()?;
         description.padding = Padding::of(&description)?.map(Arc::new);
         Ok(description)
+    }
+
+    /// Whether it has no model, and says where records go.
+    #[must_use]
+    pub fn is_router(&self) -> bool {
+        self.runtime == ROUTER
+    }
+
+    /// A router has routes and no columns, everything else the other way round.
+    fn check_runtime(&self) -> Outcome<()> {
+        let (has_columns, has_routes) = (!(self.signature.inputs.is_empty() && self.signature.outputs.is_empty()), !self.routes.is_empty());
+        if self.is_router() && !has_columns {
+            return route::check(&self.routes);
+        }
+        if has_columns && !has_routes {
+            return Ok(());
+        }
+        let message =
+            format!("shoal.json of runtime {:?} does not describe a model by its columns, or a router by its routes", self.runtime);
+        Err(Fault::new(Code::CorruptPackage, message))
     }
 
     /// The dtypes of the input columns, in order.

@@ -203,7 +203,7 @@ async fn answer_predict(served: &Served, body: &[u8], client: Client) -> Outcome
 }
 
 async fn infer(catalog: &Catalog, (name, version): (&str, Option<&str>), call: &mut Call<'_>) -> Outcome<Reply> {
-    let served = catalog.choose(name, version).inspect_err(counted(catalog))?;
+    let served = catalog.choose_model(name, version).inspect_err(counted(catalog))?;
     require(catalog, call, &Method::POST)?;
     let header_length = header_length(&call.head.headers).inspect_err(counted(catalog))?;
     let body = read(catalog, call).await?;
@@ -229,7 +229,7 @@ async fn answer_infer(served: &Served, body: &Bytes, (header_length, client): (O
 async fn on_v1(catalog: &Catalog, (name, version): (&str, Option<&str>), call: &mut Call<'_>) -> Outcome<Reply> {
     let bare = |called| str::strip_suffix(called, v1::VERB).unwrap_or(called);
     let (name, version) = version.map_or((bare(name), None), |version| (name, Some(bare(version))));
-    let served = catalog.choose(name, version).inspect_err(counted(catalog))?;
+    let served = catalog.choose_model(name, version).inspect_err(counted(catalog))?;
     require(catalog, call, &Method::POST)?;
     let body = read(catalog, call).await?;
     let outcome = v1::answer(&served, &body, call.asker.name).await;

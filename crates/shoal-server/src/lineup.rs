@@ -11,6 +11,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::canary::{Canary, Weights};
+use crate::description::Description;
 use crate::engine::Served;
 use crate::fault::{Code, Fault, Outcome};
 use crate::threads;
@@ -65,6 +66,23 @@ impl Offer {
     fn version(&self) -> &str {
         &self.description().version
     }
+
+    fn is_router(&self) -> bool {
+        self.description().is_router()
+    }
+}
+
+/// What is on offer, if it is a model: a router has no columns of its own.
+///
+/// # Errors
+/// `InvalidRequest` with the hint to send a task.
+pub(crate) fn as_model(offer: Arc<Offer>) -> Outcome<Arc<Offer>> {
+    if !offer.is_router() {
+        return Ok(offer);
+    }
+    let message =
+        format!("{:?} is a router: it sends the records of tasks to models, and has no columns of its own", offer.description().name);
+    Err(Fault::new(Code::InvalidRequest, message).hint("send it a task: POST /v1/tasks, or shoal.v1.Tasks/Run over gRPC"))
 }
 
 /// Everything that is served.
@@ -144,12 +162,12 @@ impl Lineup {
 
     /// The only model, for an inference that names none.
     pub(crate) fn choose_only(&self) -> Outcome<Arc<Offer>> {
-        let mut all = self.models.values();
+        let mut all = self.models.values().filter(|versions| versions.main().is_some_and(|offer| !offer.is_router()));
         match (all.next().and_then(Versions::next), all.next()) {
             (Some(offer), None) => Ok(Arc::clone(offer)),
             _ => Err(Fault::new(
                 Code::InvalidRequest,
-                format!("POST /predict needs exactly one served model; {} are served", self.models.len()),
+                format!("POST /predict needs exactly one served model; {} are served", self.names().count()),
             )
             .hint("use POST /v2/models/NAME/infer")),
         }
@@ -165,9 +183,24 @@ impl Lineup {
         self.models.values().flat_map(|versions| &versions.offers)
     }
 
-    /// Names of the models.
+    /// Names of the models; routers are none.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.models.keys().map(String::as_str)
+        let is_model = |versions: &Versions| versions.main().is_some_and(|offer| !offer.is_router());
+        self.models.iter().filter(move |(_, versions)| is_model(versions)).map(|(name, _)| name.as_str())
+    }
+
+    /// Whether everything is served to which a router leads; a model leads nowhere.
+    ///
+    /// # Errors
+    /// `ModelUnavailable`, naming the first route that leads nowhere.
+    pub(crate) fn follow(&self, router: &Description) -> Outcome<()> {
+        router.routes.iter().try_for_each(|route| {
+            let found = self.find(&route.model, route.version.as_deref());
+            found.map(drop).map_err(|fault| {
+                let message = format!("a route of router {:?} leads nowhere: {}", router.name, fault.message);
+                Fault::new(Code::ModelUnavailable, message).hint("serve that model beside the router")
+            })
+        })
     }
 
     /// The weights of a model's versions; none are set unless requests are shared.

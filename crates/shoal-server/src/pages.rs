@@ -11,7 +11,7 @@ use crate::description::Column;
 use crate::engine::Served;
 use crate::fault::{Code, Fault, Outcome};
 use crate::http::json;
-use crate::lineup::Offer;
+use crate::lineup::{Offer, as_model};
 use crate::metrics::History;
 use crate::openapi;
 use crate::reply::Reply;
@@ -36,7 +36,7 @@ type Page<'a> = Box<dyn FnOnce() -> Outcome<Reply> + Send + 'a>;
 /// # Errors
 /// `UnknownRoute`, `UnknownModel`, `UnknownVersion`.
 pub(crate) fn find<'a>(catalog: &'a Catalog, parts: &[&str]) -> Outcome<Page<'a>> {
-    let model = |name: &str, version: Option<&str>| catalog.find(name, version);
+    let model = |name: &str, version: Option<&str>| catalog.find(name, version).and_then(as_model);
     Ok(match parts {
         ["v2"] => Box::new(|| page(&server_metadata())),
         ["v2", "health", "live"] => Box::new(|| page(&Live { live: true })),
@@ -48,8 +48,8 @@ pub(crate) fn find<'a>(catalog: &'a Catalog, parts: &[&str]) -> Outcome<Page<'a>
         }
         ["v2", "models", name] => model_page(catalog, model(name, None)?),
         ["v2", "models", name, "versions", version] => model_page(catalog, model(name, Some(version))?),
-        ["v2", "models", name, "ready"] => model_ready(catalog, model(name, None)?),
-        ["v2", "models", name, "versions", version, "ready"] => model_ready(catalog, model(name, Some(version))?),
+        ["v2", "models", name, "ready"] => model_ready(catalog, catalog.find(name, None)?),
+        ["v2", "models", name, "versions", version, "ready"] => model_ready(catalog, catalog.find(name, Some(version))?),
         ["v2", "models", name, "batching"] => batching(model(name, None)?),
         ["v2", "models", name, "versions", version, "batching"] => batching(model(name, Some(version))?),
         ["openapi.json"] => Box::new(|| page(&openapi::document(&catalog.lineup(), catalog.guard.keys.is_some()))),
@@ -162,6 +162,7 @@ fn model_ready(catalog: &Catalog, served: Arc<Offer>) -> Page<'_> {
     Box::new(move || {
         ready(catalog)?;
         served.ready()?;
+        catalog.lineup().follow(served.description())?;
         page(&Ready { name: Some(&served.description().name), ready: true })
     })
 }
@@ -249,7 +250,7 @@ fn indexed<'a>(catalog: &Catalog, served: &'a Served) -> Indexed<'a> {
 
 /// The state of a model in the repository index, and the reason where it is not ready.
 pub(crate) fn state(catalog: &Catalog, served: &Served) -> (&'static str, String) {
-    match (catalog.is_ready(), served.ready()) {
+    match (catalog.is_ready(), served.ready().and_then(|()| catalog.lineup().follow(served.description()))) {
         (true, Ok(())) => (READY, String::new()),
         (true, Err(fault)) => (UNAVAILABLE, fault.message),
         (false, _) => (UNAVAILABLE, String::new()),

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use tracing::{Dispatch, debug, error, info};
+use tracing::{Dispatch, debug, error, info, warn};
 
 use crate::admin::{self, Token};
 use crate::attendant::Attended;
@@ -169,9 +169,15 @@ impl Drop for Server {
 }
 
 fn announce(catalog: &Catalog, addresses: (SocketAddr, SocketAddr), admin: Option<SocketAddr>) {
-    let models = catalog.lineup().names().collect::<Vec<_>>().join(" ");
+    let lineup = catalog.lineup();
+    let models = lineup.names().collect::<Vec<_>>().join(" ");
     let (tls, keys) = (catalog.guard.identity.is_some(), catalog.guard.keys.is_some());
     info!(http = %addresses.0, grpc = %addresses.1, models, tls, keys, "the server listens");
+    for served in lineup.all() {
+        if let Err(fault) = lineup.follow(served.description()) {
+            warn!(router = served.description().name, version = served.description().version, "{}", fault.message);
+        }
+    }
     catalog.guard.warn(addresses, admin);
 }
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from shoal.cli import _collect, _registry
-from shoal.cli._failure import reported
+from shoal.cli._failure import printable, reported
 from shoal.cli._registry import PlainHttp, byte_bar, is_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from shoal.package import Inspection, Verification
+    from shoal.runtime import Route
 
 app = typer.Typer(help="Seal models, check seals, move packages.", no_args_is_help=True)
 app.command("keep")(_collect.keep)
@@ -113,6 +114,23 @@ def build(
             settings=settings,
         )
         _show({"package": str(output), "digest": sealed.digest}, as_json=as_json)
+
+
+@app.command()
+def route(
+    routes: Annotated[Path, typer.Argument(metavar="ROUTES.toml", help="The routes, as a file.")],
+    name: Annotated[str, typer.Option(metavar="N", help="The router's name.")],
+    version: Annotated[str, typer.Option(metavar="V", help="The router's version.")],
+    output: Output,
+    as_json: Json = False,
+) -> None:
+    """Seal a router: which model answers each record of a task."""
+    with reported(as_json=as_json):
+        from shoal import package
+
+        sealed = package.route(routes, name=name, version=version, output=output)
+        told = {"package": str(output), "digest": sealed.digest}
+        _show(told if as_json else {**told, "routes": _routes(sealed.routes)}, as_json=as_json)
 
 
 @app.command()
@@ -224,13 +242,25 @@ def _told(found: Inspection) -> dict[str, Any]:
         "package": f"{found.name} {found.version}",
         "digest": found.digest,
         "runtime": f"{found.runtime} ({code})",
-        "inputs": [_column(each) for each in found.signature["inputs"]],
-        "outputs": [_column(each) for each in found.signature["outputs"]],
+        **_answers(found),
         "files": [f"{name} ({size_bytes:,} bytes)" for name, size_bytes in found.files.items()],
         "golden rows": _golden(found),
         "requirements": list(found.requirements) or "none",
         "attestations": [_attestation(each) for each in found.attestations] or "none",
     }
+
+
+def _answers(found: Inspection) -> dict[str, Any]:
+    """The columns of a model, or the routes of a router."""
+    if found.routes:
+        return {"routes": _routes(found.routes)}
+    return {
+        side: [_column(each) for each in found.signature[side]] for side in ("inputs", "outputs")
+    }
+
+
+def _routes(routes: Sequence[Route]) -> list[str]:
+    return [printable(str(each)) for each in routes]
 
 
 def _attestation(stated: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 - A package is an OCI image layout directory; its digest is that of its image manifest and depends
   on its content only. One flipped bit in any file is refused.
 - Building is atomic, and proves the model first: against the original, and against law 1.
+- A router is a package, too: it has routes to models in place of a model.
 - Opening, inspecting, verifying digests and checking who signed never run a package's code.
 - What is pulled from a registry is checked as what is opened, and its target holds all or nothing.
 - Importing this room loads nothing heavy; `build` and `verify` import what they need when called.
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from shoal.package._registry._push import Pushed, push
     from shoal.package._registry._reference import Resolved
     from shoal.package._registry._resolve import resolve
+    from shoal.package._router import route
     from shoal.package._signing._keys import PublicKey, read_public_key
     from shoal.package._signing._pushed import sign_pushed
     from shoal.package._signing._sign import Signed, sign, verify_signature
@@ -60,6 +62,7 @@ __all__ = [
     "push_layout",
     "read_public_key",
     "resolve",
+    "route",
     "sign",
     "sign_pushed",
     "verify",
@@ -88,6 +91,7 @@ _LAZY = {
     "push_layout": "_registry._layouts",
     "read_public_key": "_signing._keys",
     "resolve": "_registry._resolve",
+    "route": "_router",
     "sign": "_signing._sign",
     "sign_pushed": "_signing._pushed",
     "verify": "_verify",

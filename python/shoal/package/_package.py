@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +38,7 @@ from shoal.package._unpacked import (
     unpacked_folder,
 )
 from shoal.package._write import add_attestation, locked
+from shoal.runtime import RouterDescription
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from shoal.package._attested import Attestation
-    from shoal.runtime import Description, Environment, Model, Payload
+    from shoal.runtime import Description, Environment, Model, Payload, Route
     from shoal.values import Signature
 
 
@@ -53,7 +55,7 @@ class Package:
     """A verified package on disk."""
 
     path: Path
-    _layout: Layout[Description] = field(repr=False)
+    _layout: Layout[Description | RouterDescription] = field(repr=False)
     _is_unpacked: bool = field(default=False, repr=False)
 
     @property
@@ -63,8 +65,28 @@ class Package:
 
     @property
     def description(self) -> Description:
-        """What the package says about itself."""
-        return self._layout.description
+        """What the package says about its model.
+
+        Raises:
+            InvalidRequestError: the package is a router, which has none.
+        """
+        about = self._layout.description
+        if isinstance(about, RouterDescription):
+            message = f"the package {about.name} {about.version} is a router: it has no model"
+            hint = "Serve it beside its models: shoal serve MODEL ROUTER; tasks are sent to it."
+            raise InvalidRequestError(message, hint=hint)
+        return about
+
+    @property
+    def runtime(self) -> str:
+        """What executes the model: `onnx` or `python`; `router` where there is none."""
+        return self._layout.description.runtime
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """Where a router sends records; nothing of a model."""
+        about = self._layout.description
+        return about.routes if isinstance(about, RouterDescription) else ()
 
     @property
     def description_text(self) -> str:
@@ -74,22 +96,26 @@ class Package:
     @property
     def name(self) -> str:
         """The package's name."""
-        return self.description.name
+        return self._layout.description.name
 
     @property
     def version(self) -> str:
         """The package's version."""
-        return self.description.version
+        return self._layout.description.version
 
     @property
     def signature(self) -> Signature:
-        """The columns that the model takes and gives."""
+        """The columns that the model takes and gives.
+
+        Raises:
+            InvalidRequestError: the package is a router, which has no columns of its own.
+        """
         return self.description.signature
 
     @property
     def image_directory(self) -> str:
         """Where its files lie in its image, relative to the root: `models/NAME/NUMBER`."""
-        return _manifest.path_in_image(self.description, "").rstrip("/")
+        return _manifest.path_in_image(self._layout.description, "").rstrip("/")
 
     def files(self) -> tuple[str, ...]:
         """The names of the files in the package, sorted; `shoal.json` is one of them."""
@@ -107,7 +133,7 @@ class Package:
         """
         digest = unpacked_content_digest if self._is_unpacked else content_digest
         layers = self._layout.layers
-        return {each.path: digest(self.path, self.description, each) for each in layers}
+        return {each.path: digest(self.path, self._layout.description, each) for each in layers}
 
     def read(self, name: str) -> bytes:
         """The content of one file.
@@ -116,7 +142,7 @@ class Package:
             CorruptPackageError: there is no such file, or it changed since the package was opened.
         """
         read = read_unpacked_file if self._is_unpacked else read_file
-        return read(self.path, self.description, self._layer(name))
+        return read(self.path, self._layout.description, self._layer(name))
 
     def copy(self, name: str, target: Path) -> None:
         """Writes the content of one file to a path that is not there yet.
@@ -125,7 +151,7 @@ class Package:
             CorruptPackageError: there is no such file, or it changed since the package was opened.
         """
         copy = copy_unpacked_file if self._is_unpacked else copy_file
-        copy(self.path, self.description, self._layer(name), target)
+        copy(self.path, self._layout.description, self._layer(name), target)
 
     def unpack(self, directory: str | PathLike[str]) -> None:
         """Writes all files to a directory that is not there yet: all of them, or nothing.
@@ -152,6 +178,7 @@ class Package:
         """Opens the model; what the arguments mean says `shoal.runtime.load`.
 
         Raises:
+            InvalidRequestError: the package is a router, which has no model.
             UntrustedPackageError: the package runs code, and that is not allowed.
             PackageError: the files do not make a model.
         """
@@ -161,7 +188,12 @@ class Package:
     def payload(
         self, *, allow_code: bool = False, environment: Environment = "current"
     ) -> AbstractContextManager[Payload]:
-        """What the native server takes for this package, see `shoal.runtime.payload`."""
+        """What the native server takes for this package, see `shoal.runtime.payload`.
+
+        Of a router it is nothing.
+        """
+        if self.routes:
+            return nullcontext(b"")
         files = _Contents(self)
         return runtime.payload(
             self.description, files, allow_code=allow_code, environment=environment
@@ -199,7 +231,7 @@ class Package:
             known = [text for _, text in layout.attestations]
             if manifest not in known:
                 manifests, blobs = [*known, manifest], (manifest, *made.blobs())
-                index = _manifest.index(current.description, layout.documents, manifests)
+                index = _manifest.index(layout.description, layout.documents, manifests)
                 _attestations.check_room(self.path, manifests, blobs, index)
                 add_attestation(self.path, blobs, index)
             return open(self.path)

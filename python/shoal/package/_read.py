@@ -39,13 +39,14 @@ from shoal.package._blobs import (
     small,
     verify,
 )
-from shoal.runtime import Description, read_description
+from shoal.runtime import read_any_description
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from shoal.package._manifest import AttachedFile, Documents, Layer, Subject
+    from shoal.runtime import Description, RouterDescription
 
 FILES_LIMIT = 10_000
 BLOBS_LIMIT = 2 * FILES_LIMIT
@@ -83,8 +84,8 @@ class _Index(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     manifests: list[Descriptor]
 
 
-def read_layout(root: Path) -> Layout[Description]:
-    """Reads and verifies the package of a model in a directory.
+def read_layout(root: Path) -> Layout[Description | RouterDescription]:
+    """Reads and verifies the package of a model or a router in a directory.
 
     Raises:
         PathError: there is nothing at the path.
@@ -223,8 +224,8 @@ class _Runtime(msgspec.Struct):
     runtime: str
 
 
-def read_model(text: bytes) -> Description:
-    """The description of a model, from the text of `shoal.json`.
+def read_model(text: bytes) -> Description | RouterDescription:
+    """The description of a model or of a router, from the text of `shoal.json`.
 
     Raises:
         CorruptPackageError: the package holds records, or the text is none.
@@ -233,7 +234,7 @@ def read_model(text: bytes) -> Description:
         if msgspec.json.decode(text, type=_Runtime).runtime == _names.DATASET:
             message = "the package holds records, expected a model"
             raise CorruptPackageError(message, hint="shoal.train.open_dataset opens it.")
-    return read_description(text)
+    return read_any_description(text)
 
 
 def _read(root: Path, read: Callable[[bytes], D]) -> Layout[D]:

@@ -25,8 +25,8 @@ from shoal.package._read import FILES_LIMIT, Identity, Layout, read_model
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from shoal.package._manifest import Layer
-    from shoal.runtime import Description
+    from shoal.package._manifest import Layer, Subject
+    from shoal.runtime import Description, RouterDescription
 
 _CHUNK_BYTES = 1024 * 1024
 
@@ -44,7 +44,7 @@ def unpacked_folder(root: Path) -> Path | None:
     return found[0].parent if len(found) == 1 else None
 
 
-def read_unpacked(root: Path) -> Layout[Description]:
+def read_unpacked(root: Path) -> Layout[Description | RouterDescription]:
     """Reads the files of a package.
 
     Raises:
@@ -66,12 +66,12 @@ def identify_unpacked(root: Path) -> Identity:
     return Identity(layout.description.name, layout.description.version, layout.documents.digest)
 
 
-def read_unpacked_file(root: Path, description: Description, layer: Layer) -> bytes:
+def read_unpacked_file(root: Path, description: Subject, layer: Layer) -> bytes:
     """The content of one file, which is still what it was."""
     return b"".join(_pieces(root, description, layer))
 
 
-def copy_unpacked_file(root: Path, description: Description, layer: Layer, target: Path) -> None:
+def copy_unpacked_file(root: Path, description: Subject, layer: Layer, target: Path) -> None:
     """Copies one file, which is still what it was.
 
     On a mismatch the copy is incomplete or wrong; the caller removes it.
@@ -81,7 +81,7 @@ def copy_unpacked_file(root: Path, description: Description, layer: Layer, targe
             file.write(piece)
 
 
-def unpacked_content_digest(root: Path, description: Description, layer: Layer) -> str:
+def unpacked_content_digest(root: Path, description: Subject, layer: Layer) -> str:
     """The digest of the content of one file, which is still what it was."""
     hasher = hashlib.sha256()
     for piece in _pieces(root, description, layer):
@@ -101,7 +101,7 @@ def refuse_to_attest(root: Path) -> NoReturn:
     )
 
 
-def _read(root: Path) -> Layout[Description]:
+def _read(root: Path) -> Layout[Description | RouterDescription]:
     text = small(root / _manifest.DESCRIPTION_FILE, ATTESTATION_LIMIT_BYTES + _CHUNK_BYTES)
     description = read_model(text)
     layers = tuple(_layer(root, description, path) for path in _paths(root))
@@ -127,7 +127,7 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def _layer(root: Path, description: Description, path: str) -> Layer:
+def _layer(root: Path, description: Subject, path: str) -> Layer:
     hasher = hashlib.sha256()
     with plain(root / path) as file:
         size_bytes = os.fstat(file.fileno()).st_size
@@ -138,7 +138,7 @@ def _layer(root: Path, description: Description, path: str) -> Layer:
     return _manifest.Layer(path, size_bytes, f"sha256:{hasher.hexdigest()}")
 
 
-def _pieces(root: Path, description: Description, layer: Layer) -> Iterator[bytes]:
+def _pieces(root: Path, description: Subject, layer: Layer) -> Iterator[bytes]:
     path = _manifest.path_in_image(description, layer.path)
     hasher = hashlib.sha256(_tar.head(path, layer.size_bytes))
     with plain(root / layer.path) as file:

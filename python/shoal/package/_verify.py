@@ -9,6 +9,7 @@ import msgspec
 from shoal.errors import CorruptPackageError
 from shoal.package._package import open
 from shoal.package._proving import _golden
+from shoal.runtime import Route
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -35,6 +36,8 @@ class Inspection(msgspec.Struct, frozen=True):
     """Whether golden rows are records of the example, or made up."""
     requirements: tuple[str, ...]
     attestations: list[dict[str, Any]]
+    routes: list[Route] = []
+    """Where a router sends records; nothing of a model."""
 
 
 class Verification(msgspec.Struct, frozen=True):
@@ -57,21 +60,37 @@ def inspect(path: str | PathLike[str]) -> Inspection:
         CorruptPackageError: it is not, byte for byte, a package.
     """
     package = open(path)
-    description = package.description
     return Inspection(
         path=str(package.path),
         digest=package.digest,
-        name=description.name,
-        version=description.version,
-        runtime=description.runtime,
-        runs_code=description.runtime == "python",
+        name=package.name,
+        version=package.version,
+        runtime=package.runtime,
+        runs_code=package.runtime == "python",
         files=package.sizes_bytes(),
-        signature=msgspec.to_builtins(description.signature),
-        golden_rows=_golden_rows(package),
-        golden_origin="none" if description.golden == "none" else description.golden.origin,
-        requirements=description.requirements,
         attestations=[_listed(each) for each in package.attestations()],
+        **(_of_router(package) if package.routes else _of_model(package)),
     )
+
+
+def _of_model(package: Package) -> dict[str, Any]:
+    description = package.description
+    return {
+        "signature": msgspec.to_builtins(description.signature),
+        "golden_rows": _golden_rows(package),
+        "golden_origin": "none" if description.golden == "none" else description.golden.origin,
+        "requirements": description.requirements,
+    }
+
+
+def _of_router(package: Package) -> dict[str, Any]:
+    return {
+        "signature": {"inputs": [], "outputs": []},
+        "golden_rows": 0,
+        "golden_origin": "none",
+        "requirements": (),
+        "routes": list(package.routes),
+    }
 
 
 def verify(
@@ -98,7 +117,7 @@ def verify(
     signed_by = None if key is None else _signed_by(package, key)
     rows = _golden_rows(package)
     state: Literal["matched", "none", "not run"] = "matched" if rows else "none"
-    if rows and package.description.runtime == "python" and not allow_code:
+    if rows and package.runtime == "python" and not allow_code:
         state = "not run"
     if state == "matched":
         difference = _golden.check(package.description, package.model(allow_code=allow_code))
@@ -119,7 +138,7 @@ def _signed_by(package: Package, key: PublicKey | str | PathLike[str]) -> str:
 
 
 def _golden_rows(package: Package) -> int:
-    golden = package.description.golden
+    golden = "none" if package.routes else package.description.golden
     if golden == "none":
         return 0
     rows: int = golden.inputs[0]["shape"][0]

@@ -18,8 +18,10 @@ from shoal.runtime._description import (
     InputBinding,
     OutputBinding,
     Policy,
+    RouterDescription,
     Tolerance,
     canonical_json,
+    read_any_description,
     read_description,
     write_description,
 )
@@ -31,6 +33,7 @@ from shoal.runtime._load import Model, Payload, load, payload
 from shoal.runtime._model_file import check_domains, external_files
 from shoal.runtime._onnx import native
 from shoal.runtime._requirements import locked
+from shoal.runtime._routes import Route, Rule, read_routes
 
 if TYPE_CHECKING:
     from shoal.runtime._answer import as_array
@@ -50,6 +53,9 @@ __all__ = [
     "OutputBinding",
     "Payload",
     "Policy",
+    "Route",
+    "RouterDescription",
+    "Rule",
     "Tolerance",
     "as_array",
     "canonical_json",
@@ -63,7 +69,9 @@ __all__ = [
     "native",
     "packed",
     "payload",
+    "read_any_description",
     "read_description",
+    "read_routes",
     "write_description",
 ]
 

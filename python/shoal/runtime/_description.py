@@ -3,6 +3,7 @@
 - One text per content: keys sorted, no spaces, UTF-8, keys at their default left out. Reading
   refuses a text that is not the one that writing would give, so equal packages are equal bytes.
 - Reading is bounded: in size, and in depth (deep nesting is refused, it never ends the process).
+- A router says where records go, in place of how a model is run.
 - Nothing heavy is imported here: a server reads descriptions.
 """
 
@@ -14,6 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from shoal.errors import CorruptPackageError, InputError
+from shoal.runtime._routes import Route, check_routes
 from shoal.values import Signature
 
 FORMAT = 1
@@ -107,8 +109,19 @@ class Description(_Part, frozen=True, omit_defaults=True):
     requirements: tuple[str, ...] = ()
 
 
+class RouterDescription(_Part, frozen=True):
+    """The content of `shoal.json` of a router: where the records of its tasks go."""
+
+    format: int
+    name: str
+    version: str
+    routes: tuple[Route, ...]
+    runtime: Literal["router"] = "router"
+
+
 class _Format(msgspec.Struct):
     format: int
+    runtime: str = ""
 
 
 def canonical_json(value: object) -> bytes:
@@ -130,7 +143,21 @@ def write_description(description: Description) -> bytes:
 
 
 def read_description(text: bytes | str) -> Description:
-    """Reads the text of `shoal.json`.
+    """Reads the text of `shoal.json` of a model.
+
+    Raises:
+        CorruptPackageError: the text is too large, not JSON, of another format, or not canonical;
+            or the package is a router.
+    """
+    description = read_any_description(text)
+    if isinstance(description, RouterDescription):
+        message = f"the package {description.name} {description.version} is a router, not a model"
+        raise CorruptPackageError(message)
+    return description
+
+
+def read_any_description(text: bytes | str) -> Description | RouterDescription:
+    """Reads the text of `shoal.json`, of a model or of a router.
 
     Raises:
         CorruptPackageError: the text is too large, not JSON, of another format, or not canonical.
@@ -140,15 +167,24 @@ def read_description(text: bytes | str) -> Description:
         message = f"shoal.json has {len(data)} bytes, at most {LIMIT_BYTES} are read"
         raise CorruptPackageError(message)
     try:
-        _check_format(msgspec.json.decode(data, type=_Format).format)
-        description = msgspec.json.decode(data, type=Description)
+        description = _decoded(data)
     except (msgspec.MsgspecError, InputError, UnicodeDecodeError, RecursionError) as error:
         message = f"shoal.json cannot be read: {error}"
         raise CorruptPackageError(message) from error
-    if write_description(description) != data:
+    if canonical_json(description) != data:
         message = "shoal.json is not in its canonical form"
         raise CorruptPackageError(message)
     return description
+
+
+def _decoded(data: bytes) -> Description | RouterDescription:
+    head = msgspec.json.decode(data, type=_Format)
+    _check_format(head.format)
+    if head.runtime != "router":
+        return msgspec.json.decode(data, type=Description)
+    router = msgspec.json.decode(data, type=RouterDescription)
+    check_routes(router.routes)
+    return router
 
 
 def _check_format(number: int) -> None:

@@ -31,9 +31,9 @@ used = len(sys.argv) > 2 and ask()
 child = os.fork()
 if not child or not used:
     try:
-        os.write(1, f"{ask()}\\n".encode())
+        os.write(1, (str(ask()) + chr(10)).encode())
     except ConfigurationError as error:
-        os.write(1, f"{error.hint}\\n".encode())
+        os.write(1, (error.hint + chr(10)).encode())
 if child:
     os.waitpid(child, 0)
 os._exit(0)

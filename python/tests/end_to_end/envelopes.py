@@ -1,11 +1,19 @@
-"""Envelopes of tasks as tests write them: tables in JSON, and results by the ids of their tasks."""
+"""Envelopes of tasks as tests write them: tables in JSON, and results by the ids of their tasks.
+
+A `Gated` server has a model that waits, so that a test decides when it answers.
+"""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tests.end_to_end.driver import poll, serving
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from tests.end_to_end.driver import Reply, Served
 
@@ -26,7 +34,7 @@ def table(*columns: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {**more, "columns": list(columns)}
 
 
-def values(*numbers: float, dtype: str | None = "FP64") -> dict[str, Any]:
+def values(*numbers: Any, dtype: str | None = "FP64") -> dict[str, Any]:
     """A table for the models of `stories`: one column `value`."""
     return table(column("value", dtype, numbers))
 
@@ -70,3 +78,37 @@ def data(result: dict[str, Any], name: str) -> list[Any]:
 def code(result: dict[str, Any]) -> str:
     """The code of a result that is an error, or ""."""
     return str(result["error"]["code"]) if "error" in result else ""
+
+
+@dataclass(frozen=True)
+class Gated:
+    """A server of `gated`, which waits for its gate, and of `fragile`, which does not."""
+
+    served: Served
+    gate: Path
+
+    def close(self) -> None:
+        """Let `gated` wait from here on."""
+        for mark in ("open", "reached"):
+            (self.gate / mark).unlink(missing_ok=True)
+
+    def open(self) -> None:
+        """Let it answer."""
+        (self.gate / "open").touch()
+
+    def until_reached(self) -> None:
+        """Return when a micro-batch waits in it."""
+        poll((self.gate / "reached").exists, "the model was reached")
+
+    def until_waiting(self, rows: int) -> None:
+        """Return when so many rows wait for it."""
+        sample = 'shoal_queue_rows{model="gated",version="1"}'
+        poll(lambda: self.served.counted(sample) == rows, f"{rows} rows wait for the model")
+
+
+@contextmanager
+def gated_server(gated: Path, fragile: Path, gate: Path) -> Iterator[Gated]:
+    """A server whose gate is closed."""
+    arguments = ("--allow-code",)
+    with serving(gated, fragile, arguments=arguments, SHOAL_GATE=str(gate)) as served:
+        yield Gated(served, gate)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.end_to_end.driver import DEADLINE_S, asked_meanwhile, poll, serving
+from tests.end_to_end.driver import DEADLINE_S, asked_meanwhile, serving
 from tests.end_to_end.envelopes import (
+    LINES,
     PATH,
+    Gated,
     code,
     column,
     data,
+    gated_server,
     pixels,
     run,
     send,
@@ -24,10 +28,26 @@ from tests.end_to_end.envelopes import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.end_to_end.driver import Served
     from tests.end_to_end.models import Sealed
+
+
+@pytest.fixture(scope="module")
+def gate_keeper(
+    gated: Path, fragile: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gated]:
+    with gated_server(gated, fragile, tmp_path_factory.mktemp("gate")) as server:
+        yield server
+
+
+@pytest.fixture
+def gate(gate_keeper: Gated) -> Gated:
+    """A server whose model waits until the test opens the gate."""
+    gate_keeper.close()
+    return gate_keeper
 
 
 def ticket(*rows: dict[str, Any]) -> dict[str, Any]:
@@ -73,25 +93,23 @@ def test_tasks_of_one_envelope_share_micro_batches(many: Served, digits: Sealed)
     assert max(result["batch_rows"] for result in results) >= len(tasks) / 2
 
 
-def test_tasks_share_micro_batches_with_requests_and_envelopes_of_others(
-    gated: Path, tmp_path: Path
-) -> None:
-    with (
-        serving(gated, arguments=("--allow-code",), SHOAL_GATE=str(tmp_path)) as served,
-        ThreadPoolExecutor(4) as pool,
-    ):
-        first = pool.submit(run, served, task("gated", values(1)))
-        poll((tmp_path / "reached").exists, "the model was reached")
-        beside = [pool.submit(run, served, task("gated", values(2)), task("gated", values(3, 4)))]
-        beside += [pool.submit(run, served, task("gated", values(5)))]
-        short = pool.submit(served.ask, "POST", "/predict", {"features": {"value": 6}})
-        poll(lambda: served.waiting_rows() == 5, "all wait for the model")
-        (tmp_path / "open").touch()
+def test_tasks_share_micro_batches_with_requests_and_envelopes_of_others(gate: Gated) -> None:
+    column = {"name": "value", "datatype": "FP64", "shape": [1], "data": [6]}
+    infer = ("POST", "/v2/models/gated/infer", {"inputs": [column]})
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(run, gate.served, task("gated", values(1)))
+        gate.until_reached()
+        two = (task("gated", values(2)), task("gated", values(3, 4)))
+        beside = [pool.submit(run, gate.served, *two)]
+        beside += [pool.submit(run, gate.served, task("gated", values(5)))]
+        alone = pool.submit(gate.served.ask, *infer)
+        gate.until_waiting(5)
+        gate.open()
         assert first.result(DEADLINE_S)[0]["batch_rows"] == 1
         together = [result for each in beside for result in each.result(DEADLINE_S)]
         assert [data(result, "double") for result in together] == [[4.0], [6.0, 8.0], [10.0]]
         assert {result["batch_rows"] for result in together} == {5}
-        assert short.result(DEADLINE_S).json() == {"prediction": [12.0]}
+        assert alone.result(DEADLINE_S).json()["outputs"][0]["data"] == [12.0]
 
 
 def test_a_shared_table_is_sent_once_for_many_tasks_and_models(
@@ -112,13 +130,13 @@ def test_one_bad_task_harms_no_other(many: Served, digits: Sealed) -> None:
         "unknown_model": task("nobody", values(1)),
         "unknown_version": task("fragile", values(1), version="9"),
         "unknown_table": task("fragile", "nowhere"),
-        "wrong_dtype": task("fragile", values("x", dtype="UTF8")),  # type: ignore[arg-type]  # the point
+        "wrong_dtype": task("fragile", values("x", dtype="UTF8")),
         "wrong_shape": task("digits", pixels(digits.rows[0][:63])),
         "missing_column": task("digits", values(1)),
         "unexpected_column": task(
             "fragile", table(*values(1)["columns"], column("x", "BOOL", [True]))
         ),
-        "null_not_allowed": task("fragile", values(None)),  # type: ignore[arg-type]  # the point
+        "null_not_allowed": task("fragile", values(None)),
         "model_failed": task("fragile", values(-1)),
         "invalid_request": task("fragile", {"rows": 1}),
     }
@@ -149,7 +167,7 @@ def test_a_column_without_a_dtype_is_read_as_the_model_says(many: Served, digits
         many,
         task("digits", table(column("X", None, digits.rows[:2]))),
         task("fragile", values(1, 2, dtype=None)),
-        task("fragile", values("x", dtype=None)),  # type: ignore[arg-type]  # the point
+        task("fragile", values("x", dtype=None)),
     )
     assert data(results[0], "label") == digits.labels[:2]
     assert data(results[1], "double") == [2.0, 4.0]
@@ -184,22 +202,18 @@ def test_results_that_cannot_be_merged_say_so(many: Served, digits: Sealed) -> N
 
 
 @pytest.mark.parametrize("place", ["task", "envelope"])
-def test_a_budget_that_passes_leaves_the_others_what_they_have(
-    gated: Path, fragile: Path, tmp_path: Path, place: str
-) -> None:
-    settings = {"SHOAL_GATE": str(tmp_path)}
-    own = {"timeout_us": 200_000} if place == "task" else {}
-    whole = {"timeout_us": 200_000} if place == "envelope" else {}
-    with serving(gated, fragile, arguments=("--allow-code",), **settings) as served:
-        late, done = run(
-            served, task("gated", values(1), **own), task("fragile", values(2)), **whole
-        )
-        assert code(late) == "deadline_exceeded"
-        assert data(done, "double") == [4.0]
-        again = served.counted('shoal_tasks_total{outcome="deadline_exceeded"}')
-        assert again == 1
-        (tmp_path / "open").touch()
-        assert data(run(served, task("gated", values(3)))[0], "double") == [6.0]
+def test_a_budget_that_passes_leaves_the_others_what_they_have(gate: Gated, place: str) -> None:
+    budget = {"timeout_us": 200_000}
+    own, whole = (budget, {}) if place == "task" else ({}, budget)
+    counted = 'shoal_tasks_total{outcome="deadline_exceeded"}'
+    before = gate.served.counted(counted)
+    tasks = (task("gated", values(1), **own), task("fragile", values(2)))
+    late, done = run(gate.served, *tasks, **whole)
+    assert code(late) == "deadline_exceeded"
+    assert data(done, "double") == [4.0]
+    assert gate.served.counted(counted) == before + 1
+    gate.open()
+    assert data(run(gate.served, task("gated", values(3)))[0], "double") == [6.0]
 
 
 def test_budgets_count_on_the_clock_of_the_server(many: Served) -> None:
@@ -210,42 +224,27 @@ def test_budgets_count_on_the_clock_of_the_server(many: Served) -> None:
     assert data(longest[0], "double") == [2.0]
 
 
-def test_an_urgent_task_goes_first(gated: Path, tmp_path: Path) -> None:
-    arguments = ("--allow-code",)
-    with (
-        serving(gated, arguments=arguments, SHOAL_GATE=str(tmp_path)) as served,
-        ThreadPoolExecutor(2) as pool,
-    ):
-        first = pool.submit(run, served, task("gated", values(1)))
-        poll((tmp_path / "reached").exists, "the model was reached")
-        # More rows than one micro-batch takes: what is urgent is in the first of them.
-        tasks = [task("gated", values(*range(40)), id=f"late{place}") for place in range(20)]
-        both = pool.submit(
-            send, served, *tasks, task("gated", values(7), id="urgent", priority=1),
-            headers={"Accept": "application/x-ndjson"},
-        )  # fmt: skip
-        poll(lambda: served.waiting_rows() == 801, "all wait for the model")
-        (tmp_path / "open").touch()
+def test_an_urgent_task_goes_first(gate: Gated) -> None:
+    # More rows than one micro-batch takes: what is urgent is in the first of them.
+    tasks = [task("gated", values(*range(40)), id=f"late{place}") for place in range(20)]
+    tasks.append(task("gated", values(7), id="urgent", priority=1))
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(run, gate.served, task("gated", values(1)))
+        gate.until_reached()
+        lines = pool.submit(send, gate.served, *tasks, headers={"Accept": LINES})
+        gate.until_waiting(801)
+        gate.open()
         first.result(DEADLINE_S)
-        lines = [json.loads(line) for line in both.result(DEADLINE_S).body.splitlines()]
-    assert len(lines) == 21
-    places = {line["id"]: place for place, line in enumerate(lines)}
-    assert places["urgent"] < places["late19"]
+        ids = [json.loads(line)["id"] for line in lines.result(DEADLINE_S).body.splitlines()]
+    assert sorted(ids) == sorted(each["id"] for each in tasks)
+    assert ids.index("urgent") < ids.index("late19")
 
 
-def test_a_full_queue_refuses_a_task_and_says_when_to_come_again(
-    gated: Path, tmp_path: Path
-) -> None:
-    with (
-        serving(gated, arguments=("--allow-code",), SHOAL_GATE=str(tmp_path)) as served,
-        ThreadPoolExecutor(1) as pool,
-    ):
-        tables = {"large": values(*[1.0] * 60_000)}
-        tasks = [task("gated", "large"), task("gated", "large"), task("gated", values(1))]
-        asked = pool.submit(run, served, *tasks, tables=tables)
-        poll((tmp_path / "reached").exists, "the model was reached")
-        (tmp_path / "open").touch()
-        first, second, third = asked.result(DEADLINE_S)
+def test_a_full_queue_refuses_a_task_and_says_when_to_come_again(gate: Gated) -> None:
+    tables = {"large": values(*[1.0] * 60_000)}
+    tasks = [task("gated", "large"), task("gated", "large"), task("gated", values(1))]
+    gate.open()
+    first, second, third = run(gate.served, *tasks, tables=tables)
     assert len(data(first, "double")) == 60_000
     assert code(second) == "queue_full"
     assert second["error"]["retry_after_ms"] > 0
@@ -265,14 +264,14 @@ def test_every_type_of_value_reaches_a_model_that_takes_it(many: Served) -> None
     moment = column("value", "TIMESTAMP", ["1970-01-01T00:00:01Z"])
     given = {
         "INT8": values(7, dtype="INT8"),
-        "UINT64": values("18014398509481984", dtype="UINT64"),  # type: ignore[arg-type]  # exact
+        "UINT64": values("18014398509481984", dtype="UINT64"),
         "FP32": values(0.1, dtype="FP32"),
-        "NaN": values("NaN"),  # type: ignore[arg-type]  # how JSON says it
-        "Infinity": values("-Infinity"),  # type: ignore[arg-type]  # how JSON says it
+        "NaN": values("NaN"),
+        "Infinity": values("-Infinity"),
         "MIXED": values(1, 0.5, dtype="MIXED"),
-        "BOOL": table(column("value", "BOOL", [True])),
+        "BOOL": values(*[True], dtype="BOOL"),
         "TIMESTAMP": table(moment),
-        "BYTES": values(base64.b64encode(b"a").decode(), dtype="BYTES"),  # type: ignore[arg-type]  # Base64
+        "BYTES": values(base64.b64encode(b"a").decode(), dtype="BYTES"),
     }
     results = run(many, *[task("fragile", each, id=name) for name, each in given.items()])
     found = {result["id"]: code(result) or data(result, "double") for result in results}
@@ -339,8 +338,6 @@ def test_a_browser_may_send_tasks_and_read_when_to_come_again(digits: Sealed) ->
 
 
 def test_answers_are_compressed_where_that_is_asked_for(many: Served, digits: Sealed) -> None:
-    import gzip
-
     tasks = [task("digits", pixels(row)) for row in digits.rows]
     body = gzip.compress(json.dumps({"tasks": tasks}).encode())
     headers = {"Content-Encoding": "gzip", "Accept-Encoding": "gzip"}

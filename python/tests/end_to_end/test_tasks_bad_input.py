@@ -1,4 +1,4 @@
-"""What an envelope can have wrong: a broken frame refuses it, a wrong table fails its own tasks."""
+"""What breaks the frame of an envelope refuses it; what is wrong in a table fails its tasks."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_value_that_is_wrong_fails_its_task_alone(
 
 def test_whole_numbers_at_the_ends_of_their_types_are_exact(many: Served) -> None:
     ends = {"INT64": (-(2**63), 2**63 - 1), "UINT64": (0, 2**64 - 1)}
-    tables = [values(*map(str, both), dtype=dtype) for dtype, both in ends.items()]  # type: ignore[arg-type]  # digits
+    tables = [values(*map(str, both), dtype=dtype) for dtype, both in ends.items()]
     tables += [values(*both, dtype=dtype) for dtype, both in ends.items()]
     # Below zero the model fails: the number has arrived.
     results = run(many, *[task("fragile", each) for each in tables])

@@ -31,7 +31,7 @@ use crate::fault::{Code, Fault, Outcome};
 use crate::http::{count, wishes};
 use crate::intake::admit;
 use crate::json::infer::refuse_unsupported;
-use crate::lineup::Offer;
+use crate::lineup::{Offer, as_model};
 use crate::pages::{EXTENSIONS, READY, all_ready, full_shape, platform, state};
 use crate::queue::Wishes;
 use crate::server::{give_up, until_stopped};
@@ -226,7 +226,8 @@ impl GrpcInferenceService for Inference {
     async fn model_ready(&self, request: Request<ModelReadyRequest>) -> Result<Response<ModelReadyResponse>, Status> {
         let request = request.into_inner();
         let served = self.find(&request.name, &request.version)?;
-        Ok(Response::new(ModelReadyResponse { ready: self.catalog.is_ready() && served.ready().is_ok() }))
+        let is_ready = self.catalog.is_ready() && served.ready().is_ok() && self.catalog.lineup().follow(served.description()).is_ok();
+        Ok(Response::new(ModelReadyResponse { ready: is_ready }))
     }
 
     async fn server_metadata(&self, _: Request<ServerMetadataRequest>) -> Result<Response<ServerMetadataResponse>, Status> {
@@ -236,7 +237,7 @@ impl GrpcInferenceService for Inference {
 
     async fn model_metadata(&self, request: Request<ModelMetadataRequest>) -> Result<Response<ModelMetadataResponse>, Status> {
         let request = request.into_inner();
-        let served = self.find(&request.name, &request.version)?;
+        let served = self.found(self.catalog.find(&request.name, named(&request.version)).and_then(as_model))?;
         let description = served.description();
         Ok(Response::new(ModelMetadataResponse {
             name: description.name.clone(),
@@ -252,7 +253,7 @@ impl GrpcInferenceService for Inference {
         let patience = patience(&request);
         let client = client_of(request.extensions().get().and_then(|peer: &Peer| peer.address));
         let request = request.into_inner();
-        let served = self.found(self.catalog.choose(&request.model_name, named(&request.model_version)))?;
+        let served = self.found(self.catalog.choose_model(&request.model_name, named(&request.model_version)))?;
         let outcome = infer(&served, request, (patience, client)).await;
         count(&self.catalog, &served, start.elapsed(), outcome.as_ref().err());
         outcome.map(Response::new).map_err(|fault| status(&fault))

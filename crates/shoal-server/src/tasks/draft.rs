@@ -1,23 +1,46 @@
-//! From a task to a request that the queue of its model takes.
+//! From a task to the requests that the queues of its models take: one, or one for each model to which a router leads.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::route::{Guide, legs};
 use super::{Input, Task};
 use crate::answer::chosen;
 use crate::catalog::Catalog;
-use crate::fault::{Fault, Outcome};
+use crate::fault::{Code, Fault, Outcome};
 use crate::lineup::Offer;
 use crate::tables::Typed;
 use crate::tables::admit::{Extra, admit};
 use crate::values::Table;
 
-/// A request before it is in the queue of its model.
+/// What a task asks for, before it is in any queue.
 pub(crate) struct Draft {
+    /// Who was named: a model, or a router.
+    pub(crate) offer: Arc<Offer>,
+    pub(crate) requests: Vec<Request>,
+    /// How the answers become one; None of a model, whose answer is the only one.
+    pub(crate) way: Option<(Arc<Way>, Option<Vec<String>>)>,
+}
+
+/// A request before it is in the queue of its model.
+pub(crate) struct Request {
     pub(crate) offer: Arc<Offer>,
     pub(crate) table: Arc<Table>,
     /// The output columns that are wanted.
     pub(crate) wanted: Vec<usize>,
+}
+
+/// Where a router sends the records of a table.
+pub(crate) struct Way {
+    pub(crate) rows: usize,
+    pub(crate) legs: Vec<Leg>,
+}
+
+/// Records that one model answers.
+pub(crate) struct Leg {
+    pub(crate) places: Vec<usize>,
+    offer: Arc<Offer>,
+    table: Arc<Table>,
 }
 
 /// Why there is no request, and the model that was asked, if there is one.
@@ -26,49 +49,98 @@ pub(crate) struct Refused {
     pub(crate) offer: Option<Arc<Offer>>,
 }
 
-/// A shared table as a model takes it. What is held keeps its address to itself.
-struct Admitted {
-    table: Outcome<Arc<Table>>,
+/// What was made of a shared table. What is held keeps its address to itself.
+struct Made<T> {
+    outcome: Outcome<Arc<T>>,
     _held: (Arc<Typed>, Arc<Offer>),
 }
 
-/// Makes requests of tasks; each shared table is admitted once for each model.
+/// The addresses of a shared table, and of the model or router that takes it.
+type Key = (usize, usize);
+
+/// Makes requests of tasks; each shared table is read once for each model and router.
 pub(crate) struct Drafts<'c> {
     catalog: &'c Catalog,
-    /// By the addresses of table and model.
-    admitted: HashMap<(usize, usize), Admitted>,
+    admitted: HashMap<Key, Made<Table>>,
+    routed: HashMap<Key, Made<Way>>,
 }
 
 impl<'c> Drafts<'c> {
     pub(crate) fn new(catalog: &'c Catalog) -> Self {
-        Self { catalog, admitted: HashMap::new() }
+        Self { catalog, admitted: HashMap::new(), routed: HashMap::new() }
     }
 
-    /// The request of a task.
+    /// The requests of a task.
     pub(crate) fn draft(&mut self, task: Task) -> Result<Draft, Refused> {
         let found = self.catalog.choose(&task.model, task.version.as_deref());
         let offer = found.map_err(|fault| Refused { fault, offer: None })?;
-        match self.requested(&offer, task) {
-            Ok((table, wanted)) => Ok(Draft { offer, table, wanted }),
-            Err(fault) => Err(Refused { fault, offer: Some(offer) }),
-        }
+        let drafted = if offer.description().is_router() { self.routed(&offer, task) } else { self.asked(&offer, task) };
+        drafted.map_err(|fault| Refused { fault, offer: Some(offer) })
     }
 
-    fn requested(&mut self, offer: &Arc<Offer>, task: Task) -> Outcome<(Arc<Table>, Vec<usize>)> {
+    /// The request to a model.
+    fn asked(&mut self, offer: &Arc<Offer>, task: Task) -> Outcome<Draft> {
         let wanted = chosen(offer.description(), task.outputs.as_ref().map(|names| names.iter().map(String::as_str)))?;
+        let admitted = |table| admit(offer.description(), table, Extra::Refused).map(Arc::new);
         let table = match task.input? {
-            Input::Own(table) => Arc::new(admit(offer.description(), table, Extra::Refused)?),
-            Input::Shared(table) => self.shared(offer, &table)?,
+            Input::Own(table) => admitted(table)?,
+            Input::Shared(table) => once(&mut self.admitted, (&table, offer), admitted)?,
         };
-        Ok((table, wanted))
+        let request = Request { offer: Arc::clone(offer), table, wanted };
+        Ok(Draft { offer: Arc::clone(offer), requests: vec![request], way: None })
     }
 
-    fn shared(&mut self, offer: &Arc<Offer>, table: &Arc<Typed>) -> Outcome<Arc<Table>> {
-        let key = (Arc::as_ptr(table).addr(), Arc::as_ptr(offer).addr());
-        let admitted = self.admitted.entry(key).or_insert_with(|| Admitted {
-            table: admit(offer.description(), Typed::clone(table), Extra::Refused).map(Arc::new),
-            _held: (Arc::clone(table), Arc::clone(offer)),
-        });
-        admitted.table.clone()
+    /// The requests to the models of a router.
+    fn routed(&mut self, offer: &Arc<Offer>, task: Task) -> Outcome<Draft> {
+        let outputs = task.outputs.as_deref();
+        refuse_twice(outputs.unwrap_or_default())?;
+        let catalog = self.catalog;
+        let routed = |table| way(catalog, offer, table).map(Arc::new);
+        let way = match task.input? {
+            Input::Own(table) => routed(table)?,
+            Input::Shared(table) => once(&mut self.routed, (&table, offer), routed)?,
+        };
+        let request =
+            |leg: &Leg| Request { offer: Arc::clone(&leg.offer), table: Arc::clone(&leg.table), wanted: known(&leg.offer, outputs) };
+        let requests = way.legs.iter().map(request).collect();
+        Ok(Draft { offer: Arc::clone(offer), requests, way: Some((way, task.outputs)) })
     }
+}
+
+/// What is made of a shared table, once.
+fn once<T>(
+    known: &mut HashMap<Key, Made<T>>,
+    (table, offer): (&Arc<Typed>, &Arc<Offer>),
+    make: impl FnOnce(Typed) -> Outcome<Arc<T>>,
+) -> Outcome<Arc<T>> {
+    let key = (Arc::as_ptr(table).addr(), Arc::as_ptr(offer).addr());
+    let fresh = || Made { outcome: make(Typed::clone(table)), _held: (Arc::clone(table), Arc::clone(offer)) };
+    known.entry(key).or_insert_with(fresh).outcome.clone()
+}
+
+/// The records of a table by the models to which a router leads, each as its model takes them.
+fn way(catalog: &Catalog, router: &Arc<Offer>, table: Typed) -> Outcome<Way> {
+    let find = |name: &str, version: Option<&str>| catalog.choose(name, version);
+    let guide = Guide { find: &find, description: |offer: &Arc<Offer>| offer.description() };
+    let table = table.into_mixed()?;
+    let rows = table.rows;
+    let admitted = legs(&guide, Arc::clone(router), table)?.into_iter().map(|leg| {
+        let table = admit(leg.model.description(), leg.table, Extra::Dropped)?;
+        Ok(Leg { places: leg.places, offer: leg.model, table: Arc::new(table) })
+    });
+    Ok(Way { rows, legs: admitted.collect::<Outcome<_>>()? })
+}
+
+/// No column is asked for twice.
+fn refuse_twice(outputs: &[String]) -> Outcome<()> {
+    let mut seen = HashSet::new();
+    let twice = outputs.iter().find(|name| !seen.insert(name.as_str()));
+    twice.map_or(Ok(()), |name| Err(Fault::new(Code::DuplicateColumn, format!("output {name:?} was asked for twice"))))
+}
+
+/// Those of the wanted outputs that a model of a router has; all when none is named.
+fn known(offer: &Offer, outputs: Option<&[String]>) -> Vec<usize> {
+    let columns = &offer.description().signature.outputs;
+    let place = |name: &String| columns.iter().position(|column| column.name == *name);
+    outputs.map_or_else(|| (0..columns.len()).collect(), |names| names.iter().filter_map(place).collect())
 }

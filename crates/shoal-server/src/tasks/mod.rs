@@ -15,9 +15,11 @@ mod json;
 pub(crate) mod kept;
 pub(crate) mod lines;
 mod merge;
+mod number;
 pub(crate) mod openapi;
 pub(crate) mod protobuf;
 pub(crate) mod room;
+pub(crate) mod route;
 pub(crate) mod run;
 #[cfg(test)]
 mod vectors;

@@ -18,10 +18,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
-use super::draft::{Draft, Drafts, Refused};
+use super::draft::{Draft, Drafts, Refused, Request, Way};
 use super::kept::{Known, Name, News, Ticket};
+use super::route::join;
 use super::{Caller, Done, Envelope, Task, digest};
 use crate::catalog::Catalog;
+use crate::description::Description;
 use crate::engine::Served;
 use crate::fault::{Code, Fault, Outcome};
 use crate::flight::Answer;
@@ -69,8 +71,32 @@ struct Job {
     weight: f64,
     ticket: Option<Ticket>,
     pieces: Range<usize>,
+    /// Of a task for a router: the answers of its models.
+    gathered: Option<Gathered>,
     deadline: Option<Instant>,
     is_open: bool,
+}
+
+/// The answers of a router's models, as far as they have come.
+struct Gathered {
+    router: Arc<Offer>,
+    way: Arc<Way>,
+    outputs: Option<Vec<String>>,
+    /// In the order of the legs.
+    answers: Vec<Option<Typed>>,
+    batch_rows: usize,
+}
+
+impl Gathered {
+    /// All answers as one; None while some have not come.
+    fn joined(&mut self) -> Option<Outcome<Typed>> {
+        if self.answers.iter().any(Option::is_none) {
+            return None;
+        }
+        let answers = std::mem::take(&mut self.answers).into_iter().flatten();
+        let places = self.way.legs.iter().map(|leg| leg.places.as_slice());
+        Some(join(self.way.rows, places.zip(answers).collect(), self.outputs.as_deref()))
+    }
 }
 
 /// One request to a model.
@@ -123,11 +149,11 @@ impl Run {
         let number = self.jobs.len();
         let deadline = task.timeout.and_then(|timeout| self.arrived.checked_add(timeout));
         let pieces = self.pieces.len()..self.pieces.len();
-        self.jobs.push(Job { id: task.id.clone(), weight: task.weight, ticket: None, pieces, deadline, is_open: true });
+        self.jobs.push(Job { id: task.id.clone(), weight: task.weight, ticket: None, pieces, gathered: None, deadline, is_open: true });
         let Some(task) = self.unless_known(number, task) else { return };
         let priority = task.priority;
         match drafts.draft(task) {
-            Ok(draft) => self.load(number, draft, priority, loads),
+            Ok(draft) => self.take(number, draft, priority, loads),
             Err(Refused { fault, offer }) => self.fail(number, offer.as_deref(), fault),
         }
     }
@@ -154,8 +180,21 @@ impl Run {
         None
     }
 
-    fn load(&mut self, number: usize, draft: Draft, priority: u8, loads: &mut Vec<Load>) {
-        let Draft { offer, table, wanted } = draft;
+    fn take(&mut self, number: usize, draft: Draft, priority: u8, loads: &mut Vec<Load>) {
+        let Draft { offer, requests, way } = draft;
+        if let Some((way, outputs)) = way {
+            let answers = requests.iter().map(|_| None).collect();
+            self.jobs[number].gathered = Some(Gathered { router: offer, way, outputs, answers, batch_rows: 0 });
+        }
+        for request in requests {
+            self.load(number, request, priority, loads);
+        }
+        // A router that got no records waits for nobody.
+        self.join(number);
+    }
+
+    fn load(&mut self, number: usize, request: Request, priority: u8, loads: &mut Vec<Load>) {
+        let Request { offer, table, wanted } = request;
         if table.rows == 0 {
             return self.answer(number, &offer, &wanted, &offer.no_rows());
         }
@@ -234,6 +273,7 @@ impl Run {
             }
             let (job, offer, wanted) = (piece.job, Arc::clone(&piece.offer), std::mem::take(&mut piece.wanted));
             match outcome {
+                Ok(answer) if self.jobs[job].gathered.is_some() => self.gather(number, &offer, &wanted, &answer),
                 Ok(answer) => self.answer(job, &offer, &wanted, &answer),
                 Err(fault) => self.fail(job, Some(&offer), fault),
             }
@@ -273,6 +313,33 @@ impl Run {
         let (model, version) = (description.name.clone(), description.version.clone());
         let outcome = Ok(answered(description, answer, wanted));
         self.end(number, Ended { model, version, outcome, batch_rows: answer.batch_rows });
+    }
+
+    /// A model of a router has answered.
+    fn gather(&mut self, piece: usize, offer: &Offer, wanted: &[usize], answer: &Answer) {
+        count(&self.catalog, offer, self.arrived.elapsed(), None);
+        let number = self.pieces[piece].job;
+        let job = &mut self.jobs[number];
+        if let Some(gathered) = &mut job.gathered {
+            gathered.answers[piece - job.pieces.start] = Some(answered(offer.description(), answer, wanted));
+            gathered.batch_rows = gathered.batch_rows.max(answer.batch_rows);
+        }
+        self.join(number);
+    }
+
+    /// Answers a task for a router, if all that it waits for has come.
+    fn join(&mut self, number: usize) {
+        let Some(gathered) = self.jobs[number].gathered.as_mut() else { return };
+        let Some(outcome) = gathered.joined() else { return };
+        let (router, batch_rows) = (Arc::clone(&gathered.router), gathered.batch_rows);
+        match outcome {
+            Err(fault) => self.fail(number, Some(&router), fault),
+            Ok(table) => {
+                count(&self.catalog, &router, self.arrived.elapsed(), None);
+                let Description { name, version, .. } = router.description();
+                self.end(number, Ended { model: name.clone(), version: version.clone(), outcome: Ok(table), batch_rows });
+            }
+        }
     }
 
     /// A task has failed; what else was asked for it is given up.

@@ -39,7 +39,7 @@ from shoal.package._registry._referrers import list_referrers
 from shoal.package._registry._repository import connected
 from shoal.package._registry._staging import check_space, staged
 from shoal.package._write import add_attestation, flush, flushed_file, locked
-from shoal.runtime import read_description
+from shoal.runtime import read_any_description
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from shoal.package._registry._crew import Progress
     from shoal.package._registry._documents import Manifest
     from shoal.package._registry._repository import Repository
-    from shoal.runtime import Description
+    from shoal.runtime import Description, RouterDescription
 
 _IMAGE_CONFIG = "application/vnd.oci.image.config.v1+json"
 
@@ -142,7 +142,7 @@ class _Fetching:
         self._manifest = _package_manifest(self._image)
         self._statements = _statements(repository, digest)
 
-    def whole(self) -> Layout[Description]:
+    def whole(self) -> Layout[Description | RouterDescription]:
         """Fetches all of it, and verifies it."""
         blobs = [*self._manifest.layers, *self._stated_blobs()]
         self._fetch(blobs)
@@ -180,7 +180,7 @@ class _Fetching:
                 _attestations.check_room(target, known, blobs, index)
                 add_attestation(target, blobs, index)
 
-    def _verified(self) -> Layout[Description]:
+    def _verified(self) -> Layout[Description | RouterDescription]:
         layout = read_layout(self.root)
         if layout.documents.digest != self._image.digest:
             message = f"what was pulled is {layout.documents.digest}, not {self._image.digest}"
@@ -239,11 +239,13 @@ def _package_manifest(image: Manifest) -> _blobs.Manifest:
     return _strict(image.data, "the image manifest")
 
 
-def _content(root: Path, manifest: _blobs.Manifest) -> tuple[Description, Documents]:
+def _content(
+    root: Path, manifest: _blobs.Manifest
+) -> tuple[Description | RouterDescription, Documents]:
     """What the files of a package say, and what follows from them."""
     try:
         layers, text = stated_content(root, manifest)
-        description = read_description(text)
+        description = read_any_description(text)
         return description, _manifest.derive(description, layers)
     except UnsupportedModelError as error:  # no package was ever written so
         raise CorruptPackageError(f"what was pulled is what no package holds: {error}") from error

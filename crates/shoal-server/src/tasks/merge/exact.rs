@@ -8,6 +8,7 @@
 //! Source: U. Kulisch, "Computer Arithmetic and Validity", section 8 (long accumulators).
 
 use super::large::Large;
+use crate::tasks::number::Number;
 
 /// The unit of a sum is 2^-OFFSET: whole words of it lie below the point.
 const OFFSET: i32 = 51 * 64;
@@ -16,7 +17,7 @@ const WORDS: usize = 102;
 
 /// A number as it is added.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Number {
+pub(super) enum Term {
     Finite(Finite),
     /// An infinity, or NaN.
     Special(f64),
@@ -30,7 +31,7 @@ pub(super) struct Finite {
     exponent: i32,
 }
 
-impl From<f64> for Number {
+impl From<f64> for Term {
     fn from(value: f64) -> Self {
         if !value.is_finite() {
             return Self::Special(value);
@@ -44,19 +45,26 @@ impl From<f64> for Number {
     }
 }
 
-impl From<i64> for Number {
-    fn from(value: i64) -> Self {
-        Self::Finite(Finite { is_negative: value < 0, mantissa: value.unsigned_abs(), exponent: 0 })
-    }
-}
-
-impl From<u64> for Number {
+impl From<u64> for Term {
     fn from(value: u64) -> Self {
         Self::Finite(Finite { is_negative: false, mantissa: value, exponent: 0 })
     }
 }
 
-impl Number {
+impl From<Number> for Term {
+    fn from(value: Number) -> Self {
+        match value {
+            Number::Boolean(value) => Self::from(u64::from(value)),
+            Number::Floating(value) => Self::from(value),
+            Number::Whole(value) => {
+                let mantissa = u64::try_from(value.unsigned_abs()).unwrap_or(u64::MAX);
+                Self::Finite(Finite { is_negative: value < 0, mantissa, exponent: 0 })
+            }
+        }
+    }
+}
+
+impl Term {
     /// As far as the special values of IEEE 754 depend on it: its sign, and whether it is zero.
     const fn kind(self) -> f64 {
         match self {
@@ -96,7 +104,7 @@ impl Exact {
     }
 
     /// Adds the product of one to three numbers, one of them at most not a double but of 64 bits, or two that are the same.
-    pub(super) fn add(&mut self, factors: &[Number]) {
+    pub(super) fn add(&mut self, factors: &[Term]) {
         let Some(finite) = factors.iter().map(|factor| factor.finite()).collect::<Option<Product>>() else {
             let special = factors.iter().map(|factor| factor.kind()).product::<f64>();
             self.special = Some(self.special.unwrap_or(0.0) + special);

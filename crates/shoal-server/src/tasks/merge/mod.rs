@@ -81,7 +81,7 @@ struct Piece<'t> {
 impl Piece<'_> {
     /// Whether a record is there.
     fn has(&self, record: usize) -> bool {
-        !self.column.missing.get(record).copied().unwrap_or_default()
+        !self.column.is_missing(record)
     }
 
     fn is_numbers(&self) -> bool {
@@ -155,14 +155,5 @@ fn mismatch(name: &str, one: (&str, &str), other: (&str, &str)) -> Fault {
 
 /// A column's dtype and shape, as messages say them.
 fn described(column: &Column) -> String {
-    let dtype = match &column.kind {
-        Kind::Plain(dtype) => dtype.name(),
-        Kind::Utf8 => "UTF8",
-        Kind::Bytes => "BYTES",
-        Kind::Timestamp(..) => "TIMESTAMP",
-        Kind::Date => "DATE",
-        Kind::Mixed => "MIXED",
-        Kind::Untyped => "without a dtype",
-    };
-    format!("{dtype} {:?}", column.shape)
+    format!("{} {:?}", column.kind.name(), column.shape)
 }

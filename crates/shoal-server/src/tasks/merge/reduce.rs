@@ -14,9 +14,10 @@ use half::f16;
 
 use crate::fault::{Code, Fault, Outcome};
 use crate::tables::{Column, Content, Kind};
+use crate::tasks::number::{Number, read};
 use crate::values::{Buffer, Dtype};
 
-use super::exact::{Exact, Number};
+use super::exact::{Exact, Term};
 use super::large::Large;
 use super::{By, Gathered, Piece, described, mismatch};
 
@@ -54,8 +55,7 @@ fn no_numbers(by: By, column: &Gathered<'_>) -> Fault {
 }
 
 fn counted(column: &Gathered<'_>) -> Column {
-    let missing = |piece: &Piece<'_>| piece.column.missing.iter().filter(|missing| **missing).count();
-    let there: usize = column.pieces.iter().map(|piece| piece.rows - missing(piece)).sum();
+    let there: usize = column.pieces.iter().map(Piece::there).sum();
     let count = i64::try_from(there).unwrap_or(i64::MAX);
     record(column.name, Dtype::Int64, (Vec::new(), count.to_le_bytes().to_vec()))
 }
@@ -98,12 +98,12 @@ impl Reduction<'_> {
     }
 
     /// One element of each record that is there.
-    fn each(&self, element: usize, mut take: impl FnMut(Piece<'_>, Value)) {
+    fn each(&self, element: usize, mut take: impl FnMut(Piece<'_>, Number)) {
         for piece in self.pieces() {
             let (dtype, bytes) = (piece.dtype(), piece.bytes());
-            for record in (0..piece.rows).filter(|record| piece.has(*record)) {
-                take(*piece, Value::read(dtype, bytes, record * self.elements + element));
-            }
+            let records = (0..piece.rows).filter(|record| piece.has(*record));
+            let values = records.filter_map(|record| read(dtype, bytes, record * self.elements + element));
+            values.for_each(|value| take(*piece, value));
         }
     }
 
@@ -144,8 +144,7 @@ impl Reduction<'_> {
     fn weights(&self) -> Large {
         let mut sum = Exact::new();
         for piece in self.pieces() {
-            let there = (0..piece.rows).filter(|record| piece.has(*record)).count();
-            sum.add(&[Number::from(piece.weight), Number::from(there as u64)]);
+            sum.add(&[Term::from(piece.weight), Term::from(piece.there() as u64)]);
         }
         sum.total()
     }
@@ -154,12 +153,12 @@ impl Reduction<'_> {
         let (dtype, is_largest) = (self.pieces()[0].dtype(), self.by == By::Max);
         let (mut bytes, mut missing) = (Vec::new(), Vec::new());
         for element in 0..self.elements {
-            let mut found: Option<Value> = None;
-            self.each(element, |_, value| found = Some(found.map_or(value, |found| found.or(value, is_largest))));
+            let mut found: Option<Number> = None;
+            self.each(element, |_, value| found = Some(found.map_or(value, |found| extreme(found, value, is_largest))));
             if found.is_none() {
                 missing = vec![true];
             }
-            found.unwrap_or(Value::Whole(0)).write(dtype, &mut bytes);
+            write(found.unwrap_or(Number::Whole(0)), dtype, &mut bytes);
         }
         Column { missing, ..record(self.column.name, dtype, (self.shape(), bytes)) }
     }
@@ -178,12 +177,12 @@ impl Sums {
     }
 
     /// The answer for the values that `each` gives.
-    fn of(&mut self, weights: &Large, each: impl FnOnce(&mut dyn FnMut(Piece<'_>, Value))) -> f64 {
+    fn of(&mut self, weights: &Large, each: impl FnOnce(&mut dyn FnMut(Piece<'_>, Number))) -> f64 {
         self.first.clear();
         self.second.clear();
         let (first, second, by) = (&mut self.first, &mut self.second, self.by);
         each(&mut |piece, value| {
-            let (weight, value) = (Number::from(piece.weight), Number::from(value));
+            let (weight, value) = (Term::from(piece.weight), Term::from(value));
             first.add(&[weight, value]);
             if by == By::Variance {
                 second.add(&[weight, value, value]);
@@ -208,6 +207,11 @@ impl Sums {
 }
 
 impl Piece<'_> {
+    /// How many records are not missing.
+    fn there(&self) -> usize {
+        (0..self.rows).filter(|record| self.has(*record)).count()
+    }
+
     /// Whether its records count as one each.
     fn is_plain(&self) -> bool {
         self.weight.to_bits() == 1_f64.to_bits()
@@ -229,63 +233,25 @@ impl Piece<'_> {
     }
 }
 
-/// A value of a column of numbers.
-#[derive(Clone, Copy)]
-enum Value {
-    Whole(i128),
-    Float(f64),
+/// The larger or the smaller of both; NaN if one of them is.
+fn extreme(one: Number, other: Number, is_largest: bool) -> Number {
+    let is_other = match (one, other) {
+        (Number::Boolean(one), Number::Boolean(two)) => (two && !one) == is_largest,
+        (Number::Whole(one), Number::Whole(two)) => (two > one) == is_largest,
+        (Number::Floating(one), Number::Floating(two)) => two.is_nan() || (!one.is_nan() && (two > one) == is_largest),
+        _ => false,
+    };
+    if is_other { other } else { one }
 }
 
-impl Value {
-    fn read(dtype: Dtype, bytes: &[u8], place: usize) -> Self {
-        match dtype {
-            Dtype::Bool | Dtype::Uint8 => Self::Whole(u8::from_le_bytes(value(bytes, place)).into()),
-            Dtype::Uint16 => Self::Whole(u16::from_le_bytes(value(bytes, place)).into()),
-            Dtype::Uint32 => Self::Whole(u32::from_le_bytes(value(bytes, place)).into()),
-            Dtype::Uint64 => Self::Whole(u64::from_le_bytes(value(bytes, place)).into()),
-            Dtype::Int8 => Self::Whole(i8::from_le_bytes(value(bytes, place)).into()),
-            Dtype::Int16 => Self::Whole(i16::from_le_bytes(value(bytes, place)).into()),
-            Dtype::Int32 => Self::Whole(i32::from_le_bytes(value(bytes, place)).into()),
-            Dtype::Int64 => Self::Whole(i64::from_le_bytes(value(bytes, place)).into()),
-            Dtype::Fp16 => Self::Float(f16::from_le_bytes(value(bytes, place)).into()),
-            Dtype::Fp32 => Self::Float(f32::from_le_bytes(value(bytes, place)).into()),
-            Dtype::Fp64 => Self::Float(f64::from_le_bytes(value(bytes, place))),
-            Dtype::Bytes => Self::Whole(0),
-        }
-    }
-
-    /// The larger or the smaller of both; NaN if one of them is.
-    fn or(self, other: Self, is_largest: bool) -> Self {
-        let is_other = match (self, other) {
-            (Self::Whole(one), Self::Whole(two)) => (two > one) == is_largest,
-            (Self::Float(one), Self::Float(two)) => two.is_nan() || (!one.is_nan() && (two > one) == is_largest),
-            _ => false,
-        };
-        if is_other { other } else { self }
-    }
-
-    fn write(self, dtype: Dtype, bytes: &mut Vec<u8>) {
+fn write(value: Number, dtype: Dtype, bytes: &mut Vec<u8>) {
+    match (value, dtype) {
+        (Number::Boolean(value), _) => bytes.push(value.into()),
+        (Number::Whole(value), _) => bytes.extend_from_slice(&value.to_le_bytes()[..dtype.width()]),
         // Of two zeros, the one above.
-        match (self, dtype) {
-            (Self::Whole(value), _) => bytes.extend_from_slice(&value.to_le_bytes()[..dtype.width()]),
-            (Self::Float(value), Dtype::Fp16) => bytes.extend(f16::from_f64(value + 0.0).to_le_bytes()),
-            #[expect(clippy::cast_possible_truncation, reason = "it was read as one of 32 bits")]
-            (Self::Float(value), Dtype::Fp32) => bytes.extend((value as f32 + 0.0).to_le_bytes()),
-            (Self::Float(value), _) => bytes.extend((value + 0.0).to_le_bytes()),
-        }
+        (Number::Floating(value), Dtype::Fp16) => bytes.extend(f16::from_f64(value + 0.0).to_le_bytes()),
+        #[expect(clippy::cast_possible_truncation, reason = "it was read as one of 32 bits")]
+        (Number::Floating(value), Dtype::Fp32) => bytes.extend((value as f32 + 0.0).to_le_bytes()),
+        (Number::Floating(value), _) => bytes.extend((value + 0.0).to_le_bytes()),
     }
-}
-
-impl From<Value> for Number {
-    fn from(value: Value) -> Self {
-        match value {
-            Value::Float(value) => value.into(),
-            Value::Whole(value) => u64::try_from(value).map_or_else(|_| i64::try_from(value).unwrap_or_default().into(), Self::from),
-        }
-    }
-}
-
-/// The bytes of the value at a place.
-fn value<const WIDTH: usize>(bytes: &[u8], place: usize) -> [u8; WIDTH] {
-    bytes.as_chunks::<WIDTH>().0.get(place).copied().unwrap_or([0; WIDTH])
 }

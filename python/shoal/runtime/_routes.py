@@ -1,0 +1,180 @@
+"""Where a router sends records: routes and their rules, as `protocol.md` says them.
+
+- A record takes the first route whose rule it meets; a route without `when` takes every record, so
+  that it can only be the last.
+- A rule is a column with one of `is`, `equals`, `at_least` and `below`; or one of `all`, `any` and
+  `not`, over other rules. Rules lie in each other at most 8 deep.
+- Whatever is wrong is said with the place where it stands: `routes[0].when.all[1]`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import msgspec
+
+from shoal.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DEPTH_LIMIT = 8
+ROUTES_LIMIT = 256
+RULES_LIMIT = 4096
+
+_INTEGERS = range(-(2**63), 2**64)
+_WORDS = ("is", "equals", "at_least", "below", "all", "any", "not")
+
+Constant: TypeAlias = bool | int | float | str
+
+
+class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Structs of a router refuse fields that they do not know."""
+
+
+class Rule(
+    _Part,
+    frozen=True,
+    omit_defaults=True,
+    rename={"is_": "is", "all_": "all", "any_": "any", "not_": "not"},
+):
+    """What a record is asked: one word beside `column`, or one over other rules.
+
+    Attributes:
+        column: The column whose value is looked at.
+        is_: Of which type the value has to be.
+        equals: What it has to be; numbers by value, whatever their type.
+        at_least: A number that it must not be below.
+        below: A number that it has to be below.
+        all_: Rules that it has to meet, all of them.
+        any_: Rules of which it has to meet one.
+        not_: A rule that it must not meet.
+    """
+
+    column: str | None = None
+    is_: Literal["integer", "floating", "text", "boolean", "missing"] | None = None
+    equals: Constant | None = None
+    at_least: int | float | None = None
+    below: int | float | None = None
+    all_: tuple[Rule, ...] | None = None
+    any_: tuple[Rule, ...] | None = None
+    not_: Rule | None = None
+
+    def words(self) -> list[str]:
+        """The words that it uses, without `column`."""
+        values = (self.is_, self.equals, self.at_least, self.below, self.all_, self.any_, self.not_)
+        return [word for word, value in zip(_WORDS, values, strict=True) if value is not None]
+
+    def inner(self) -> Iterator[tuple[str, Rule]]:
+        """The rules within it, each with its place."""
+        for word, rules in (("all", self.all_), ("any", self.any_)):
+            for number, rule in enumerate(rules or ()):
+                yield f"{word}[{number}]", rule
+        if self.not_ is not None:
+            yield "not", self.not_
+
+    def __str__(self) -> str:
+        """As a person says it."""
+        (word,) = self.words()
+        if word in ("all", "any"):
+            joint = " and " if word == "all" else " or "
+            return "(" + joint.join(str(rule) for _, rule in self.inner()) + ")"
+        if word == "not":
+            return f"not {self.not_}"
+        value = self.is_ or msgspec.to_builtins(self)[word]
+        return f"{self.column} {word.replace('_', ' ')} {value}"
+
+
+class Route(_Part, frozen=True, omit_defaults=True):
+    """Where records go that meet a rule.
+
+    Attributes:
+        model: The name of a model that is served beside the router, or of another router.
+        version: Which version; None is whichever answers requests that name none.
+        when: The rule; None takes every record.
+        rename: The model's name of a column, by the router's.
+    """
+
+    model: str
+    version: str | None = None
+    when: Rule | None = None
+    rename: dict[str, str] = {}
+
+    def __str__(self) -> str:
+        """As a person says it."""
+        target = self.model if self.version is None else f"{self.model} {self.version}"
+        names = ", ".join(f"{column} as {name}" for column, name in self.rename.items())
+        return f"{self.when or 'every record'} -> {target}{f', {names}' if names else ''}"
+
+
+def read_routes(given: object) -> tuple[Route, ...]:
+    """Reads and checks routes.
+
+    Args:
+        given: A list of objects, as in JSON and TOML, or of `Route`.
+
+    Raises:
+        InvalidRequestError: they are no routes; the message says where.
+    """
+    try:
+        routes = msgspec.convert(given, tuple[Route, ...])
+    except msgspec.ValidationError as error:
+        message = f"these are no routes: {str(error).replace('`$', '`routes')}"
+        hint = 'A route is {"model": ..., "when": {"column": ..., "is": "integer"}}.'
+        raise InvalidRequestError(message, hint=hint) from error
+    except RecursionError as error:
+        raise _too_deep("routes") from error
+    check_routes(routes)
+    return routes
+
+
+def check_routes(routes: tuple[Route, ...]) -> None:
+    """Refuses what no router has.
+
+    Raises:
+        InvalidRequestError: saying what, and where.
+    """
+    if not 1 <= len(routes) <= ROUTES_LIMIT:
+        message = f"there are {len(routes)} routes, expected 1 to {ROUTES_LIMIT}"
+        raise InvalidRequestError(message)
+    for number, route in enumerate(routes[:-1]):
+        if route.when is None:
+            message = f"routes[{number}] takes every record: those behind it are never taken"
+            hint = "Say `when`, or let it be the last one."
+            raise InvalidRequestError(message, hint=hint)
+    rules = sum(_checked(each.when, f"routes[{n}].when", 1) for n, each in enumerate(routes))
+    if rules > RULES_LIMIT:
+        raise InvalidRequestError(f"there are {rules} rules, expected at most {RULES_LIMIT}")
+
+
+def _checked(rule: Rule | None, place: str, depth: int) -> int:
+    """How many rules there are, this one included; all of them are sound."""
+    if rule is None:
+        return 0
+    if depth > DEPTH_LIMIT:
+        raise _too_deep(place)
+    words = rule.words()
+    if len(words) != 1:
+        said = ", ".join(words) or "nothing"
+        message = f"{place} says {said}; expected one of {', '.join(_WORDS)}"
+        raise InvalidRequestError(message, hint="Join several rules with `all` or `any`.")
+    if (rule.column is None) == (words[0] in _WORDS[:4]):
+        needs = "needs a column" if rule.column is None else "takes no column"
+        raise InvalidRequestError(f"{place} says {words[0]}, which {needs}")
+    if rule.all_ == () or rule.any_ == ():
+        raise InvalidRequestError(f"{place}.{words[0]} has no rules, expected at least one")
+    _check_constants(rule, place)
+    return 1 + sum(_checked(each, f"{place}.{inner}", depth + 1) for inner, each in rule.inner())
+
+
+def _check_constants(rule: Rule, place: str) -> None:
+    for value in (rule.equals, rule.at_least, rule.below):
+        is_endless = isinstance(value, float) and not math.isfinite(value)
+        if is_endless or (isinstance(value, int) and value not in _INTEGERS):
+            message = f"{place} compares with {value}, expected a finite number of 64 bits"
+            raise InvalidRequestError(message)
+
+
+def _too_deep(place: str) -> InvalidRequestError:
+    return InvalidRequestError(f"{place} is nested deeper than {DEPTH_LIMIT} rules")
