@@ -81,12 +81,13 @@ def _costs_above_kernel(seen: Measured, way: str) -> Iterator[tuple[int, float]]
 LINES = (
     *(
         Line(
-            f"64 tasks in one envelope against 64 requests at once, tasks/s: {who}",
+            f"64 tasks in one envelope against 64 requests {how}, tasks/s: {who}",
             "at least",
             5,
             15,
-            _ratio(f"envelope: {who}, one envelope", f"envelope: {who}, 64 requests at once"),
+            _ratio(f"envelope: {who}, one envelope", f"envelope: {who}, 64 requests {how}"),
         )
+        for how in ("at once", "in turn")
         for who in ("python", "wrk")
     ),
     *(

@@ -18,7 +18,7 @@ TURNS = (
     "way",
     "tasks/s",
     "p50 of a call, us",
-    "server us per task",
+    "server us per row",
     "rows per micro-batch",
     "others, %",
 )

@@ -50,8 +50,10 @@ MANY, SOME, LONE = 256, 64, 1
 WAYS = (
     Way("envelope", "python, one envelope", "python", {"kind": "envelope"}),
     Way("envelope", "python, 64 requests at once", "python", {"kind": "requests"}),
+    Way("envelope", "python, 64 requests in turn", "python", _callers("shoal", LONE)),
     Way("envelope", "wrk, one envelope", "wrk", _wrk("tasks-json-64", 1)),
     Way("envelope", "wrk, 64 requests at once", "wrk", _wrk("tasks-json-1", 64)),
+    Way("envelope", "wrk, 64 requests in turn", "wrk", _wrk("tasks-json-1", 1)),
     Way("callers", "python, on", "python", _callers("shoal", MANY, gather=True)),
     Way("callers", "python, off", "python", _callers("shoal", MANY)),
     Way("callers", "javascript, on", "javascript", _callers("shoal", MANY, gather=True)),

@@ -14,6 +14,24 @@ test("the files are what the catalogue of the protocol and the tree of errors sa
   }
 });
 
+test("nothing else is public than this, beside the classes of errors", () => {
+  const names = Object.entries(shoal).flatMap(([name, value]) => {
+    const isError = typeof value === "function" && value.prototype instanceof shoal.ShoalError;
+    return isError ? [] : [name];
+  });
+  const expected = [
+    "Client",
+    "Column",
+    "Merged",
+    "Result",
+    "Results",
+    "ShoalError",
+    "Table",
+    "column",
+  ];
+  assert.deepEqual(names.sort(), expected);
+});
+
 test("every code has one class, and every class stands below its group", () => {
   const kinds = Object.values(shoal).filter(
     (value) => typeof value === "function" && value.prototype instanceof shoal.ShoalError,

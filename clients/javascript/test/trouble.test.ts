@@ -325,3 +325,27 @@ test("what nobody foresaw is thrown at the caller, and never lost", async () => 
   await assert.rejects(client.run([task]), TypeError);
   await assert.rejects(client.stream([task]).next(), TypeError);
 });
+
+test("one signal takes back any number of calls, without a warning", async () => {
+  server.models.never = never;
+  const warnings: Error[] = [];
+  const warn = (warning: Error) => warnings.push(warning);
+  process.on("warning", warn);
+  const { signal } = new AbortController();
+  const controller = new AbortController();
+  const client = new Client(server.url);
+  const calls = Array.from({ length: 30 }, () =>
+    client.predict("never", { x: [1] }, { signal: controller.signal }),
+  );
+  const answered = client.predict("echo", { x: [1] }, { signal: controller.signal });
+  assert.equal((await answered).rows, 1);
+  controller.abort();
+  const settled = await Promise.allSettled(calls);
+  assert.ok(settled.every(({ status }) => status === "rejected"));
+  const tasks = Array.from({ length: 30 }, () => ({ model: "echo", table: { x: [1] } }));
+  for await (const { error } of client.stream(tasks, { signal })) {
+    assert.equal(error, undefined);
+  }
+  process.off("warning", warn);
+  assert.deepEqual(warnings, []);
+});

@@ -78,14 +78,9 @@ export class ${name} extends ${parent} {
 }
 `,
   );
-  const rows = kinds.map(({ name }) => `  ${name},\n`).join("");
   return `${HEAD}import { ShoalError } from "./error.js";
 
-${classes.join("\n")}
-/** Every class that has a code, parents before their children. */
-export const KINDS: readonly (typeof ShoalError)[] = [
-${rows}];
-`;
+${classes.join("\n")}`;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -92,8 +92,11 @@ async fn measure(encoding: Encoding, body: Bytes, limit: usize) -> Outcome<Optio
 }
 
 /// Runs what takes long on a thread of its own, when it is its turn.
-async fn off_the_loop<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> Outcome<T> {
-    let failed = |error: &dyn std::fmt::Display| Fault::new(Code::Internal, format!("a compressed body was given up: {error}"));
+///
+/// # Errors
+/// `Internal` when it panicked, or the server ends.
+pub(crate) async fn off_the_loop<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> Outcome<T> {
+    let failed = |error: &dyn std::fmt::Display| Fault::new(Code::Internal, format!("a large body was given up: {error}"));
     let _turn = AT_ONCE.acquire().await.map_err(|error| failed(&error))?;
     tokio::task::spawn_blocking(body).await.map_err(|error| failed(&error))
 }

@@ -313,7 +313,7 @@ impl Served {
 
     /// Whether all who are connected wait for an answer: there is nothing to read from anybody.
     fn has_everybody(&self) -> bool {
-        self.crowd.is_all(self.owed())
+        self.crowd.is_all(self.lock().callers())
     }
 
     /// Lets the event loop go on until that moment, or until a request arrives.

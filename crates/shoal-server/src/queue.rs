@@ -77,12 +77,16 @@ struct Pending {
     /// Answers to slices, with the row at which each starts.
     parts: Vec<(usize, Answer)>,
     reply: Reply,
+    /// Whether it bears the name of a client: of several requests of one envelope, one does.
+    is_named: bool,
 }
 
 /// The requests of one model.
 pub(crate) struct Queue {
     scheduler: Scheduler,
     pending: HashMap<u64, Pending>,
+    /// How many of them bear the name of a client.
+    named: usize,
     buckets: Buckets,
     next_id: u64,
     output_dtypes: Vec<Dtype>,
@@ -94,7 +98,7 @@ pub(crate) struct Queue {
 impl Queue {
     pub(crate) fn new(limits: Limits, policy: Policy, output_dtypes: Vec<Dtype>) -> Self {
         let (scheduler, pending, buckets) = (Scheduler::new(limits, policy), HashMap::new(), Buckets::default());
-        Self { scheduler, pending, buckets, next_id: 0, output_dtypes, ledger: None, padding: None }
+        Self { scheduler, pending, named: 0, buckets, next_id: 0, output_dtypes, ledger: None, padding: None }
     }
 
     /// Tells of every request from here on.
@@ -145,8 +149,9 @@ impl Queue {
             ledger.arrived(now, &arrival);
         }
         self.next_id += 1;
-        let rows_left = table.rows;
-        self.pending.insert(id.0, Pending { table, shapes, rows_left, parts: Vec::new(), reply });
+        let (rows_left, is_named) = (table.rows, wishes.client != Client::default());
+        self.named += usize::from(is_named);
+        self.pending.insert(id.0, Pending { table, shapes, rows_left, parts: Vec::new(), reply, is_named });
         Some(id)
     }
 
@@ -246,23 +251,26 @@ impl Queue {
 
     /// Whether somebody still wanted that outcome.
     fn end(&mut self, now: Moment, id: RequestId, outcome: Outcome<Answer>) -> bool {
-        let Some(pending) = self.pending.remove(&id.0) else { return false };
+        let Some(pending) = self.remove(id) else { return false };
         if let Some(ledger) = &mut self.ledger {
             ledger.ended(now, id, outcome.as_ref().err().map(|fault| fault.code));
         }
-        self.buckets.leave(pending.shapes.as_ref());
         pending.reply.send(outcome)
     }
 
     /// Gives up a request: what waits of it is not run, what is being run is thrown away.
     pub(crate) fn forget(&mut self, now: Moment, id: RequestId) {
         self.scheduler.cancel(id);
-        if let Some(pending) = self.pending.remove(&id.0) {
-            self.buckets.leave(pending.shapes.as_ref());
-            if let Some(ledger) = &mut self.ledger {
-                ledger.abandoned(now, id);
-            }
+        if let (Some(_), Some(ledger)) = (self.remove(id), &mut self.ledger) {
+            ledger.abandoned(now, id);
         }
+    }
+
+    fn remove(&mut self, id: RequestId) -> Option<Pending> {
+        let pending = self.pending.remove(&id.0)?;
+        self.named -= usize::from(pending.is_named);
+        self.buckets.leave(pending.shapes.as_ref());
+        Some(pending)
     }
 
     /// A client has gone: nobody waits for it.
@@ -288,6 +296,11 @@ impl Queue {
     /// How many requests are not answered yet.
     pub(crate) fn owed(&self) -> usize {
         self.pending.len()
+    }
+
+    /// How many callers are not answered yet.
+    pub(crate) const fn callers(&self) -> usize {
+        self.named
     }
 
     /// (rows, bytes) that wait.
@@ -400,6 +413,19 @@ mod tests {
         queue.gone(Client(1));
         echo(&mut queue, flight);
         assert_eq!(queue.scheduler.remembered_clients(), 0);
+    }
+
+    #[test]
+    fn one_caller_with_many_requests_is_one_of_those_who_wait() {
+        let mut queue = queue(8);
+        let named = Wishes { client: Client(1), ..Wishes::default() };
+        let mut replies: Vec<_> = [Wishes::default(), Wishes::default(), named].map(|wishes| submit(&mut queue, &[1], None, wishes)).into();
+        assert_eq!((queue.owed(), queue.callers()), (3, 1));
+        let flight = fly(&mut queue).unwrap();
+        queue.forget(Moment::EPOCH, replies.pop().and_then(|(id, _)| id).unwrap());
+        assert_eq!((queue.owed(), queue.callers()), (2, 0));
+        echo(&mut queue, flight);
+        assert_eq!((queue.owed(), queue.callers()), (0, 0));
     }
 
     #[test]

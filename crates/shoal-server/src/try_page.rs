@@ -23,6 +23,11 @@ const SCRIPT: &str = include_str!("try_page/page.js");
 const VALUES: &str = include_str!("try_page/values.js");
 const PROGRAMS: &str = include_str!("try_page/programs.js");
 
+/// Routers on the way to a model, at most.
+const ROUTERS_LIMIT: usize = 8;
+/// The dtype of a column of values of any type.
+const MIXED: &str = "MIXED";
+
 /// Own files and own answers only; no markup is ever made from text; nobody may put the page into a frame.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; \
@@ -94,11 +99,11 @@ struct Model<'a> {
 #[derive(Serialize)]
 struct Form {
     version: String,
-    runtime: String,
+    is_router: bool,
     inputs: Vec<Input>,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct Input {
     name: String,
     dtype: &'static str,
@@ -110,7 +115,9 @@ struct Input {
 }
 
 fn models(lineup: &Lineup) -> Outcome<Reply> {
-    let content = Models { models: lineup.names().map(|name| model(lineup, name)).collect() };
+    let mut names: Vec<&str> = lineup.all().map(|offer| offer.description().name.as_str()).collect();
+    names.dedup();
+    let content = Models { models: names.into_iter().map(|name| model(lineup, name)).collect() };
     let body =
         serde_json::to_vec(&content).map_err(|error| Fault::new(Code::Internal, format!("the models cannot be written: {error}")))?;
     Ok(json(body))
@@ -121,14 +128,18 @@ fn model<'a>(lineup: &Lineup, name: &'a str) -> Model<'a> {
     let mut names = lineup.version_names(name);
     names.sort_by_key(|version| *version != first);
     let versions = names.iter().filter_map(|version| lineup.find(name, Some(version)).ok());
-    Model { name, versions: versions.map(|offer| form(offer.description())).collect() }
+    Model { name, versions: versions.map(|offer| form(lineup, offer.description())).collect() }
 }
 
-fn form(description: &Description) -> Form {
-    Form {
-        version: description.version.clone(),
-        runtime: description.runtime.clone(),
-        inputs: description.signature.inputs.iter().map(|column| input(description, column)).collect(),
+fn form(lineup: &Lineup, description: &Description) -> Form {
+    Form { version: description.version.clone(), is_router: description.is_router(), inputs: inputs(lineup, description, ROUTERS_LIMIT) }
+}
+
+fn inputs(lineup: &Lineup, description: &Description, routers: usize) -> Vec<Input> {
+    match description.is_router() {
+        false => description.signature.inputs.iter().map(|column| input(description, column)).collect(),
+        true if routers > 0 => inputs_of_router(lineup, description, routers - 1),
+        true => Vec::new(),
     }
 }
 
@@ -141,5 +152,41 @@ fn input(description: &Description, column: &Column) -> Input {
         may_be_missing: column.nullable || binding.is_some_and(|binding| binding.missing.is_some()),
         is_moment: column.moment,
         features: binding.and_then(|binding| binding.features.clone()).unwrap_or_default(),
+    }
+}
+
+/// What records of a router may have: the columns that its rules read, and those of the models to which it leads. Any may be
+/// missing, and one that is not the same everywhere is of any type.
+fn inputs_of_router(lineup: &Lineup, router: &Description, routers: usize) -> Vec<Input> {
+    let mut found = Vec::new();
+    for route in &router.routes {
+        route.reads().into_iter().for_each(|name| join(&mut found, of_any_type(name)));
+        if let Ok(offer) = lineup.find(&route.model, route.version.as_deref()) {
+            for input in inputs(lineup, offer.description(), routers).into_iter().flat_map(unpacked) {
+                join(&mut found, Input { name: route.name_of(&input.name).to_owned(), may_be_missing: true, ..input });
+            }
+        }
+    }
+    found
+}
+
+fn of_any_type(name: &str) -> Input {
+    Input { name: name.to_owned(), dtype: MIXED, shape: Vec::new(), may_be_missing: true, is_moment: false, features: Vec::new() }
+}
+
+/// A column as the features that pack into it, where it has names for them.
+fn unpacked(input: Input) -> Vec<Input> {
+    let single = |name: &String| Input { name: name.clone(), shape: Vec::new(), features: Vec::new(), ..input.clone() };
+    if input.features.is_empty() { vec![input] } else { input.features.iter().map(single).collect() }
+}
+
+fn join(found: &mut Vec<Input>, input: Input) {
+    let Some(other) = found.iter_mut().find(|other| other.name == input.name) else { return found.push(input) };
+    let is_same = (other.dtype, other.is_moment) == (input.dtype, input.is_moment);
+    match (other.shape.is_empty(), input.shape.is_empty()) {
+        (true, true) if !is_same => *other = of_any_type(&input.name),
+        // A rule reads it, and a model says what it is.
+        (true, false) if other.dtype == MIXED => *other = input,
+        _ => {}
     }
 }

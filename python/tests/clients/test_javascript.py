@@ -18,12 +18,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.services import until
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.services.chromium import Browser
 
 pytest_plugins = ["tests.services.chromium"]
+pytestmark = pytest.mark.timeout(300)  # npm installs, and servers start anew
 
 ROOT = Path(__file__).parents[3]
 CLIENT = ROOT / "clients" / "javascript"
@@ -32,6 +35,7 @@ NOT_OURS = {"node_modules", "build", "dist"}
 STORIES = tomllib.loads((ROOT / "protocol" / "stories.toml").read_text("utf-8"))
 BROWSER_STORIES = [name for name, story in STORIES.items() if story.get("browser")]
 PAGE = "test/stories/page.html"
+STORY_LIMIT_S = 120.0
 
 
 def run(*command: str, **environment: str) -> None:
@@ -80,21 +84,43 @@ def test_the_lock_names_no_registry() -> None:
     assert all("integrity" in package for name, package in lock["packages"].items() if name)
 
 
+def test_what_it_is_built_with_has_an_allowed_licence() -> None:
+    allowed = tomllib.loads((ROOT / "deny.toml").read_text("utf-8"))["licenses"]["allow"]
+    lock = json.loads((CLIENT / "package-lock.json").read_text("utf-8"))
+    licences = {name: package["license"] for name, package in lock["packages"].items()}
+    assert {
+        name: licence
+        for name, licence in licences.items()
+        if not set(licence.strip("()").split(" OR ")).intersection(allowed)
+    } == {}
+
+
 def test_it_needs_nothing_at_run_time() -> None:
     package = json.loads((CLIENT / "package.json").read_text("utf-8"))
     assert "dependencies" not in package
     assert package["peerDependenciesMeta"] == {"apache-arrow": {"optional": True}}
 
 
-def test_the_stories_are_played_in_node(node: str, places: Path) -> None:
-    place = str(places / "stories")
-    run(
-        node,
-        "--test",
-        "build/test/stories/play.test.js",
-        PYTHON=sys.executable,
-        SHOAL_STORIES=place,
+@pytest.fixture(scope="module")
+def server(places: Path) -> Iterator[str]:
+    """The server of the stories; gives what it says of where it listens."""
+    command = [sys.executable, "-m", "tests.services.stories", str(places / "stories")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline()
+    finally:
+        process.stdin.close()
+        process.wait()
+        process.stdout.close()
+
+
+def test_the_stories_are_played_in_node(node: str, server: str) -> None:
+    run(node, "--test", "build/test/stories/play.test.js", SHOAL_STORIES_SERVER=server)
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -116,34 +142,20 @@ def pages() -> Iterator[str]:
         server.server_close()
 
 
-@contextmanager
-def stories(place: Path) -> Iterator[dict[str, str]]:
-    """The server of the stories; gives where it listens."""
-    command = [sys.executable, "-m", "tests.services.stories", str(place)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        yield json.loads(process.stdout.readline())
-    finally:
-        process.stdin.close()
-        process.wait()
-        process.stdout.close()
+def played(name: str, server: str, browser: Browser) -> str:
+    """Plays a story; gives what went wrong, or nothing."""
+    browser.evaluate(f"beginStory({json.dumps(name)}, {server})")
+    outcome = f"outcomes[{json.dumps(name)}] ?? null"
+    until(lambda: browser.evaluate(outcome) is not None, f"{name} ends", STORY_LIMIT_S)
+    why: str = browser.evaluate(outcome)
+    return why
 
 
 def test_the_stories_are_played_in_a_browser_across_origins(
-    node: str, places: Path, browser: Browser
+    node: str, server: str, browser: Browser
 ) -> None:
     assert len(BROWSER_STORIES) >= 15
-    with stories(places / "stories") as addresses, pages() as origin:
+    with pages() as origin:
         assert browser.visit(f"{origin}/{PAGE}").errors == []
-        said = json.dumps(addresses)
-        failed = {
-            name: why
-            for name in BROWSER_STORIES
-            if (why := browser.evaluate(f"playStory({json.dumps(name)}, {said})")) is not None
-        }
-    assert failed == {}
+        outcomes = {name: played(name, server, browser) for name in BROWSER_STORIES}
+    assert {name: why for name, why in outcomes.items() if why} == {}

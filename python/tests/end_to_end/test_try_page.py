@@ -19,6 +19,7 @@ import pytest
 from shoal import package, serve
 from tests.end_to_end import models
 from tests.end_to_end.driver import Reply, serving
+from tests.end_to_end.person import PATH, Person
 from tests.services.chromium import running
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from tests.end_to_end.models import Sealed
     from tests.services.chromium import Browser
 
-PATH = "/docs/try"
 FILES = (PATH, f"{PATH}/page.css", f"{PATH}/page.js", f"{PATH}/values.js", f"{PATH}/programs.js")
 MODELS = f"{PATH}/models.json"
 SECRET = serve.new_key("ann")
@@ -67,10 +67,22 @@ def typed(places: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tried(digits: Sealed, tickets: Sealed, typed: Path) -> Iterator[Served]:
+def routed(places: Path) -> Path:
+    """A router to `tickets` for records with a class, and else to `fragile`."""
+    routes = [
+        {"model": "tickets", "when": {"column": "kind", "is": "text"}, "rename": {"kind": "class"}},
+        {"model": "fragile"},
+    ]
+    return package.route(routes, name="routed", version="1", output=places / "routed").path
+
+
+@pytest.fixture(scope="module")
+def tried(
+    digits: Sealed, tickets: Sealed, typed: Path, fragile: Path, routed: Path
+) -> Iterator[Served]:
     """A server with the page."""
-    arguments = ("--try-page", "--allow-code")
-    with serving(digits.path, tickets.path, typed, arguments=arguments) as served:
+    packages = (digits.path, tickets.path, typed, fragile, routed)
+    with serving(*packages, arguments=("--try-page", "--allow-code")) as served:
         yield served
 
 
@@ -81,64 +93,6 @@ def browser(
     """One browser for all of these tests; each opens the page anew."""
     with running(program("chromium"), tmp_path_factory.mktemp("browser")) as started:
         yield started
-
-
-class Person:
-    """Somebody in front of the page."""
-
-    def __init__(self, browser: Browser, address: str) -> None:
-        self.browser, self.address = browser, address
-
-    def open(self, model: str = "") -> Person:
-        """Opens the page, with a model chosen by the address."""
-        self.browser.visit("about:blank")
-        self.browser.visit(f"http://{self.address}{PATH}#{model}")
-        self.browser.until("!document.querySelector('#ask').hidden")
-        return self
-
-    def fill(self, values: dict[str, str], *, record: int = 1) -> None:
-        """Types values into the fields of these labels."""
-        for name, value in values.items():
-            field = f"""[...document.querySelectorAll('.record')][{record - 1}]
-                .querySelectorAll('.field')"""
-            named = f"one.querySelector('label span').textContent === {json.dumps(name)}"
-            control = f"[...{field}].find(one => {named}).querySelector('input, select, textarea')"
-            if self.browser.evaluate(f"{control}.matches('select, [type=datetime-local]')"):
-                self._set(control, value)
-            else:
-                self.browser.evaluate(f"{control}.focus(); {control}.select()")
-                self.browser.type(value)
-
-    def choose(self, field: str, value: str) -> None:
-        """Chooses from a list."""
-        self._set(f"document.querySelector('{field}')", value)
-
-    def send(self, button: str = "#send") -> None:
-        """Presses a button and waits for the answer."""
-        self.browser.evaluate("document.querySelector('#answer').hidden = true")
-        self.browser.click(button)
-        self.browser.until(
-            "!document.querySelector('#answer').hidden"
-            " || document.querySelector('#notice').textContent"
-        )
-
-    def read(self, selector: str) -> list[str]:
-        """The texts of what CSS finds."""
-        found: list[str] = self.browser.evaluate(
-            f"[...document.querySelectorAll({json.dumps(selector)})].map(one => one.textContent)"
-        )
-        return found
-
-    def facts(self) -> dict[str, str]:
-        """What the page tells of an answer, beside the answer."""
-        return dict(zip(self.read(".facts dt"), self.read(".facts dd"), strict=True))
-
-    def _set(self, control: str, value: str) -> None:
-        self.browser.evaluate(f"""(control => {{
-            control.value = {json.dumps(value)};
-            control.dispatchEvent(new Event('input', {{bubbles: true}}));
-            control.dispatchEvent(new Event('change', {{bubbles: true}}));
-        }})({control})""")
 
 
 @pytest.fixture
@@ -261,6 +215,50 @@ def test_several_records_are_one_task(person: Person, digits: Sealed) -> None:
     labels = person.read("#outcome > .answers td:first-child")
     assert labels == [str(digits.labels[0]), str(digits.labels[2])]
     assert person.facts()["Its micro-batch"] == "2 records"
+
+
+def test_a_router_is_given_what_its_rules_read_and_its_models_take(
+    person: Person, tickets: Sealed
+) -> None:
+    person.open("routed")
+    names = person.read(".record .field label:first-child span:first-child")
+    assert names == ["kind", "age", "fare", "value"]
+    assert 'any type; "7" is text' in person.read(".record .field .soft")
+    row = {**tickets.rows[0], "kind": tickets.rows[0]["class"]}
+    del row["class"]
+    person.fill({name: str(value) for name, value in row.items()})
+    person.browser.click(".record .field:nth-child(4) .check")
+    person.browser.click("#more")
+    for place in (1, 2, 3):
+        person.browser.click(f".record:nth-child(2) .field:nth-child({place}) .check")
+    person.fill({"value": "21"}, record=2)
+    person.send()
+    assert person.read(".problem") == []
+    cells = person.read("#outcome > .answers td")
+    assert (cells[0], cells[2]) == (tickets.labels[0], "missing")
+    assert cells[3:] == ["missing", "missing", "42"]
+    assert person.facts()["Answered by"] == "routed, version 1"
+    assert person.browser.seen().errors == []
+
+
+MIXED = {
+    "7": 7,
+    '"7"': "7",
+    "-1.0": {"FP64": -1},
+    "2.5": 2.5,
+    "NaN": {"FP64": "NaN"},
+    "9223372036854775807": {"INT64": "9223372036854775807"},
+    "true": True,
+    "seven": "seven",
+}
+
+
+def test_a_value_of_any_type_is_of_the_type_that_it_looks_like(person: Person) -> None:
+    person.open("routed")
+    for typed, sent in MIXED.items():
+        person.fill({"kind": typed})
+        column = {"name": "kind", "dtype": "MIXED", "data": [sent]}
+        assert json.dumps(column, separators=(",", ":")) in person.read("#program")[0]
 
 
 WRONG = [

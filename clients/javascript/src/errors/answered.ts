@@ -14,7 +14,7 @@ import * as kinds from "./kinds.js";
 type Kind = typeof ShoalError;
 
 const KIND_OF_CODE: ReadonlyMap<string, Kind> = new Map(
-  kinds.KINDS.map((kind) => [kind.code, kind]),
+  Object.values(kinds).map((kind) => [kind.code, kind]),
 );
 const KIND_OF_STATUS: ReadonlyMap<number, Kind> = new Map<number, Kind>([
   [401, kinds.UnauthorizedError],

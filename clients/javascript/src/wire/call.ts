@@ -10,6 +10,7 @@ import type { EncodedTask } from "../envelope/write.js";
 import type { ShoalError } from "../errors/error.js";
 import { DeadlineError } from "../errors/kinds.js";
 import type { Cancel, Clock } from "./clock.js";
+import { onAbort } from "./signals.js";
 
 /** What a caller asks for. */
 export interface Asked {
@@ -47,7 +48,7 @@ export class Call {
       this.#reject = reject;
     });
     this.whenSettled(clock.after(timeoutMs, () => this.fail(lateError(timeoutMs))));
-    this.#listen(signal);
+    this.whenSettled(onAbort(signal, () => this.reject(signal?.reason)));
   }
 
   /** How many milliseconds are left. */
@@ -78,16 +79,6 @@ export class Call {
   /** Throws at the caller: the reason of a signal, or what should never happen. */
   reject(reason: unknown): void {
     this.#settle(() => this.#reject(reason));
-  }
-
-  #listen(signal: AbortSignal | undefined): void {
-    if (signal?.aborted) {
-      this.reject(signal.reason);
-    } else if (signal !== undefined) {
-      const abort = () => this.reject(signal.reason);
-      signal.addEventListener("abort", abort);
-      this.whenSettled(() => signal.removeEventListener("abort", abort));
-    }
   }
 
   #settle(tell: () => void): void {

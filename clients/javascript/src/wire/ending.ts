@@ -6,6 +6,7 @@
 
 import { lateError } from "./call.js";
 import type { Cancel, Clock } from "./clock.js";
+import { onAbort } from "./signals.js";
 
 const GRACE_MS = 500;
 
@@ -13,19 +14,15 @@ const GRACE_MS = 500;
 export class Ending {
   readonly #controller = new AbortController();
   readonly #clock: Clock;
-  readonly #outer: AbortSignal | undefined;
-  readonly #cancel: Cancel;
-  readonly #abort = () => this.#controller.abort(this.#outer?.reason);
+  readonly #cancels: readonly Cancel[];
 
   constructor(outer: AbortSignal | undefined, timeoutMs: number, clock: Clock) {
     this.#clock = clock;
-    this.#outer = outer;
     const late = () => this.#controller.abort(lateError(timeoutMs));
-    this.#cancel = clock.after(timeoutMs + GRACE_MS, late);
-    outer?.addEventListener("abort", this.#abort);
-    if (outer?.aborted) {
-      this.#abort();
-    }
+    this.#cancels = [
+      clock.after(timeoutMs + GRACE_MS, late),
+      onAbort(outer, () => this.#controller.abort(outer?.reason)),
+    ];
   }
 
   /** Aborted when the call is to end, with the reason. */
@@ -40,9 +37,12 @@ export class Ending {
       return;
     }
     await new Promise<void>((resolve, reject) => {
-      const cancel = this.#clock.after(ms, resolve);
-      this.signal.addEventListener("abort", () => {
+      const waking = this.#clock.after(ms, () => {
         cancel();
+        resolve();
+      });
+      const cancel = onAbort(this.signal, () => {
+        waking();
         reject(this.signal.reason);
       });
     });
@@ -50,7 +50,8 @@ export class Ending {
 
   /** The call has ended: nothing waits for it any more. */
   cancel(): void {
-    this.#cancel();
-    this.#outer?.removeEventListener("abort", this.#abort);
+    for (const cancel of this.#cancels) {
+      cancel();
+    }
   }
 }

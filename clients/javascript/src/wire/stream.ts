@@ -10,6 +10,7 @@ import { Result } from "../envelope/result.js";
 import type { Task } from "../envelope/task.js";
 import { ShoalError } from "../errors/error.js";
 import { DuplicateTaskError } from "../errors/kinds.js";
+import { onAbort } from "./signals.js";
 
 /** Asks for one task; is ended by the signal. */
 export type CallTask = (task: Task, id: string, signal: AbortSignal) => Promise<Result>;
@@ -23,15 +24,14 @@ export async function* resultsAsReady(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Result> {
   const controller = new AbortController();
-  const abort = () => controller.abort(signal?.reason);
-  signal?.addEventListener("abort", abort);
+  const cancel = onAbort(signal, () => controller.abort(signal?.reason));
   const queue = new Queue(call, controller.signal);
   try {
     signal?.throwIfAborted();
     void queue.fill(tasks);
     yield* queue.results();
   } finally {
-    signal?.removeEventListener("abort", abort);
+    cancel();
     controller.abort();
   }
 }
@@ -49,7 +49,7 @@ class Queue {
   constructor(call: CallTask, signal: AbortSignal) {
     this.#call = call;
     this.#signal = signal;
-    signal.addEventListener("abort", () => {
+    onAbort(signal, () => {
       this.#failure ??= { error: signal.reason };
       this.#tell();
     });

@@ -21,16 +21,25 @@ async function runModule(text: string): Promise<string[]> {
   }
 }
 
-/** Plays a story; gives what went wrong, or null. */
-async function playStory(name: string, addresses: Addresses): Promise<string | null> {
+/** What became of each story that has ended: what went wrong, or nothing. */
+const outcomes: Record<string, string> = {};
+
+/** Begins to play a story. */
+function beginStory(name: string, addresses: Addresses): void {
+  void playStory(name, addresses).then((outcome) => {
+    outcomes[name] = outcome;
+  });
+}
+
+async function playStory(name: string, addresses: Addresses): Promise<string> {
   const readme = await (await fetch("/README.md")).text();
   const world = new World(addresses, { readme, maxConnections: MAX_CONNECTIONS, runModule });
   try {
     await play(name, world);
-    return null;
+    return "";
   } catch (error) {
     return error instanceof Error ? `${error.stack}` : String(error);
   }
 }
 
-Object.assign(globalThis, { playStory });
+Object.assign(globalThis, { beginStory, outcomes });

@@ -18,10 +18,13 @@ export interface StoryServer {
 
 /**
  * Starts the server; `PYTHON` is the program that has Shoal, and `SHOAL_STORIES` a folder where its packages
- * lie, or are to be built.
+ * lie, or are to be built. Where `SHOAL_STORIES_SERVER` says where one listens already, it is that one.
  */
 export async function startServer(): Promise<StoryServer> {
-  const { PYTHON = "python3", SHOAL_STORIES } = process.env;
+  const { PYTHON = "python3", SHOAL_STORIES, SHOAL_STORIES_SERVER } = process.env;
+  if (SHOAL_STORIES_SERVER !== undefined) {
+    return { addresses: JSON.parse(SHOAL_STORIES_SERVER), stop: () => Promise.resolve() };
+  }
   const own = SHOAL_STORIES ?? mkdtempSync(join(tmpdir(), "shoal-stories-"));
   const child = spawn(PYTHON, ["-m", "tests.services.stories", own], {
     cwd: REPOSITORY,

@@ -1,6 +1,7 @@
 //! `POST /v1/tasks`: which encoding an envelope has, and which one its answer.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -11,14 +12,19 @@ use super::run::{Run, run};
 use super::{Caller, Done, Envelope, Merged, arrow, json, protobuf};
 use crate::bodies::Holding;
 use crate::catalog::Catalog;
+use crate::compression::off_the_loop;
 use crate::connections::Watch;
 use crate::fault::Outcome;
 use crate::reply::{Content, Reply};
+use crate::tables::Typed;
 
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const ARROW: &str = "application/vnd.apache.arrow.stream";
 pub(crate) const PROTOBUF: &str = "application/x-protobuf";
 pub(crate) const LINES: &str = "application/x-ndjson";
+
+/// So much is read or written in about a millisecond.
+const LARGE_BYTES: usize = 256 << 10;
 
 /// How an envelope or its answer is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,10 +102,10 @@ pub(crate) struct Asked {
 /// # Errors
 /// Those of an envelope that cannot be read.
 pub(crate) async fn answer(catalog: &Arc<Catalog>, headers: &HeaderMap, body: Bytes, mut asked: Asked) -> Outcome<Reply> {
-    let room = Room::of_body(catalog.options.body_limit_bytes);
-    let mut envelope = Encoding::of_request(headers).read(&body, room)?;
-    asked.held.add(envelope.bytes.saturating_sub(body.len()))?;
-    drop(body);
+    let (arrived, body_bytes) = (Instant::now(), body.len());
+    let (from, room) = (Encoding::of_request(headers), Room::of_body(catalog.options.body_limit_bytes));
+    let mut envelope = Envelope { arrived, ..by_size(body_bytes, move || from.read(&body, room)).await?? };
+    asked.held.add(envelope.bytes.saturating_sub(body_bytes))?;
     let (tasks, merge) = (envelope.tasks.len(), envelope.merge.take());
     catalog.metrics.envelope(tasks);
     let encoding = Encoding::of_answer(headers);
@@ -109,8 +115,14 @@ pub(crate) async fn answer(catalog: &Arc<Catalog>, headers: &HeaderMap, body: By
         return Ok(reply(encoding, Content::Lines(Box::new(lines))));
     }
     let results = run(catalog, envelope, asked.caller).await;
-    let merged = merge.map(|merge| merge.join(&results));
-    Ok(reply(encoding, encoding.write(&results, merged.as_ref())?.into()))
+    let size = results.iter().filter_map(|done| done.outcome.as_ref().ok()).map(Typed::size_bytes).sum();
+    let body = by_size(size, move || encoding.write(&results, merge.map(|merge| merge.join(&results)).as_ref())).await??;
+    Ok(reply(encoding, body.into()))
+}
+
+/// Reads or writes so many bytes: many of them on a thread of its own, so that nobody else waits for them.
+async fn by_size<T: Send + 'static>(bytes: usize, body: impl FnOnce() -> T + Send + 'static) -> Outcome<T> {
+    if bytes < LARGE_BYTES { Ok(body()) } else { off_the_loop(body).await }
 }
 
 fn reply(encoding: Encoding, content: Content) -> Reply {

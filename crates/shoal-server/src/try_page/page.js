@@ -49,6 +49,7 @@ function fieldsOf({ inputs }) {
 
 function describe(field) {
   if (field.is_moment) return "moment, UTC";
+  if (field.dtype === "MIXED") return 'any type; "7" is text';
   return field.shape.length > 0 ? `${field.dtype}, ${shapeText(field)} values` : field.dtype;
 }
 
@@ -60,6 +61,7 @@ function inputFor(field, id) {
     moment: () => make("input", { ...attributes, type: "datetime-local", step: "1", max: "9999-12-31T23:59:59" }),
     boolean: () => make("select", attributes, make("option", {}, "true"), make("option", {}, "false")),
     text: () => make("textarea", { ...attributes, rows: 1 }),
+    mixed: () => make("input", typed),
     integer: () => make("input", { ...typed, inputmode: "numeric" }),
     number: () => make("input", { ...typed, inputmode: "decimal" }),
   };
@@ -319,6 +321,7 @@ function factsOf(pairs) {
 
 /** What the server has learned of the model's micro-batches, and the latest of them. */
 async function costsOf({ model, version, batch_rows: rows }) {
+  if (chosen().is_router) return { facts: [], parts: [] };
   const path = `/v2/models/${encodeURIComponent(model)}/versions/${encodeURIComponent(version)}/batching`;
   try {
     const { costs, recent } = await ask(path);
@@ -370,7 +373,8 @@ function tableOf({ columns }) {
 
 function cellOf(value) {
   if (value === null) return make("td", { class: "absent" }, "missing");
-  if (!Array.isArray(value)) return cellOfOne(typeof value === "object" ? JSON.stringify(value) : String(value));
+  // What a number of a column of any type cannot say is an object of one field, from its dtype to its digits.
+  if (!Array.isArray(value)) return cellOfOne(String(typeof value === "object" ? Object.values(value)[0] : value));
   const flat = value.flat(Infinity);
   const whole = make("code", {}, JSON.stringify(value).replaceAll(",", ", "));
   if (flat.length <= SHOWN_VALUES) return make("td", { class: "long" }, whole);

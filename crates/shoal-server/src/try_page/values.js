@@ -2,11 +2,15 @@
  *
  * - A whole number that JavaScript does not hold exactly is written as its digits; so are NaN and the infinities, in words.
  * - A list is numbers with spaces, commas or brackets between them; texts are a JSON list. It has the shape of its column.
+ * - A value of a column of any type is of the type that it looks like: 7, 2.5, true; anything else is text, and so is "7" in quotes.
  * - What cannot be sent is a `Problem` that says what was expected.
  */
 
 const MADE_UP_LENGTH = 4; // of a dimension that may have any
 const NOT_FINITE = ["NaN", "Infinity", "-Infinity"];
+const IS_INTEGER = /^[+-]?\d{1,40}$/;
+const IS_NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+const IS_QUOTED = /^"[^]*"$/;
 const MINUTES_LENGTH = "YYYY-MM-DDThh:mm".length;
 
 /** What the user has to know: a sentence; and the code, the hint and more of it where the server said it. */
@@ -27,10 +31,11 @@ export const product = (numbers) => numbers.reduce((all, one) => all * one, 1);
 
 const quoted = (text) => JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text);
 
-/** How a field is filled: `boolean`, `integer`, `number`, `text`, `moment` or `list`. */
+/** How a field is filled: `boolean`, `integer`, `number`, `text`, `moment`, `mixed` or `list`. */
 export function kindOf(field) {
   if (field.shape.length > 0) return "list";
   if (field.is_moment) return "moment";
+  if (field.dtype === "MIXED") return "mixed";
   if (field.dtype === "BOOL") return "boolean";
   if (field.dtype === "BYTES") return "text";
   return field.dtype.includes("INT") ? "integer" : "number";
@@ -45,7 +50,7 @@ function rangeOf(dtype) {
 }
 
 function integer(text, { dtype }) {
-  if (!/^[+-]?\d{1,40}$/.test(text)) throw new Problem(`${quoted(text)} is no whole number.`);
+  if (!IS_INTEGER.test(text)) throw new Problem(`${quoted(text)} is no whole number.`);
   const value = BigInt(text.replace("+", ""));
   const [least, most] = rangeOf(dtype);
   if (value < least || value > most) throw new Problem(`${dtype} holds ${least} to ${most}.`);
@@ -54,8 +59,7 @@ function integer(text, { dtype }) {
 
 function number(text) {
   if (NOT_FINITE.includes(text)) return text;
-  const isNumber = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text);
-  if (!isNumber) throw new Problem(`${quoted(text)} is no number. Write 0.5, 1e-3, NaN or -Infinity.`);
+  if (!IS_NUMBER.test(text)) throw new Problem(`${quoted(text)} is no number. Write 0.5, 1e-3, NaN or -Infinity.`);
   const value = Number(text);
   if (!Number.isFinite(value)) throw new Problem(`${text} is beyond all numbers of double precision.`);
   return value;
@@ -71,7 +75,19 @@ function moment(text) {
   return `${text.length === MINUTES_LENGTH ? `${text}:00` : text}Z`;
 }
 
-const SCALARS = { boolean, integer, number, moment };
+/** A value of the type that it looks like; in quotes it is text, whatever it looks like. */
+function mixed(text) {
+  if (text === "true" || text === "false") return boolean(text);
+  if (IS_INTEGER.test(text)) {
+    const value = integer(text, { dtype: "INT64" });
+    return typeof value === "string" ? { INT64: value } : value;
+  }
+  if (NOT_FINITE.includes(text)) return { FP64: text };
+  if (IS_NUMBER.test(text)) return Number.isInteger(number(text)) ? { FP64: number(text) } : number(text);
+  return IS_QUOTED.test(text) ? text.slice(1, -1) : text;
+}
+
+const SCALARS = { boolean, integer, number, moment, mixed };
 
 function scalar(text, field) {
   const kind = kindOf(field);
@@ -129,6 +145,7 @@ const MADE_UP = {
   number: () => (Math.random() * 10).toFixed(2),
   moment: () => new Date().toISOString().slice(0, "YYYY-MM-DDThh:mm:ss".length),
   text: () => "text",
+  mixed: () => ["7", "2.5", "text", "true"][Math.floor(Math.random() * 4)],
 };
 
 function madeUpList(shape, one) {

@@ -43,6 +43,18 @@ pub(crate) struct Route {
     rename: BTreeMap<String, String>,
 }
 
+impl Route {
+    /// The columns that its rule reads.
+    pub(crate) fn reads(&self) -> Vec<&str> {
+        self.when.as_ref().map(Rule::columns).unwrap_or_default()
+    }
+
+    /// The router's name of a column of the model.
+    pub(crate) fn name_of<'a>(&'a self, column: &'a str) -> &'a str {
+        self.rename.iter().find(|(_, to)| *to == column).map_or(column, |(from, _)| from)
+    }
+}
+
 /// Refuses routes that no router has.
 ///
 /// # Errors
