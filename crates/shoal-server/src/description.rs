@@ -27,7 +27,7 @@ pub struct Description {
     #[serde(default = "yes")]
     pub pure: bool,
     /// The named, typed columns; a router has none of its own.
-    #[serde(default)]
+    #[serde(default = "Signature::absent")]
     pub signature: Signature,
     /// Where a router sends records; a model has none.
     #[serde(default)]
@@ -59,9 +59,21 @@ pub struct Signature {
     pub inputs: Vec<Column>,
     /// What an answer carries.
     pub outputs: Vec<Column>,
+    /// Whether the description has none; one without columns is one.
+    #[serde(skip)]
+    is_absent: bool,
 }
 
 impl Signature {
+    const fn absent() -> Self {
+        Self { inputs: Vec::new(), outputs: Vec::new(), is_absent: true }
+    }
+
+    /// Columns without any that are asked for.
+    pub(crate) const fn of_inputs(inputs: Vec<Column>) -> Self {
+        Self { inputs, outputs: Vec::new(), is_absent: false }
+    }
+
     fn check_moments(&self) -> Outcome<()> {
         let is_sound = |column: &Column| column.dtype == Dtype::Int64 && column.shape.is_empty();
         let wrong = self.inputs.iter().find(|column| column.moment && !is_sound(column));
@@ -226,7 +238,7 @@ impl Description {
         if self.is_router() && !has_columns {
             return route::check(&self.routes);
         }
-        if !self.is_router() && !has_routes {
+        if !self.is_router() && !self.signature.is_absent && !has_routes {
             return Ok(());
         }
         let message =

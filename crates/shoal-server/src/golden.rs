@@ -41,7 +41,7 @@ pub(crate) fn check(description: &Description, executors: &mut [Box<dyn Executor
 
 /// A description whose input columns are the outputs of another, so that answers are read as requests are.
 fn of_answers(description: &Description) -> Description {
-    let signature = Signature { inputs: description.signature.outputs.clone(), outputs: Vec::new() };
+    let signature = Signature::of_inputs(description.signature.outputs.clone());
     // Python keeps missing values as they are.
     Description { signature, binding: Binding::default(), runtime: "python".into(), ..description.clone() }
 }
