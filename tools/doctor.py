@@ -63,7 +63,7 @@ PROGRAMS = (
     Program("mvn", "maven", "test", "fetches Apache Kafka"),
     Program("pg_ctlcluster", "postgresql", "test", "the database that a pipeline writes to"),
     Program("mosquitto", "mosquitto", "test", "the MQTT broker that a pipeline listens to"),
-    Program("chromium", "chromium", "test", "shows a report as a reader sees it"),
+    Program("chromium", "chromium", "test", "shows reports and the try page as a reader sees them"),
     Program("node", "nodejs", "test", "runs the client of JavaScript; 20 or later"),
     Program("npm", "npm", "test", "installs what it is built with"),
     Program("strace", "strace", "test", "kills a pipeline at every system call"),
