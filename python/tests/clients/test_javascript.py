@@ -6,6 +6,8 @@ import fcntl
 import hashlib
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.end_to_end.driver import serving
 from tests.services import until
 
 if TYPE_CHECKING:
@@ -30,6 +33,8 @@ pytestmark = pytest.mark.timeout(300)  # npm installs, and servers start anew
 
 ROOT = Path(__file__).parents[3]
 CLIENT = ROOT / "clients" / "javascript"
+EXAMPLE = ROOT / "examples" / "many_tasks"
+SIZE = re.compile(r", in a micro-batch of \d+")
 MADE = CLIENT / "build" / "made-of"
 NOT_OURS = {"node_modules", "build", "dist"}
 STORIES = tomllib.loads((ROOT / "protocol" / "stories.toml").read_text("utf-8"))
@@ -117,6 +122,21 @@ def server(places: Path) -> Iterator[str]:
         process.stdin.close()
         process.wait()
         process.stdout.close()
+
+
+def test_the_example_of_many_tasks_prints_what_its_page_says(node: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", str(EXAMPLE / "models.py")]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "node_modules" / "shoal-client").symlink_to(CLIENT)
+    shutil.copy(EXAMPLE / "many_tasks.js", tmp_path)
+    packages = sorted((tmp_path / "packages").iterdir())
+    with serving(*packages, arguments=("--allow-code",)) as served:
+        asking = [node, "many_tasks.js", f"http://{served.http}"]
+        answer = subprocess.run(asking, cwd=tmp_path, capture_output=True, text=True, check=True)
+    page = (EXAMPLE / "README.md").read_text("utf-8")
+    promised = page.partition("```text\n")[2].partition("```")[0]
+    assert SIZE.sub("", answer.stdout) == SIZE.sub("", promised)
 
 
 def test_the_stories_are_played_in_node(node: str, server: str) -> None:
