@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.end_to_end.models import Sealed
+    from tests.services.chromium import Browser
     from tests.services.docker_registry import DockerRegistry
     from tests.services.go_registry import GoRegistry
     from tests.services.kafka import Broker
@@ -163,6 +164,15 @@ def kafka(
 
     with running(program, tmp_path_factory.mktemp("kafka")) as broker:
         yield broker
+
+
+@pytest.fixture
+def browser(program: Callable[[str], str], tmp_path: Path) -> Iterator[Browser]:
+    """A browser of this test."""
+    from tests.services.chromium import running
+
+    with running(program("chromium"), tmp_path / "browser") as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

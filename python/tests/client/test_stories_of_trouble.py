@@ -144,7 +144,7 @@ class Noted(Retry):
 @in_a_loop
 async def test_retry_after(stage: Stage) -> None:
     await stage.tell("fill")
-    patience = Noted(attempts=8, max_wait_ms=60_000)
+    patience = Noted(attempts=1000, max_wait_ms=60_000)
     async with stage.client(retry=patience) as client:
         began = time.monotonic()
         call = asyncio.create_task(client.predict("held", {"value": [1.0]}))

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from tests.services.chromium import Browser
 
-pytest_plugins = ["tests.services.chromium"]
 pytestmark = pytest.mark.timeout(300)  # npm installs, and servers start anew
 
 ROOT = Path(__file__).parents[3]

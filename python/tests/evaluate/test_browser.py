@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from shoal.evaluate import Report
     from tests.services.chromium import Browser
 
-pytest_plugins = ["tests.services.chromium"]
 
 MAKERS = (
     reports.of_two_labels,

@@ -20,10 +20,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 ANSWER_LIMIT_S = 30.0
@@ -232,10 +230,3 @@ def running(program: str, directory: Path) -> Iterator[Browser]:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-@pytest.fixture
-def browser(program: Callable[[str], str], tmp_path: Path) -> Iterator[Browser]:
-    """A browser of this test."""
-    with running(program("chromium"), tmp_path / "browser") as started:
-        yield started

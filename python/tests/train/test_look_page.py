@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from tests.services.chromium import Browser
 
-pytest_plugins = ["tests.services.chromium"]
 
 STICKING_OUT = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 EMPTY_PLOTS = """
