@@ -165,9 +165,13 @@ def _requests(envelope: Envelope) -> Iterator[bytes]:
 
 
 def _retry_after_ms(metadata: list[tuple[str, Any]]) -> int | None:
+    """Gives when to come again.
+
+    Source: gRPC proposal A6, "Pushback": a number of milliseconds, which is not one to stop.
+    """
     for name, value in metadata:
-        if name == "retry-after" and str(value).isdigit():
-            return int(value) * 1000
+        if name == "grpc-retry-pushback-ms" and str(value).isdigit():
+            return int(value)
     return None
 
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from tests.client.stage import Stage
 
-DOORS = ("http",)
-FORMS = [("http", "json"), ("http", "arrow"), ("http", "protobuf")]
+DOORS = ("http", "grpc")
+FORMS = [("http", "json"), ("http", "arrow"), ("http", "protobuf"), ("grpc", "protobuf")]
 
 on_both_doors = pytest.mark.parametrize("door", DOORS)
 in_each_form = pytest.mark.parametrize(("door", "encoding"), FORMS)
@@ -177,7 +177,7 @@ async def test_zero_rows(stage: Stage, door: str, encoding: Any) -> None:
     assert result.batch_rows == 0
 
 
-@pytest.mark.parametrize(("door", "encoding"), [("http", "json"), ("http", "arrow")])
+@pytest.mark.parametrize(("door", "encoding"), [FORMS[0], FORMS[1], FORMS[3]])
 @in_a_loop
 async def test_big_table(stage: Stage, door: str, encoding: Any) -> None:
     rows = 100_000

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from shoal.client import AsyncClient
     from tests.client.stage import Stage
 
-DOORS = ("http",)
+DOORS = ("http", "grpc")
 on_both_doors = pytest.mark.parametrize("door", DOORS)
 SOON_S = 5.0
 TOO_LATE = (errors.DeadlineError, errors.OutOfReachError)
