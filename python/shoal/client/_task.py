@@ -5,13 +5,15 @@ Source: protocol/protocol.md, "Tasks".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypedDict, overload
+
+import msgspec
 
 from shoal.errors import AnswerError, ShoalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from shoal.client._tables._table import Table
 
@@ -26,8 +28,7 @@ class TaskOptions(TypedDict, total=False):
     idempotency_key: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class Task(msgspec.Struct, frozen=True, kw_only=True):
     """One task of an envelope: a table for a model.
 
     Attributes:

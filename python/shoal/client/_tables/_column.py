@@ -60,10 +60,12 @@ class Column:
     Attributes:
         name: What the column is called.
         kind: Dtype, shape of one record, unit and zone.
+        dtype: The dtype, such as `INT64`.
+        shape: The shape of one record; `()` is a scalar.
         rows: How many records there are.
     """
 
-    __slots__ = ("_arrow", "_flat", "_missing", "_numpy", "kind", "name", "rows")
+    __slots__ = ("_arrow", "_flat", "_missing", "_numpy", "dtype", "kind", "name", "rows", "shape")
 
     def __init__(
         self,
@@ -76,21 +78,12 @@ class Column:
     ) -> None:
         self.name = name
         self.kind = kind
+        self.dtype, self.shape = kind.dtype, kind.shape
         self.rows = rows
         self._flat = flat
         self._missing = missing
         self._numpy: npt.NDArray[Any] | None = None
         self._arrow: Any = None
-
-    @property
-    def dtype(self) -> str:
-        """The dtype, such as `INT64`."""
-        return self.kind.dtype
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of one record; `()` is a scalar."""
-        return self.kind.shape
 
     @property
     def missing(self) -> bytes | None:
@@ -106,6 +99,17 @@ class Column:
         if self._flat is None:
             self._flat = self._read_flat()
         return self._flat
+
+    def records(self) -> list[Any]:
+        """Gives one value for each record, a list where it is a tensor; as `flat` has them."""
+        if self._numpy is not None:
+            records: list[Any] = self._numpy.tolist()
+            return records
+        if not self.shape:
+            return self.flat()
+        from shoal.client._tables._to_python import nested
+
+        return nested(self.flat(), self.shape, self.rows)
 
     def elements(self) -> npt.NDArray[Any]:
         """Gives the values of a dtype of fixed width, shape `[rows, *shape]`, little-endian.

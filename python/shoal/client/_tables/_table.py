@@ -79,7 +79,10 @@ class Table:
     @property
     def size(self) -> int:
         """How many values all columns have together."""
-        return sum(each.rows * math.prod(each.shape) for each in self._columns.values())
+        size = 0
+        for column in self._columns.values():
+            size += math.prod(column.shape)
+        return size * self.rows
 
     @property
     def names(self) -> list[str]:

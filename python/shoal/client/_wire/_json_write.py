@@ -74,8 +74,8 @@ def write_text(text: str) -> bytes:
 def _write_data(column: Column) -> bytes:
     if column.dtype in {"FP32", "FP16"}:
         return _write_small_floats(column)
-    if column.dtype == "FP64" and column.missing is None and column.shape:
-        written = _encode(column.elements().tolist())
+    if column.dtype == "FP64" and column.missing is None:
+        written = _encode(column.records())
         if b"n" not in written:  # what is not finite would be null
             return written
     values = _WRITERS.get(column.dtype, _integers)(column)
