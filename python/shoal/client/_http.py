@@ -37,6 +37,14 @@ _LARGE_BYTES = 1 << 20
 _SHOWN_CHARACTERS = 200
 
 _error = msgspec.json.Decoder(ErrorJson)
+# What differs between requests. Without Accept the answer has the type of the request.
+_HEADERS = {
+    (kind, accept): CIMultiDict(
+        {hdrs.CONTENT_TYPE: kind} | ({hdrs.ACCEPT: accept} if accept else {})
+    )
+    for kind in (JSON, ARROW, PROTOBUF)
+    for accept in ("", NDJSON)
+}
 
 
 class HttpTransport:
@@ -51,7 +59,6 @@ class HttpTransport:
         self.encoding = encoding
         self._server = server
         self._url = URL(f"{server.scheme}://{server.address}{server.path}/v1/tasks")
-        self._headers: dict[tuple[str, str], CIMultiDict[str]] = {}
         self._session: aiohttp.ClientSession | None = None
 
     async def run(self, envelope: Envelope) -> Results:
@@ -82,13 +89,9 @@ class HttpTransport:
 
     def _post(self, body: Body, accept: str) -> Any:
         session = self._session or self._connect()
-        kind = (body.content_type, accept)
-        headers = self._headers.get(kind)
-        if headers is None:
-            headers = self._headers[kind] = self._headers_of(*kind)
         content = body.content
         data: Any = _Large(content) if len(content) > _LARGE_BYTES else content
-        return session.post(self._url, data=data, headers=headers)
+        return session.post(self._url, data=data, headers=_HEADERS[body.content_type, accept])
 
     def _connect(self) -> aiohttp.ClientSession:
         """Makes the session, which belongs to the running event loop."""
@@ -98,26 +101,18 @@ class HttpTransport:
             ssl=trust(self._server) if self._server.is_secure else True,
         )
         timeouts = aiohttp.ClientTimeout(total=None, sock_connect=self._server.connect_timeout_s)
+        headers = {hdrs.USER_AGENT: "shoal-client-python"}
+        if self._server.api_key is not None:
+            headers[hdrs.AUTHORIZATION] = f"Bearer {self._server.api_key}"
         self._session = aiohttp.ClientSession(
             connector=connector,
+            headers=headers,
+            skip_auto_headers=(hdrs.ACCEPT, hdrs.ACCEPT_ENCODING),
             timeout=timeouts,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
         )
         return self._session
-
-    def _headers_of(self, content_type: str, accept: str) -> CIMultiDict[str]:
-        headers = CIMultiDict(
-            {
-                hdrs.CONTENT_TYPE: content_type,
-                hdrs.ACCEPT: accept or content_type,
-                hdrs.ACCEPT_ENCODING: "identity",
-                hdrs.USER_AGENT: "shoal-client-python",
-            }
-        )
-        if self._server.api_key is not None:
-            headers[hdrs.AUTHORIZATION] = f"Bearer {self._server.api_key}"
-        return headers
 
     def _unreachable(self, error: Exception) -> UnreachableError:
         told = str(error) or type(error).__name__

@@ -67,9 +67,9 @@ async def test_what_is_sent() -> None:
     async with serving(server) as running, client_of(running, api_key="secret") as client:
         assert await ask(client, priority=3, outputs=["y"], timeout_ms=5000) == [7]
     (head,), (envelope,) = server.heads, server.envelopes
-    assert head["Content-Type"] == head["Accept"] == "application/json"
+    assert head["Content-Type"] == "application/json"
     assert head["Authorization"] == "Bearer secret"
-    assert head["Accept-Encoding"] == "identity"
+    assert {"Accept", "Accept-Encoding", "Cookie"}.isdisjoint(head)
     (task,) = envelope["tasks"]
     assert list(envelope) == ["tasks"]
     assert 4_000_000 < task.pop("timeout_us") <= 5_000_000
@@ -187,7 +187,7 @@ async def test_a_lone_call_is_sent_at_once_and_others_gather_while_it_flies() ->
 @in_a_loop
 async def test_models_that_are_mixed_are_answered_line_by_line(*, mixed: bool) -> None:
     async def lines(request: web.Request, tasks: list[dict[str, Any]]) -> web.StreamResponse:
-        if "ndjson" not in request.headers["Accept"]:
+        if "ndjson" not in request.headers.get("Accept", ""):
             return await good(request, tasks)
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
@@ -200,7 +200,7 @@ async def test_models_that_are_mixed_are_answered_line_by_line(*, mixed: bool) -
         models = ["m", "n" if mixed else "m"]
         answers = await asyncio.gather(*(client.predict(name, {"x": [1]}) for name in models))
     assert [answer["y"].to_list() for answer in answers] == [[7], [7]]
-    assert ("ndjson" in server.heads[0]["Accept"]) == mixed
+    assert ("ndjson" in server.heads[0].get("Accept", "")) == mixed
 
 
 async def cut(request: web.Request, tasks: list[dict[str, Any]]) -> web.StreamResponse:

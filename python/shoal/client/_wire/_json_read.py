@@ -17,7 +17,13 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from shoal.client._tables._column import Column, Kind, check_shape, moment_kind
-from shoal.client._tables._dtypes import FLOATS, INTEGER_RANGES, check_dtype, empty_value
+from shoal.client._tables._dtypes import (
+    DTYPES,
+    FLOATS,
+    INTEGER_RANGES,
+    check_dtype,
+    empty_value,
+)
 from shoal.client._tables._from_python import check_integers
 from shoal.client._tables._moments import read_day, read_moment
 from shoal.client._tables._table import Table
@@ -29,6 +35,7 @@ _LEFT_OVER = re.compile(rb'[^AQgw]=="|[^AEIMQUYcgkosw048=]="')
 _DIGITS = re.compile(r"-?(0|[1-9]\d{0,18}|1\d{19})", re.ASCII)
 _MINUS_ZERO = re.compile(rb"-0(?=[,\]])")
 _FIRST_VALUE = re.compile(rb"\s*\[(?:[\s,]|null)*(.)")
+_SCALARS = {dtype: Kind(dtype) for dtype in DTYPES - {"TIMESTAMP"}}
 _WORDS = {"NaN": nan, "Infinity": inf, "-Infinity": -inf}
 _LARGEST_FP16 = 65504.0
 _FP16 = Struct("<e")
@@ -95,9 +102,10 @@ def read_table(table: TableJson) -> Table:
 
 def read_column(column: ColumnJson) -> Column:
     """Gives the column that its JSON says; see `read_table`."""
-    check_dtype(column.name, column.dtype)
-    check_shape(column.name, column.dtype, column.shape)
-    kind = _kind(column)
+    is_scalar = not column.shape and column.unit is None and column.zone is None
+    kind = _SCALARS.get(column.dtype) if is_scalar else None
+    if kind is None:
+        kind = _kind(column)
     values, missing = _values(column)
     if (read := _READERS.get(column.dtype)) is not None:
         values = read(column, values)
@@ -109,6 +117,8 @@ def read_column(column: ColumnJson) -> Column:
 
 
 def _kind(column: ColumnJson) -> Kind:
+    check_dtype(column.name, column.dtype)
+    check_shape(column.name, column.dtype, column.shape)
     if column.dtype == "TIMESTAMP":
         return moment_kind(column.name, column.unit, column.zone, column.shape)
     if column.unit is not None or column.zone is not None:
