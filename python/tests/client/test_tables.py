@@ -100,6 +100,7 @@ def test_records_may_lack_names() -> None:
         (np.array(["2021-05-31"], "M8[D]"), Kind("DATE")),
         (np.array([1, "a", None], object), Kind("MIXED")),
         (np.zeros((0, 4)), Kind("FP64", (4,))),
+        (np.ma.zeros((0, 4)), Kind("FP64", (4,))),
     ],
 )
 def test_numpy_keeps_its_types(values: np.ndarray[Any, Any], kind: Kind) -> None:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from shoal.client._tables._column import Column, Kind, of_numpy, of_records
@@ -99,7 +100,7 @@ def _mask(name: str, array: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | None:
 
     if not isinstance(array, np.ma.MaskedArray):
         return None
-    masked = np.ma.getmaskarray(array).reshape(len(array), -1)
+    masked = np.ma.getmaskarray(array).reshape(len(array), math.prod(array.shape[1:]))
     whole: npt.NDArray[np.bool_] = np.logical_and(masked.all(axis=1), masked.shape[1] > 0)
     if (masked.any(axis=1) != whole).any():
         raise NullError(f"column {name!r} has a record of which a part is masked, expected all")
