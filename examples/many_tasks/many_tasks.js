@@ -8,8 +8,10 @@ import { Client } from "shoal-client";
 
 const client = new Client(process.argv[2] ?? "http://127.0.0.1:8000");
 
+const fruit = { grams: [9, 150], length_cm: [2.1, 8.5] };
 const tasks = [
-  { id: "fruit", model: "fruit", table: { grams: [9, 150], length_cm: [2.1, 8.5] }, outputs: ["label"] },
+  { id: "fruit", model: "fruit", table: fruit, outputs: ["label"] },
+  { id: "price", model: "price", table: fruit, outputs: ["label"] },
   { id: "words", model: "words", table: "said" },
   { id: "mixed", model: "anything", table: { value: ["käse", 3, 2.5, "🐟"] } },
   { id: "half a fruit", model: "fruit", table: { grams: [9] } },

@@ -28,6 +28,7 @@ def ask_many(client: Client) -> None:
     fruit = {"grams": [9.0, 150.0], "length_cm": [2.1, 8.5]}
     tasks = [
         Task(id="fruit", model="fruit", table=fruit, outputs=["label"]),
+        Task(id="price", model="price", table=fruit, outputs=["label"]),
         Task(id="words", model="words", table="said"),
         Task(id="mixed", model="anything", table={"value": ["käse", 3, 2.5, "🐟"]}),
         Task(id="half a fruit", model="fruit", table={"grams": [9.0]}),

@@ -3,6 +3,7 @@
 | package | made with | takes | gives |
 |---|---|---|---|
 | `fruit` | scikit-learn | `grams`, `length_cm` | `label`: which fruit it is |
+| `price` | LightGBM | the same | `label`: whether it is dear |
 | `words` | a function | `word` | `letters`, `shouted` |
 | `halves` | a function | `number` | `half` |
 | `anything` | | `value` | texts go to `words`, numbers to `halves` |
@@ -16,21 +17,22 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from sklearn.tree import DecisionTreeClassifier
 
-from shoal import package
+from shoal import package, train
 
 SETTINGS = package.Settings(source=Path(__file__).parent / "functions")
 
 
 def main() -> None:
-    seal_fruit()
+    seal_fruit_and_price()
     seal_function("words", {"word": ["a", "käse", ""]})
     seal_function("halves", {"number": [1.0, 2.5, -3.0]})
     seal_router()
 
 
-def seal_fruit() -> None:
+def seal_fruit_and_price() -> None:
     random = np.random.default_rng(1)
     kinds = np.repeat(["cherry", "apple", "banana"], 300)
     grams = np.repeat([8, 180, 130], 300) * random.uniform(0.8, 1.2, 900)
@@ -40,6 +42,12 @@ def seal_fruit() -> None:
     model = DecisionTreeClassifier(random_state=0).fit(fruit[~is_held_out], kinds[~is_held_out])
     example = fruit[is_held_out]
     package.build(model, name="fruit", version="1", output="packages/fruit", example=example)
+    sold = pa.Table.from_pandas(fruit.assign(price=np.where(fruit["grams"] > 50, "dear", "cheap")))
+    known, held_out = (sold.filter(pa.array(is_so)) for is_so in (~is_held_out, is_held_out))
+    boosted = train.Candidate(estimator="lightgbm", parameters={"n_estimators": 20})
+    preparation = train.preparation_of(known, "price")
+    fitted = train.fit(known, "price", boosted, preparation=preparation)
+    train.seal(fitted, held_out, name="price", version="1", output="packages/price")
 
 
 def seal_function(name: str, example: dict[str, list[str] | list[float]]) -> None:

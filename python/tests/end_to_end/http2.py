@@ -80,8 +80,11 @@ class Speaker:
         self.socket.close()
 
     def ask(self, stream: int, method: str, message: bytes, *, sent: int | None = None) -> None:
-        """Send one call of the inference service, or only the first bytes of its message."""
-        path = f"/inference.GRPCInferenceService/{method}"
+        """Send one call, or only the first bytes of its message.
+
+        A method without its service is one of inference.
+        """
+        path = method if "/" in method else f"/inference.GRPCInferenceService/{method}"
         whole = b"\0" + len(message).to_bytes(4) + message
         part = whole if sent is None else whole[:sent]
         head = Frame(HEADERS, END_HEADERS, stream, header_block(self.address, path))

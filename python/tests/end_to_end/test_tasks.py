@@ -8,8 +8,11 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
+from shoal import batch
 from tests.end_to_end.driver import DEADLINE_S, asked_meanwhile, serving
 from tests.end_to_end.envelopes import (
     LINES,
@@ -356,3 +359,16 @@ def test_the_document_tells_of_tasks(many: Served) -> None:
         "application/x-protobuf",
     }
     assert "application/x-ndjson" in operation["responses"]["200"]["content"]
+
+
+def test_a_merge_means_what_it_means_in_shoal_batch(many: Served) -> None:
+    random = np.random.default_rng(8)
+    numbers = random.uniform(1, 9, 60) * 10.0 ** random.integers(-150, 150, 60)
+    doubled = pa.table({"double": 2.0 * numbers})
+    tasks = [task("fragile", values(*part.tolist())) for part in np.split(numbers, [7, 8, 40])]
+    for by in ("sum", "mean", "min", "max", "count", "variance"):
+        expected = batch.merge([doubled], getattr(batch, by)("double", name="double"))
+        merged = send(many, *tasks, merge={"by": by}).json()["merged"]["table"]["columns"][0][
+            "data"
+        ]
+        assert merged == pytest.approx(expected["double"].to_pylist(), rel=1e-12), by

@@ -102,13 +102,16 @@ def test_it_is_signed_and_stated_about(mixed: Package, ann: Pair) -> None:
 
 
 def test_it_comes_back_from_a_registry_to_the_last_bit(
-    mixed: Package, docker_registry: DockerRegistry, tmp_path: Path
+    mixed: Package, docker_registry: DockerRegistry, ann: Pair, tmp_path: Path
 ) -> None:
     name = f"oci://{docker_registry.host}/tests/router:1"
     package.push(mixed.attest("review", {"by": "ann"}), name)
     pulled = package.pull(name, tmp_path / "pulled")
     assert (pulled.digest, pulled.routes) == (mixed.digest, mixed.routes)
     assert [each.kind for each in pulled.attestations()] == ["review"]
+    signed = package.sign_pushed(name, ann.private)
+    key = package.read_public_key(ann.public)
+    assert package.fetch(name, key=key).digest == signed.package == mixed.digest
 
 
 def test_its_open_files_are_the_package(mixed: Package, tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ use crate::tasks::{Done, Envelope, Task};
 const IN_FLIGHT: usize = 256;
 /// Bytes of shared tables of one stream, at most.
 const SHARED_BYTES: usize = 64 << 20;
+/// What a shared table takes beside its name and its values.
+const NAME_BYTES: usize = 256;
 /// What stands before each message: whether it is compressed, and its length.
 const PREFIX_BYTES: usize = 5;
 
@@ -170,6 +172,7 @@ impl Session {
     }
 
     fn keep(&mut self, name: String, bytes: usize) -> Outcome<()> {
+        let bytes = bytes + name.len() + NAME_BYTES;
         self.kept.remove(&name);
         let all: usize = self.kept.values().map(|(bytes, _)| bytes).sum();
         if all.saturating_add(bytes) > SHARED_BYTES {
