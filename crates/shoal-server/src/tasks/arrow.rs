@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use serde::Deserialize;
 
+use super::json::Tables;
 use super::room::Room;
 use super::{Done, Envelope, Merged, json};
 use crate::fault::{Code, Fault, Outcome};
@@ -24,10 +25,10 @@ struct Place {
 pub(crate) fn read(body: &Bytes, room: Room) -> Outcome<Envelope> {
     let (head, start) = tables::arrow::head(body)?;
     let mut rest = body.slice(start..);
-    let frame = json::frame(&head)?;
+    let frame = json::frame(&head, room, Tables::Left)?;
     // By the address of the text that stands for them.
     let mut streams = HashMap::new();
-    for source in frame.sources() {
+    for source in frame.left() {
         let Ok(Place { arrow }) = serde_json::from_slice(source) else { continue };
         if arrow > rest.len() {
             return Err(Fault::new(Code::InvalidArrow, format!("the head announces a stream of {arrow} bytes, {} are left", rest.len())));
@@ -37,7 +38,7 @@ pub(crate) fn read(body: &Bytes, room: Room) -> Outcome<Envelope> {
     if !rest.is_empty() {
         return Err(Fault::new(Code::InvalidArrow, format!("{} bytes are left over after the last stream", rest.len())));
     }
-    frame.envelope(room, |source| match streams.get(&source.as_ptr().addr()) {
+    frame.envelope(|source| match streams.get(&source.as_ptr().addr()) {
         Some(stream) => tables::arrow::read(stream.clone()),
         None => tables::json::read(source),
     })

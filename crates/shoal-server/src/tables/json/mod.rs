@@ -36,10 +36,25 @@ use values::Records;
 /// that stand for too much, `TooManyRows`.
 pub(crate) fn read(text: &[u8]) -> Outcome<Typed> {
     let mut cursor = Cursor::new(text);
-    let mut fields = Fields { rows: None, drafts: None, nulls_bytes: NULLS_BYTES };
-    object(&mut cursor, "a table", |cursor, field| fields.read(cursor, field))?;
+    let fields = fields(&mut cursor)?;
     cursor.end().map_err(|_| malformed(&cursor))?;
     fields.table(text.len())
+}
+
+/// Reads the table that a text begins with, and tells how long it is.
+///
+/// # Errors
+/// Those of [`read`].
+pub(crate) fn read_first(text: &[u8]) -> Outcome<(Typed, usize)> {
+    let mut cursor = Cursor::new(text);
+    let fields = fields(&mut cursor)?;
+    fields.table(cursor.at).map(|table| (table, cursor.at))
+}
+
+fn fields<'t>(cursor: &mut Cursor<'t>) -> Outcome<Fields<'t>> {
+    let mut fields = Fields { rows: None, drafts: None, nulls_bytes: NULLS_BYTES };
+    object(cursor, "a table", |cursor, field| fields.read(cursor, field))?;
+    Ok(fields)
 }
 
 /// What was read of a table.

@@ -1,207 +1,221 @@
-//! The frame of an envelope: everything but its tables, which stay the texts that they are.
+//! The frame of an envelope: everything but its tables.
+//!
+//! A table of a task is read where it stands, in the same pass, if it is read as JSON; one that is wrong is passed over, and so
+//! are shared tables, which are read when they are named, and what stands for a table in Arrow.
 
-use std::collections::{HashMap, HashSet};
-use std::fmt;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-
-use serde::Deserialize;
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 
 use super::super::merge::By;
 use super::super::room::Room;
 use super::super::{Envelope, Input, Merge, TASKS_LIMIT, Task};
-use super::fields::{Fields, object};
+use super::scan::{Form, Scan};
 use super::unknown_table;
 use crate::fault::{Code, Fault, Outcome};
-use crate::tables::Typed;
+use crate::tables::{Kind, Typed, json};
 
-/// An envelope whose tables are not read yet.
-#[derive(Default)]
-pub(crate) struct Frame<'a> {
-    tasks: Vec<TaskFields<'a>>,
-    tables: Vec<(String, &'a RawValue)>,
-    merge: Option<MergeFields>,
-    timeout_us: Option<u64>,
+const ENVELOPE: Form = Form { what: "the envelope", known: &["tasks", "tables", "merge", "timeout_us"], required: 1 };
+const TASK: Form = Form {
+    what: "a task",
+    known: &["model", "table", "id", "version", "outputs", "priority", "timeout_us", "idempotency_key", "weight"],
+    required: 2,
+};
+const MERGE: Form = Form { what: "merge", known: &["by", "columns"], required: 1 };
+
+/// Who reads tables.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tables {
+    /// They are read as JSON.
+    AsJson,
+    /// They are left as they stand in the frame.
+    Left,
 }
 
-impl<'de> Fields<'de> for Frame<'de> {
-    const WHAT: &'static str = "an envelope: an object with tasks";
-    const KNOWN: &'static [&'static str] = &["tables", "tasks", "merge", "timeout_us"];
-    const REQUIRED: &'static [usize] = &[1];
-
-    fn read<A: MapAccess<'de>>(&mut self, number: usize, map: &mut A) -> Result<(), A::Error> {
-        match number {
-            0 => self.tables = map.next_value::<Option<Named<'de>>>()?.map(|named| named.0).unwrap_or_default(),
-            1 => self.tasks = map.next_value::<Tasks<'de>>()?.0,
-            2 => self.merge = map.next_value()?,
-            _ => self.timeout_us = map.next_value()?,
-        }
-        Ok(())
-    }
+/// An envelope whose shared tables are not read yet.
+pub(crate) struct Frame<'t> {
+    tasks: Vec<(Task, Given<'t>)>,
+    shared: Vec<(String, &'t [u8])>,
+    merge: Option<Merge>,
+    timeout: Option<Duration>,
+    room: Room,
 }
 
-#[derive(Default)]
-struct TaskFields<'a> {
-    id: Option<String>,
-    model: String,
-    version: Option<String>,
-    table: Source<'a>,
-    outputs: Option<Vec<String>>,
-    priority: Option<u8>,
-    timeout_us: Option<u64>,
-    key: Option<String>,
-    weight: Option<f64>,
+/// The table of a task.
+enum Given<'t> {
+    Read(Outcome<Typed>),
+    Left(&'t [u8]),
+    Named(Outcome<String>),
 }
 
-impl<'de> Fields<'de> for TaskFields<'de> {
-    const WHAT: &'static str = "a task: an object with model and table";
-    const KNOWN: &'static [&'static str] =
-        &["id", "model", "version", "table", "outputs", "priority", "timeout_us", "idempotency_key", "weight"];
-    const REQUIRED: &'static [usize] = &[1, 3];
-
-    fn read<A: MapAccess<'de>>(&mut self, number: usize, map: &mut A) -> Result<(), A::Error> {
-        match number {
-            0 => self.id = map.next_value()?,
-            1 => self.model = map.next_value()?,
-            2 => self.version = map.next_value()?,
-            3 => self.table = map.next_value::<&RawValue>()?.get().as_bytes(),
-            4 => self.outputs = map.next_value()?,
-            5 => self.priority = map.next_value()?,
-            6 => self.timeout_us = map.next_value()?,
-            7 => self.key = map.next_value()?,
-            _ => self.weight = map.next_value()?,
-        }
-        Ok(())
-    }
-}
-
-#[derive(Default)]
-struct MergeFields {
-    by: String,
-    columns: Option<Vec<String>>,
-}
-
-impl<'de> Fields<'de> for MergeFields {
-    const WHAT: &'static str = "a merge: an object with by";
-    const KNOWN: &'static [&'static str] = &["by", "columns"];
-    const REQUIRED: &'static [usize] = &[0];
-
-    fn read<A: MapAccess<'de>>(&mut self, number: usize, map: &mut A) -> Result<(), A::Error> {
-        match number {
-            0 => self.by = map.next_value()?,
-            _ => self.columns = map.next_value()?,
-        }
-        Ok(())
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Frame<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        object::<Frame<'de>, D>(deserializer)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for TaskFields<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        object::<TaskFields<'de>, D>(deserializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for MergeFields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        object(deserializer)
-    }
-}
-
-/// Reads a frame.
+/// Looks a frame through.
 ///
 /// # Errors
 /// `MalformedJson`, `InvalidRequest`.
-pub(crate) fn frame(body: &[u8]) -> Outcome<Frame<'_>> {
-    serde_json::from_slice(body).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => {
-            Fault::new(Code::InvalidRequest, format!("the envelope does not have the expected form: {error}"))
+pub(crate) fn frame(body: &[u8], room: Room, tables: Tables) -> Outcome<Frame<'_>> {
+    let (mut scan, mut frame) = (Scan::new(body), Frame { tasks: Vec::new(), shared: Vec::new(), merge: None, timeout: None, room });
+    scan.fields(&ENVELOPE, |scan, field| match field {
+        0 => scan.list("tasks", |scan| frame.add_task(scan, tables)),
+        _ if is_null(scan)? => Ok(()),
+        1 => scan.object("tables", |scan, name| frame.add_table(scan, name)),
+        2 => {
+            frame.merge = Some(merge(scan)?);
+            Ok(())
         }
-        _ => Fault::new(Code::MalformedJson, format!("the envelope is not JSON: {error}")),
-    })
+        _ => {
+            frame.timeout = timeout(scan)?;
+            Ok(())
+        }
+    })?;
+    scan.end()?;
+    Ok(frame)
 }
 
-/// A table as it stands in a frame.
-type Source<'a> = &'a [u8];
-
-impl<'a> Frame<'a> {
-    /// The texts of all tables in their order: the shared ones, then those of tasks.
-    pub(crate) fn sources(&self) -> impl Iterator<Item = Source<'a>> {
-        let shared = self.tables.iter().map(|(_, table)| table.get().as_bytes());
-        let own = self.tasks.iter().map(|task| task.table).filter(|table| !is_name(table));
-        shared.chain(own)
+/// Goes behind `null`, which stands for a field that is left out.
+fn is_null(scan: &mut Scan<'_>) -> Outcome<bool> {
+    if scan.peek() != b'n' {
+        return Ok(false);
     }
-
-    /// The envelope, whose tables `read` makes of what stands in the frame.
-    ///
-    /// # Errors
-    /// Those of [`Envelope::new`], `InvalidRequest`.
-    pub(crate) fn envelope(self, room: Room, read: impl Fn(Source<'a>) -> Outcome<Typed>) -> Outcome<Envelope> {
-        let mut shared = Shared { read, room, sources: HashMap::new(), tables: HashMap::new() };
-        shared.sources.extend(self.tables.into_iter().map(|(name, table)| (name, table.get().as_bytes())));
-        let merge = self.merge.map(MergeFields::settle).transpose()?;
-        let tasks = self.tasks.into_iter().map(|task| task.settle(&mut shared)).collect();
-        let bytes = shared.room.settle()?;
-        Ok(Envelope { bytes, ..Envelope::new(tasks, merge, timeout(self.timeout_us))? })
-    }
-}
-
-impl MergeFields {
-    fn settle(self) -> Outcome<Merge> {
-        Ok(Merge { by: By::from_name(&self.by)?, columns: self.columns.unwrap_or_default() })
-    }
+    scan.value().map(|_| true)
 }
 
 /// 0 is none.
-fn timeout(us: Option<u64>) -> Option<Duration> {
-    us.filter(|us| *us > 0).map(Duration::from_micros)
+fn timeout(scan: &mut Scan<'_>) -> Outcome<Option<Duration>> {
+    let us: u64 = scan.read("timeout_us")?;
+    Ok((us > 0).then(|| Duration::from_micros(us)))
 }
 
-/// Whether a table of a task is the name of a shared one.
-fn is_name(source: Source<'_>) -> bool {
-    source.first() == Some(&b'"')
-}
-
-impl<'a> TaskFields<'a> {
-    fn settle<R: Fn(Source<'a>) -> Outcome<Typed>>(self, shared: &mut Shared<'a, R>) -> Task {
-        let source = self.table;
-        let input = if is_name(source) { shared.named(source) } else { shared.read(source).map(Input::Own) };
-        Task {
-            id: self.id.unwrap_or_default(),
-            version: self.version.filter(|version| !version.is_empty()),
-            outputs: self.outputs.filter(|outputs| !outputs.is_empty()),
-            priority: self.priority.unwrap_or(0),
-            timeout: timeout(self.timeout_us),
-            key: self.key.filter(|key| !key.is_empty()),
-            weight: self.weight.unwrap_or(1.0),
-            ..Task::new(self.model, input)
+fn merge(scan: &mut Scan<'_>) -> Outcome<Merge> {
+    let (mut by, mut columns) = (None, Vec::new());
+    scan.fields(&MERGE, |scan, field| {
+        match field {
+            0 => by = Some(By::from_name(&scan.string("by")?)?),
+            _ if is_null(scan)? => {}
+            _ => columns = scan.read("columns")?,
         }
+        Ok(())
+    })?;
+    by.map(|by| Merge { by, columns }).ok_or_else(|| Fault::new(Code::InvalidRequest, "merge has no field \"by\""))
+}
+
+impl<'t> Frame<'t> {
+    fn add_table(&mut self, scan: &mut Scan<'t>, name: &str) -> Outcome<()> {
+        if self.shared.len() == TASKS_LIMIT {
+            return Err(Fault::new(Code::InvalidRequest, format!("the envelope has more than {TASKS_LIMIT} shared tables")));
+        }
+        self.shared.push((name.to_owned(), scan.value()?));
+        Ok(())
+    }
+
+    /// Tasks beyond the limit are only passed over, but for the first of them.
+    fn add_task(&mut self, scan: &mut Scan<'t>, tables: Tables) -> Outcome<()> {
+        if self.tasks.len() > TASKS_LIMIT {
+            return scan.value().map(drop);
+        }
+        let (mut task, mut given) = (Task::new("", Err(Fault::new(Code::Internal, "the table was not read"))), Given::Left(b""));
+        scan.fields(&TASK, |scan, field| {
+            match field {
+                0 => task.model = scan.string("model")?.into_owned(),
+                1 => given = given_table(scan, &mut self.room, tables)?,
+                _ => set(&mut task, field, scan)?,
+            }
+            Ok(())
+        })?;
+        self.tasks.push((task, given));
+        Ok(())
+    }
+}
+
+fn set(task: &mut Task, field: usize, scan: &mut Scan<'_>) -> Outcome<()> {
+    if is_null(scan)? {
+        return Ok(());
+    }
+    let name = TASK.known[field];
+    match field {
+        2 => task.id = scan.string(name)?.into_owned(),
+        3 => task.version = Some(scan.string(name)?.into_owned()).filter(|version| !version.is_empty()),
+        4 => task.outputs = Some(scan.read::<Vec<String>>(name)?).filter(|outputs| !outputs.is_empty()),
+        5 => task.priority = scan.read(name)?,
+        6 => task.timeout = timeout(scan)?,
+        7 => task.key = Some(scan.string(name)?.into_owned()).filter(|key| !key.is_empty()),
+        _ => task.weight = scan.read(name)?,
+    }
+    Ok(())
+}
+
+fn given_table<'t>(scan: &mut Scan<'t>, room: &mut Room, tables: Tables) -> Outcome<Given<'t>> {
+    if scan.peek() == b'"' {
+        // A name that is no text is the fault of this task, as long as it is JSON.
+        let name = serde_json::from_slice(scan.value()?);
+        let named = name.map_err(|error| Fault::new(Code::InvalidRequest, format!("the name of a table is no text: {error}")));
+        return Ok(Given::Named(named));
+    }
+    if tables == Tables::Left {
+        return scan.value().map(Given::Left);
+    }
+    let mut length = 0;
+    let table = room.hold(|| {
+        let (table, bytes) = json::read_first(scan.rest())?;
+        length = bytes;
+        Ok(table)
+    });
+    // What was not looked at byte by byte is still to be JSON.
+    if table.as_ref().is_ok_and(|table| table.columns.iter().all(|column| column.kind != Kind::Untyped)) {
+        scan.skip(length);
+    } else {
+        scan.value()?;
+    }
+    Ok(Given::Read(table))
+}
+
+impl<'t> Frame<'t> {
+    /// The texts of all tables that are left, in their order: the shared ones, then those of tasks.
+    pub(crate) fn left(&self) -> impl Iterator<Item = &'t [u8]> {
+        let shared = self.shared.iter().map(|(_, table)| *table);
+        let own = self.tasks.iter().filter_map(|(_, given)| if let Given::Left(table) = given { Some(*table) } else { None });
+        shared.chain(own)
+    }
+
+    /// The envelope, of whose tables `read` makes those that are left.
+    ///
+    /// # Errors
+    /// `InvalidRequest`, those of [`Room::settle`] and of [`Envelope::new`].
+    pub(crate) fn envelope(self, read: impl Fn(&'t [u8]) -> Outcome<Typed>) -> Outcome<Envelope> {
+        let mut shared = Shared { read, room: self.room, sources: HashMap::with_capacity(self.shared.len()), tables: HashMap::new() };
+        for (name, table) in self.shared {
+            if shared.sources.insert(name.clone(), table).is_some() {
+                let shown: String = name.chars().take(64).collect();
+                return Err(Fault::new(Code::InvalidRequest, format!("the shared table {shown:?} stands twice")));
+            }
+        }
+        let settled = |(task, given): (Task, Given<'t>)| {
+            let input = match given {
+                Given::Read(table) => table.map(Input::Own),
+                Given::Left(table) => shared.read(table).map(Input::Own),
+                Given::Named(name) => name.and_then(|name| shared.named(name)),
+            };
+            Task { input, ..task }
+        };
+        let tasks = self.tasks.into_iter().map(settled).collect();
+        let bytes = shared.room.settle()?;
+        Ok(Envelope { bytes, ..Envelope::new(tasks, self.merge, self.timeout)? })
     }
 }
 
 /// The shared tables of a frame, each of which is read when it is first named, and room for all tables.
-struct Shared<'a, R> {
+struct Shared<'t, R> {
     read: R,
     room: Room,
-    sources: HashMap<String, Source<'a>>,
+    sources: HashMap<String, &'t [u8]>,
     tables: HashMap<String, Outcome<Arc<Typed>>>,
 }
 
-impl<'a, R: Fn(Source<'a>) -> Outcome<Typed>> Shared<'a, R> {
-    fn read(&mut self, source: Source<'a>) -> Outcome<Typed> {
+impl<'t, R: Fn(&'t [u8]) -> Outcome<Typed>> Shared<'t, R> {
+    fn read(&mut self, source: &'t [u8]) -> Outcome<Typed> {
         self.room.hold(|| (self.read)(source))
     }
 
-    fn named(&mut self, name: Source<'_>) -> Outcome<Input> {
-        let name: String = serde_json::from_slice(name)
-            .map_err(|error| Fault::new(Code::InvalidRequest, format!("the name of a table is no text: {error}")))?;
+    fn named(&mut self, name: String) -> Outcome<Input> {
         if let Some(table) = self.tables.get(&name) {
             return table.clone().map(Input::Shared);
         }
@@ -209,63 +223,5 @@ impl<'a, R: Fn(Source<'a>) -> Outcome<Typed>> Shared<'a, R> {
         let table = self.read(source).map(Arc::new);
         self.tables.insert(name, table.clone());
         table.map(Input::Shared)
-    }
-}
-
-/// Tasks up to one more than the limit; those beyond are only passed over.
-struct Tasks<'a>(Vec<TaskFields<'a>>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Tasks<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct List;
-        impl<'de> Visitor<'de> for List {
-            type Value = Vec<TaskFields<'de>>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a list of tasks")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                let mut tasks = Vec::new();
-                while tasks.len() <= TASKS_LIMIT {
-                    let Some(task) = list.next_element()? else { return Ok(tasks) };
-                    tasks.push(task);
-                }
-                while list.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(tasks)
-            }
-        }
-        deserializer.deserialize_seq(List).map(Self)
-    }
-}
-
-/// Tables by name, in their order.
-struct Named<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Named<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
-            type Value = Vec<(String, &'de RawValue)>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an object from names to tables")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let (mut tables, mut names) = (Vec::new(), HashSet::new());
-                while let Some(name) = map.next_key::<String>()? {
-                    if tables.len() == TASKS_LIMIT {
-                        return Err(A::Error::custom(format_args!("more than {TASKS_LIMIT} shared tables")));
-                    }
-                    if !names.insert(name.clone()) {
-                        return Err(A::Error::custom(format_args!("the shared table {name:?} stands twice")));
-                    }
-                    tables.push((name, map.next_value()?));
-                }
-                Ok(tables)
-            }
-        }
-        deserializer.deserialize_map(Entries).map(Self)
     }
 }
