@@ -27,3 +27,40 @@ pub(crate) fn unknown_table(name: &str) -> Fault {
     let shown: String = name.chars().take(64).collect();
     Fault::new(Code::UnknownTable, format!("the envelope has no shared table {shown:?}")).hint("put it into `tables`, by this name")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Input;
+    use super::*;
+    use crate::tables::Kind;
+
+    fn read_text(text: &str) -> Outcome<Envelope> {
+        read(text.as_bytes(), Room::of_body(1 << 20))
+    }
+
+    fn with_data(column: &str) -> String {
+        format!(r#"{{"tasks":[{{"model":"m","table":{{"columns":[{{"name":"x",{column}}}]}}}}]}}"#)
+    }
+
+    #[test]
+    fn what_is_no_json_refuses_the_envelope_also_where_nobody_has_read_it_yet() {
+        let typed = |data: &str| with_data(&format!(r#""dtype":"FP64","data":{data}"#));
+        let untyped = |data: &str| with_data(&format!(r#""data":{data}"#));
+        for data in ["[NaN]", "[1,]", "[01]", "[1", "[\"\u{1}\"]"] {
+            for text in [typed(data), untyped(data)] {
+                assert_eq!(read_text(&text).unwrap_err().code, Code::MalformedJson, "{text}");
+            }
+        }
+        for text in [format!("{}x", typed("[1]")), format!("{},", typed("[1]")), typed("[1]").replace("}]}}", "}]} }")] {
+            assert_eq!(read_text(&text).err().map(|fault| fault.code), (!text.contains("} }")).then_some(Code::MalformedJson), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_table_is_what_stands_there_whatever_stands_around_it() {
+        let text = r#" {"tasks" :[ {"table": {"columns" : [{"name":"x","data":[ "]}" , null]}]} , "model":"\u006d" } ] } "#;
+        let envelope = read_text(text).unwrap();
+        let Ok(Input::Own(table)) = &envelope.tasks[0].input else { panic!("its own") };
+        assert_eq!((envelope.tasks[0].model.as_str(), table.rows, &table.columns[0].kind), ("m", 2, &Kind::Untyped));
+    }
+}
