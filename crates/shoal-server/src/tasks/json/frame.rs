@@ -34,7 +34,7 @@ pub(crate) enum Tables {
 
 /// An envelope whose shared tables are not read yet.
 pub(crate) struct Frame<'t> {
-    tasks: Vec<(Task, Given<'t>)>,
+    tasks: Vec<Said<'t>>,
     shared: Vec<(String, &'t [u8])>,
     merge: Option<Merge>,
     timeout: Option<Duration>,
@@ -46,6 +46,12 @@ enum Given<'t> {
     Read(Outcome<Typed>),
     Left(&'t [u8]),
     Named(Outcome<String>),
+}
+
+impl Default for Given<'_> {
+    fn default() -> Self {
+        Self::Left(b"")
+    }
 }
 
 /// Looks a frame through.
@@ -112,35 +118,54 @@ impl<'t> Frame<'t> {
         if self.tasks.len() > TASKS_LIMIT {
             return scan.value().map(drop);
         }
-        let (mut task, mut given) = (Task::new("", Err(Fault::new(Code::Internal, "the table was not read"))), Given::Left(b""));
-        scan.fields(&TASK, |scan, field| {
-            match field {
-                0 => task.model = scan.string("model")?.into_owned(),
-                1 => given = given_table(scan, &mut self.room, tables)?,
-                _ => set(&mut task, field, scan)?,
+        let mut said = Said::default();
+        scan.fields(&TASK, |scan, field| match field {
+            1 => {
+                said.table = given_table(scan, &mut self.room, tables)?;
+                Ok(())
             }
-            Ok(())
+            _ => said.set(field, scan),
         })?;
-        self.tasks.push((task, given));
+        self.tasks.push(said);
         Ok(())
     }
 }
 
-fn set(task: &mut Task, field: usize, scan: &mut Scan<'_>) -> Outcome<()> {
-    if is_null(scan)? {
-        return Ok(());
+/// What was said of a task.
+#[derive(Default)]
+struct Said<'t> {
+    id: String,
+    model: String,
+    version: Option<String>,
+    table: Given<'t>,
+    outputs: Option<Vec<String>>,
+    priority: u8,
+    timeout: Option<Duration>,
+    key: Option<String>,
+    weight: Option<f64>,
+}
+
+impl Said<'_> {
+    fn set(&mut self, field: usize, scan: &mut Scan<'_>) -> Outcome<()> {
+        let name = TASK.known[field];
+        match field {
+            0 => self.model = scan.string(name)?.into_owned(),
+            _ if is_null(scan)? => {}
+            2 => self.id = scan.string(name)?.into_owned(),
+            3 => self.version = Some(scan.string(name)?.into_owned()).filter(|version| !version.is_empty()),
+            4 => self.outputs = Some(scan.read::<Vec<String>>(name)?).filter(|outputs| !outputs.is_empty()),
+            5 => self.priority = scan.read(name)?,
+            6 => self.timeout = timeout(scan)?,
+            7 => self.key = Some(scan.string(name)?.into_owned()).filter(|key| !key.is_empty()),
+            _ => self.weight = Some(scan.read(name)?),
+        }
+        Ok(())
     }
-    let name = TASK.known[field];
-    match field {
-        2 => task.id = scan.string(name)?.into_owned(),
-        3 => task.version = Some(scan.string(name)?.into_owned()).filter(|version| !version.is_empty()),
-        4 => task.outputs = Some(scan.read::<Vec<String>>(name)?).filter(|outputs| !outputs.is_empty()),
-        5 => task.priority = scan.read(name)?,
-        6 => task.timeout = timeout(scan)?,
-        7 => task.key = Some(scan.string(name)?.into_owned()).filter(|key| !key.is_empty()),
-        _ => task.weight = scan.read(name)?,
+
+    fn task(self, input: Outcome<Input>) -> Task {
+        let Self { id, model, version, outputs, priority, timeout, key, weight, .. } = self;
+        Task { id, model, version, input, outputs, priority, timeout, key, weight: weight.unwrap_or(1.0) }
     }
-    Ok(())
 }
 
 fn given_table<'t>(scan: &mut Scan<'t>, room: &mut Room, tables: Tables) -> Outcome<Given<'t>> {
@@ -172,7 +197,7 @@ impl<'t> Frame<'t> {
     /// The texts of all tables that are left, in their order: the shared ones, then those of tasks.
     pub(crate) fn left(&self) -> impl Iterator<Item = &'t [u8]> {
         let shared = self.shared.iter().map(|(_, table)| *table);
-        let own = self.tasks.iter().filter_map(|(_, given)| if let Given::Left(table) = given { Some(*table) } else { None });
+        let own = self.tasks.iter().filter_map(|task| if let Given::Left(table) = task.table { Some(table) } else { None });
         shared.chain(own)
     }
 
@@ -188,13 +213,13 @@ impl<'t> Frame<'t> {
                 return Err(Fault::new(Code::InvalidRequest, format!("the shared table {shown:?} stands twice")));
             }
         }
-        let settled = |(task, given): (Task, Given<'t>)| {
-            let input = match given {
+        let settled = |mut said: Said<'t>| {
+            let input = match std::mem::take(&mut said.table) {
                 Given::Read(table) => table.map(Input::Own),
                 Given::Left(table) => shared.read(table).map(Input::Own),
                 Given::Named(name) => name.and_then(|name| shared.named(name)),
             };
-            Task { input, ..task }
+            said.task(input)
         };
         let tasks = self.tasks.into_iter().map(settled).collect();
         let bytes = shared.room.settle()?;
