@@ -114,7 +114,7 @@ def test_what_is_no_json_refuses_the_envelope(many: Served, value: bytes) -> Non
         ({"tasks": [task("fragile", values(1))] * 10_001}, 413, "too_many_tasks"),
         ({"tasks": [task("x", "t")] * 3, "tables": {"t": {"rows": 400_000, "columns": []}}},
          413, "too_many_rows"),
-        (b'{"tasks":' + b"[" * 100_000, 400, "invalid_request"),
+        (b'{"tasks":' + b"[" * 100_000, 400, "malformed_json"),
         (b'{"tasks":[{"model":"\xff","table":"t"}]}', 400, "malformed_json"),
         (rb'{"tasks":[{"model":"\ud800","table":"t"}]}', 400, "malformed_json"),
     ],

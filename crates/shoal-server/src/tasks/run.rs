@@ -10,7 +10,7 @@ use std::future::poll_fn;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use shoal_batch::RequestId;
@@ -36,13 +36,12 @@ use crate::tables::answer::answered;
 
 /// Answers all tasks of an envelope, in their order.
 pub(crate) async fn run(catalog: &Arc<Catalog>, envelope: Envelope, caller: Caller) -> Vec<Done> {
-    let mut results: Vec<Option<Done>> = envelope.tasks.iter().map(|_| None).collect();
     let mut run = Run::begin(catalog, envelope, caller);
     run.takes_all_at_once = true;
-    while let Some((place, done)) = run.next().await {
-        results[place] = Some(done);
-    }
-    results.into_iter().flatten().collect()
+    poll_fn(|context| run.poll_all(context)).await;
+    let mut ended = Vec::from(std::mem::take(&mut run.ready));
+    ended.sort_by_key(|(place, _)| *place);
+    ended.into_iter().map(|(_, done)| done).collect()
 }
 
 /// The tasks of an envelope that are on their way.
@@ -160,8 +159,9 @@ impl Run {
 
     /// The task, if it is to be run: it has no key, or is the first with it.
     fn unless_known(&mut self, number: usize, task: Task) -> Option<Task> {
-        let Some((key, digest)) = task.key.as_ref().zip(digest::of(&task)) else { return Some(task) };
-        let name = Name { owner: self.caller.owner, key: key.clone() };
+        let Some(key) = task.key.clone() else { return Some(task) };
+        let Some(digest) = digest::of(&task) else { return Some(task) };
+        let name = Name { owner: self.caller.owner, key };
         match self.catalog.kept.enter(Instant::now(), &name, digest) {
             Ok(Known::Fresh(ticket)) => {
                 self.jobs[number].ticket = Some(ticket);
@@ -230,17 +230,25 @@ impl Run {
 
     /// The same for those who poll.
     pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<(usize, Done)>> {
-        loop {
-            if let Some(done) = self.ready.pop_front() {
-                return Poll::Ready(Some(done));
-            }
-            if self.owed == 0 && self.waiting.is_empty() {
-                let Some(lost) = self.jobs.iter().position(|job| job.is_open) else { return Poll::Ready(None) };
-                self.fail(lost, None, Fault::new(Code::Internal, "the task was lost"));
-            } else if !(self.has_waited(context) | self.has_letters(context) || self.has_late(context)) {
-                return Poll::Pending;
-            }
+        while self.ready.is_empty() && ready!(self.poll_more(context)) {}
+        Poll::Ready(self.ready.pop_front())
+    }
+
+    /// Ready when all tasks have ended.
+    fn poll_all(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while ready!(self.poll_more(context)) {}
+        Poll::Ready(())
+    }
+
+    /// Looks whether tasks have ended; false when all had before.
+    fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        if self.owed == 0 && self.waiting.is_empty() {
+            let Some(lost) = self.jobs.iter().position(|job| job.is_open) else { return Poll::Ready(false) };
+            self.fail(lost, None, Fault::new(Code::Internal, "the task was lost"));
+        } else if !(self.has_waited(context) | self.has_letters(context) || self.has_late(context)) {
+            return Poll::Pending;
         }
+        Poll::Ready(true)
     }
 
     /// Whether a task that waited for another one has ended.
@@ -419,15 +427,15 @@ async fn wait(
     };
     let (id, weight) = (task.id.clone(), task.weight);
     let failed = |fault| Done { id: id.clone(), model: String::new(), version: String::new(), outcome: Err(fault), batch_rows: 0, weight };
-    match known {
-        Ok(Some(done)) => {
-            catalog.metrics.task(done.outcome.as_ref().err().map(|fault| fault.code));
-            Done { id, weight, ..Done::clone(&done) }
-        }
+    let done = match known {
+        Ok(Some(done)) => Done { id, weight, ..Done::clone(&done) },
         Ok(None) => {
+            // What this one counts is counted there.
             let mut run = Run::begin(catalog, Envelope { tasks: vec![task], merge: None, arrived, bytes: 0 }, caller);
-            run.next().await.map_or_else(|| failed(Fault::new(Code::Internal, "the task was lost")), |(_, done)| done)
+            return run.next().await.map_or_else(|| failed(Fault::new(Code::Internal, "the task was lost")), |(_, done)| done);
         }
         Err(_) => failed(deadline_passed()),
-    }
+    };
+    catalog.metrics.task(done.outcome.as_ref().err().map(|fault| fault.code));
+    done
 }

@@ -118,16 +118,15 @@ impl<'t> Frame<'t> {
         if self.tasks.len() > TASKS_LIMIT {
             return scan.value().map(drop);
         }
-        let mut said = Said::default();
+        self.tasks.push(Said::default());
+        let (room, Some(said)) = (&mut self.room, self.tasks.last_mut()) else { return Ok(()) };
         scan.fields(&TASK, |scan, field| match field {
             1 => {
-                said.table = given_table(scan, &mut self.room, tables)?;
+                said.table = given_table(scan, room, tables)?;
                 Ok(())
             }
             _ => said.set(field, scan),
-        })?;
-        self.tasks.push(said);
-        Ok(())
+        })
     }
 }
 
