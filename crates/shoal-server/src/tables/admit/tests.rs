@@ -6,11 +6,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::flight::Answer;
 use crate::fuzz::rules::run;
-use crate::tables::Kind;
 use crate::tables::answer::answered;
 use crate::tables::convert::nearest_half;
 use crate::tables::json::{read, write};
 use crate::tables::samples::typed;
+use crate::tables::{Kind, Scalar};
 
 fn description(inputs: &str, binding: &str) -> Description {
     let outputs = inputs.replace(r#","moment":true"#, "");
@@ -88,6 +88,38 @@ fn the_nearest_fp16_is_found_in_one_step() {
     }
     assert_eq!((nearest_half(65519.99).to_bits(), nearest_half(65520.0), nearest_half(1e300)), (0x7bff, f16::INFINITY, f16::INFINITY));
     assert!(nearest_half(f64::NAN).is_nan() && nearest_half(5e-324).to_bits() == 0);
+}
+
+#[test]
+fn a_mixed_column_becomes_what_a_plain_one_of_the_same_values_does() {
+    let number = prop_oneof![any::<i64>(), -300..300_i64, prop::sample::select(vec![i64::MIN, i64::MAX, 1 << 53, (1 << 24) + 1])];
+    let numbers = prop_oneof![
+        prop::collection::vec(number.prop_map(Scalar::Int64), 0..4),
+        prop::collection::vec(any::<f64>().prop_map(Scalar::Fp64), 0..4),
+        prop::collection::vec(any::<bool>().prop_map(Scalar::Bool), 0..4),
+    ];
+    let bytes = |scalar: &Scalar| match scalar {
+        Scalar::Int64(value) => value.to_le_bytes().to_vec(),
+        Scalar::Fp64(value) => value.to_le_bytes().to_vec(),
+        Scalar::Bool(value) => vec![u8::from(*value)],
+        _ => panic!("no number"),
+    };
+    run(&(numbers, prop::sample::select(crate::values::Dtype::ALL.to_vec())), |(scalars, dtype)| {
+        let Some(first) = scalars.first() else { return };
+        let kind = Kind::Plain(match first {
+            Scalar::Int64(_) => crate::values::Dtype::Int64,
+            Scalar::Fp64(_) => crate::values::Dtype::Fp64,
+            _ => crate::values::Dtype::Bool,
+        });
+        let fixed = Content::Fixed(Buffer::copy_of(&scalars.iter().flat_map(bytes).collect::<Vec<_>>()));
+        let model = description(&format!(r#"{{"name":"x","dtype":"{}"}}"#, dtype.name()), "");
+        let rows = scalars.len();
+        let found = [(kind, fixed), (Kind::Mixed, Content::Mixed(scalars))].map(|(kind, content)| {
+            let column = Column { name: "x".into(), kind, shape: vec![], content, missing: vec![] };
+            admit(&model, Typed { rows, columns: vec![column] }, Extra::Refused).map_err(|fault| fault.code)
+        });
+        assert_eq!(found[0], found[1]);
+    });
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::words::{eight_digits, next_mark};
+
 /// Why a text is not what it should be, and where that shows; [`super::fault`] says it in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wrong {
@@ -155,46 +157,105 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    fn digits(&mut self, mut digits: u64) -> (u64, usize) {
-        let start = self.at;
-        while let Some(digit) = self.text.get(self.at).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
-            digits = digits.wrapping_mul(10).wrapping_add(u64::from(digit));
-            self.at += 1;
+    /// The digits of a number without an exponent, and where its point is; the place behind it. Of too many digits the number
+    /// is wrong.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the loop over the values of a column is this one")]
+    fn digits(rest: &[u8], start: usize) -> (u64, usize, usize) {
+        let (digits, point) = Self::more_digits(rest, start, 0);
+        if rest.get(point) != Some(&b'.') {
+            return (digits, usize::MAX, point);
         }
-        (digits, self.at - start)
+        let (mut digits, mut at) = (digits, point + 1);
+        if let Some(number) = rest[at..].first_chunk().and_then(|eight| eight_digits(*eight)) {
+            digits = digits.wrapping_mul(100_000_000).wrapping_add(number);
+            at += 8;
+        }
+        let (digits, end) = Self::more_digits(rest, at, digits);
+        (digits, point, end)
+    }
+
+    /// Goes on with the digits of a number; the place behind them.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the loop over the values of a column is this one")]
+    fn more_digits(rest: &[u8], mut at: usize, mut digits: u64) -> (u64, usize) {
+        while let Some(digit) = rest.get(at).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
+            digits = digits.wrapping_mul(10).wrapping_add(u64::from(digit));
+            at += 1;
+        }
+        (digits, at)
+    }
+
+    /// The nearest double of a number that is exact in both of its parts; None, and nothing is read, for any other value.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the loop over the values of a column is this one")]
+    pub(super) fn plain_float(&mut self) -> Option<f64> {
+        let rest = &self.text[self.at..];
+        let start = usize::from(rest.first() == Some(&b'-'));
+        let (digits, point, at) = Self::digits(rest, start);
+        if at == start {
+            return None;
+        }
+        let whole = point.min(at) - start;
+        let decimals = at - point.min(at - 1) - 1;
+        let is_plain = whole > 0
+            && (whole == 1 || rest[start] != b'0')
+            && (point == usize::MAX || decimals > 0)
+            && at - start <= DIGITS
+            && digits < EXACT
+            && !matches!(rest.get(at), Some(b'e' | b'E'));
+        if !is_plain {
+            return None;
+        }
+        self.at += at;
+        let number = digits as f64 / POWERS[decimals];
+        Some(if start == 1 { -number } else { number })
+    }
+
+    /// A whole number of few digits; None, and nothing is read, for any other value.
+    #[inline]
+    pub(super) fn plain_whole(&mut self) -> Option<i64> {
+        let rest = &self.text[self.at..];
+        let start = usize::from(rest.first() == Some(&b'-'));
+        let (digits, point, at) = Self::digits(rest, start);
+        let count = at - start;
+        let is_plain = point == usize::MAX
+            && (1..DIGITS).contains(&count)
+            && (count == 1 || rest[start] != b'0')
+            && !matches!(rest.get(at), Some(b'e' | b'E'));
+        if !is_plain {
+            return None;
+        }
+        self.at += at;
+        let number = digits.cast_signed();
+        Some(if start == 1 { -number } else { number })
     }
 
     /// A number, which has to come next.
     #[inline]
     pub(super) fn number(&mut self) -> Result<Number<'t>, Wrong> {
-        let start = self.at;
-        let is_negative = self.text.get(self.at) == Some(&b'-');
-        self.at += usize::from(is_negative);
-        let first = self.text.get(self.at);
-        let (mut digits, whole) = self.digits(0);
-        if whole == 0 || (whole > 1 && first == Some(&b'0')) {
+        let rest = &self.text[self.at..];
+        let start = usize::from(rest.first() == Some(&b'-'));
+        let (digits, point, at) = Self::digits(rest, start);
+        let has_point = point != usize::MAX;
+        let whole = point.min(at) - start;
+        let decimals = if has_point { at - point - 1 } else { 0 };
+        self.at += at;
+        if whole == 0 || (whole > 1 && rest[start] == b'0') || (has_point && decimals == 0) {
             return Err(Wrong::Malformed);
         }
-        let (mut decimals, has_point) = (0, self.text.get(self.at) == Some(&b'.'));
-        if has_point {
-            self.at += 1;
-            (digits, decimals) = self.digits(digits);
-            if decimals == 0 {
-                return Err(Wrong::Malformed);
-            }
-        }
-        let has_exponent = self.exponent()?;
-        let token = &self.text[start..self.at];
-        Ok(Number { token, is_negative, digits, digit_count: whole + decimals, decimals, has_exponent, has_point })
+        let has_exponent = matches!(rest.get(at), Some(b'e' | b'E')) && self.exponent()?;
+        let token = &rest[..self.at - (self.text.len() - rest.len())];
+        Ok(Number { token, is_negative: start == 1, digits, digit_count: whole + decimals, decimals, has_exponent, has_point })
     }
 
+    #[cold]
     fn exponent(&mut self) -> Result<bool, Wrong> {
-        if !matches!(self.text.get(self.at), Some(b'e' | b'E')) {
-            return Ok(false);
-        }
         self.at += 1;
         self.at += usize::from(matches!(self.text.get(self.at), Some(b'+' | b'-')));
-        if self.digits(0).1 == 0 { Err(Wrong::Malformed) } else { Ok(true) }
+        let digits = self.text[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.at += digits;
+        if digits == 0 { Err(Wrong::Malformed) } else { Ok(true) }
     }
 
     /// A text, which has to come next.
@@ -292,16 +353,16 @@ impl<'t> Cursor<'t> {
         }
         let mut depth = 1_usize;
         loop {
-            match self.text.get(self.at) {
-                Some(b'"') => {
+            self.at += next_mark(&self.text[self.at..], depth == 1).ok_or(Wrong::Malformed)?;
+            match self.text[self.at] {
+                b'"' => {
                     self.skip_string()?;
                     continue;
                 }
-                Some(b'[' | b'{') => depth += 1,
-                Some(b']' | b'}') => depth -= 1,
-                Some(b',') if depth == 1 => entry(self.at),
-                Some(_) => {}
-                None => return Err(Wrong::Malformed),
+                b'[' | b'{' => depth += 1,
+                b']' | b'}' => depth -= 1,
+                b',' if depth == 1 => entry(self.at),
+                _ => {}
             }
             self.at += 1;
             if depth == 0 {

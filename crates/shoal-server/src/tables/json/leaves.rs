@@ -38,6 +38,13 @@ fn digits<'t>(cursor: &mut Cursor<'t>, way: Way) -> Result<std::borrow::Cow<'t, 
 /// A float as FP64; one that is too large is refused.
 #[inline]
 pub(super) fn float(cursor: &mut Cursor<'_>, way: Way) -> Result<f64, Wrong> {
+    cursor.peek();
+    cursor.plain_float().map_or_else(|| any_float(cursor, way), Ok)
+}
+
+/// A float that has many digits, an exponent, or is a text, or none.
+#[cold]
+fn any_float(cursor: &mut Cursor<'_>, way: Way) -> Result<f64, Wrong> {
     let start = cursor.at;
     if let Some(number) = number(cursor)? {
         return number.float().filter(|number| number.is_finite()).ok_or(Wrong::Value(start));
@@ -73,8 +80,12 @@ narrowed!(float16, f16, nearest_half);
 
 /// A whole number within the limits of its dtype.
 #[inline]
-pub(super) fn whole<T: TryFrom<i128>>(cursor: &mut Cursor<'_>, way: Way) -> Result<T, Wrong> {
+pub(super) fn whole<T: TryFrom<i64> + TryFrom<i128>>(cursor: &mut Cursor<'_>, way: Way) -> Result<T, Wrong> {
+    cursor.peek();
     let start = cursor.at;
+    if let Some(number) = cursor.plain_whole() {
+        return T::try_from(number).map_err(|_| Wrong::Value(start));
+    }
     let found = if let Some(number) = number(cursor)? {
         number.whole()
     } else {

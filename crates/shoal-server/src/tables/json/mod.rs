@@ -19,6 +19,7 @@ mod cursor;
 mod data;
 mod leaves;
 mod values;
+mod words;
 mod write;
 
 pub(super) use data::{mixed, signed};

@@ -276,3 +276,24 @@ fn a_shared_table_lends_its_values() {
     assert_eq!(place(&shared.clone()), place(&shared));
     assert_eq!((numbers::<f32>(&shared), shared.columns[0].kind.clone()), (vec![1.0, 2.0, 3.0], Kind::Plain(Dtype::Fp32)));
 }
+
+#[test]
+fn every_number_is_what_another_parser_makes_of_it() {
+    let number = proptest::prop_oneof![
+        "-?[0-9]{1,20}",
+        "-?[0-9]{0,12}[.]?[0-9]{0,24}",
+        "-?[0-9]{1,3}[.][0-9]{1,3}[eE][+-]?[0-9]{0,3}",
+        "[-+.eE0-9]{1,9}"
+    ];
+    run(&number, |text| {
+        let body = format!(r#"{{"columns":[{{"name":"x","dtype":"FP64","data":[{text}]}},{{"name":"y","dtype":"INT64","data":[7]}}]}}"#);
+        match serde_json::from_str::<f64>(&text) {
+            Ok(number) => assert_eq!(numbers::<f64>(&table(&body))[0].to_bits(), number.to_bits(), "{text}"),
+            Err(_) => assert!(read(body.as_bytes()).is_err(), "{text}"),
+        }
+        let integer = read(body.replace("FP64", "INT64").as_bytes()).ok().map(|table| numbers::<i64>(&table)[0]);
+        // That parser takes zero below zero for a float.
+        let other = serde_json::from_str::<i64>(&text).ok().or_else(|| (text == "-0").then_some(0));
+        assert_eq!(integer, other, "{text}");
+    });
+}

@@ -88,7 +88,8 @@ impl<T: Clone + Default> Values<T> {
     }
 
     /// A value or a null in its place.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "it is what the loops over values do")]
     fn value(&mut self, cursor: &mut Cursor<'_>, leaf: &impl Fn(&mut Cursor<'_>) -> Result<T, Wrong>) -> Result<(), Wrong> {
         if cursor.null()? {
             self.missing.resize(self.items.len(), false);

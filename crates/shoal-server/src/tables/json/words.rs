@@ -1,0 +1,76 @@
+//! Eight bytes at a time, in one word.
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x8080_8080_8080_8080;
+const ZEROS: u64 = 0x30 * ONES;
+/// Of `[`, `]`, `{` and `}`, and few other bytes, nothing but these bits are left when those of [`BRACKET_BITS`] are set.
+const BRACKETS: u64 = 0x7f * ONES;
+const BRACKET_BITS: u64 = 0x26 * ONES;
+
+/// The number that eight digits are, if all of them are digits.
+#[inline]
+pub(super) const fn eight_digits(bytes: [u8; 8]) -> Option<u64> {
+    let word = u64::from_le_bytes(bytes);
+    // A byte below '0' borrows, one above '9' carries: either sets the highest bit of it.
+    if (word.wrapping_add(0x46 * ONES) | word.wrapping_sub(ZEROS)) & HIGH != 0 {
+        return None;
+    }
+    // Pairs, then fours, then all: the more significant digit lies in the lower byte.
+    let pairs = (word - ZEROS).wrapping_mul(10).wrapping_add((word - ZEROS) >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
+    Some(fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff)
+}
+
+/// The highest bit of each byte that is zero; above the first of them there may be others.
+const fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word & HIGH
+}
+
+/// Where the next bracket or quote is, or comma if they matter; it may be one of few other bytes, too.
+pub(super) fn next_mark(bytes: &[u8], has_commas: bool) -> Option<usize> {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (place, bytes) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*bytes);
+        let commas = if has_commas { zeros(word ^ (u64::from(b',') * ONES)) } else { 0 };
+        let marks = zeros((word | BRACKET_BITS) ^ BRACKETS) | zeros(word ^ (u64::from(b'"') * ONES)) | commas;
+        if marks != 0 {
+            return Some(place * 8 + marks.trailing_zeros() as usize / 8);
+        }
+    }
+    let is_mark = |byte: &u8| matches!(byte, b'"' | b'[' | b']' | b'{' | b'}' | b',');
+    rest.iter().position(is_mark).map(|place| words.len() * 8 + place)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fuzz::rules::run;
+
+    #[test]
+    fn eight_digits_are_the_number_that_they_are_and_anything_else_is_none() {
+        let digits = (any::<u32>(), any::<prop::sample::Index>(), any::<u8>(), any::<bool>());
+        run(&digits, |(number, place, byte, is_broken)| {
+            let mut bytes: [u8; 8] = format!("{:08}", number % 100_000_000).into_bytes().try_into().unwrap();
+            if is_broken {
+                bytes[place.index(8)] = byte;
+            }
+            let text = std::str::from_utf8(&bytes).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+            assert_eq!(eight_digits(bytes), text.map(|text| text.parse().unwrap()));
+        });
+    }
+
+    #[test]
+    fn no_mark_is_passed_over() {
+        let bytes = prop::collection::vec(prop_oneof![Just(b'1'), Just(b','), Just(b'['), Just(b'"'), any::<u8>()], 0..40);
+        run(&(bytes, any::<bool>()), |(bytes, has_commas)| {
+            let wanted = |byte: &u8| b"\"[]{}".contains(byte) || (has_commas && *byte == b',');
+            let first = bytes.iter().position(wanted);
+            match next_mark(&bytes, has_commas) {
+                None => assert_eq!(first, None),
+                Some(place) => assert!(first.is_none_or(|first| place <= first)),
+            }
+        });
+    }
+}
