@@ -52,10 +52,8 @@ pub mod repository;
 mod sample;
 pub mod server;
 pub mod signals;
-#[allow(dead_code, unused_imports, reason = "routers are not attached yet")]
 mod tables;
 mod tasks;
-#[allow(dead_code, reason = "its service is not attached yet")]
 mod tasks_v1;
 mod threads;
 mod tls;
