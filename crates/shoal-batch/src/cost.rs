@@ -104,7 +104,7 @@ fn end_of(bin: usize) -> usize {
     let Some(below) = bin.checked_sub(1) else { return 1 };
     let (power, upper_half) = (below / 2, below % 2);
     let half = (1_usize << power) / 2;
-    (1 << power) + if upper_half == 1 { 2 * half } else { half.max(1) }
+    (1 << power) + if upper_half == 1 { 2 * half } else { half }.max(1)
 }
 
 impl CostModel {
@@ -190,8 +190,17 @@ impl CostModel {
 
     /// Whether what is known of a size is little, or old.
     pub(crate) fn is_doubtful(&self, rows: usize) -> bool {
-        let bin = &self.bins[bin_of(rows)];
-        bin.batches < ENOUGH || self.observed - bin.confirmed > STALE
+        !self.is_tried(rows) || self.observed - self.bins[bin_of(rows)].confirmed > STALE
+    }
+
+    /// The largest size that was seen, or the end of its bin.
+    pub(crate) fn largest(&self) -> usize {
+        end_of(self.measured.saturating_sub(1))
+    }
+
+    /// Whether enough micro-batches of about so many rows ran to say what they cost.
+    pub(crate) fn is_tried(&self, rows: usize) -> bool {
+        self.bins[bin_of(rows)].batches >= ENOUGH
     }
 
     /// The largest size of the bin so many steps above, or below, that of `rows`.

@@ -191,13 +191,19 @@ impl Scheduler {
         self.doubted == 0
     }
 
-    /// How long until a request is answered behind `ahead` rows; none while nothing is known.
+    /// The least time until a request is answered behind `ahead` rows; none while nothing is known.
+    ///
+    /// While larger micro-batches were not tried, only one counts, as large as the largest that was: small ones that were
+    /// slow say little of what many rows take.
     fn predicted(&self, now: Moment, arrival: &Arrival, ahead: usize) -> Option<Duration> {
         let cost = self.costs.of(arrival.bucket);
-        let full = self.worth(arrival.bucket, self.batcher.queued_rows());
-        let own = cost.predict((ahead % full + arrival.rows).min(full))?;
-        let rows_before_the_last = ahead + arrival.rows.saturating_sub(1);
-        Some(self.until_free(now) + self.time_of_batches(rows_before_the_last / full, cost.predict(full)?) + own)
+        let full = self.worth(arrival.bucket, self.batcher.queued_rows() + arrival.rows);
+        let in_the_last = (ahead % full + arrival.rows).min(full);
+        if !cost.is_tried(full) {
+            return Some(self.until_free(now) + cost.predict(in_the_last.min(cost.largest()))?);
+        }
+        let full_ones = (ahead + arrival.rows.saturating_sub(1)) / full;
+        Some(self.until_free(now) + self.time_of_batches(full_ones, cost.predict(full)?) + cost.predict(in_the_last)?)
     }
 
     /// How long so many full micro-batches take on all executors together.

@@ -241,6 +241,16 @@ fn work_that_cannot_make_it_is_refused_at_the_door_and_told_when_to_come_again()
 }
 
 #[test]
+fn small_micro_batches_that_were_slow_refuse_no_large_request() {
+    let mut scheduler = Scheduler::new(Limits { queue_rows: 200_000, ..LIMITS }, Policy::default());
+    (0..5).for_each(|_| scheduler.learn(Bucket(0), Measured { rows: 1, took: micros(20_000) }));
+    let many = Arrival { rows: 100_000, deadline: Some(at(1_000_000)), ..row(1) };
+    assert_eq!(scheduler.submit(at(0), many), Ok(()), "each of 100,000 rows by itself would take half an hour");
+    let hopeless = Arrival { deadline: Some(at(10_000)), ..row(2) };
+    assert!(scheduler.submit(at(0), hopeless).is_err(), "a row by itself does take 20 ms");
+}
+
+#[test]
 fn an_urgent_deadline_is_not_refused_for_rows_that_it_goes_before() {
     let mut scheduler = taught(Policy::default());
     (1..=640).for_each(|id| scheduler.submit(at(0), Arrival { deadline: Some(at(1_000_000)), ..row(id) }).unwrap());

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import yaml  # type: ignore[import-untyped]  # ships no types
@@ -14,6 +13,7 @@ from shoal import package
 from tests.services import free_port
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tests.end_to_end.models import Sealed
@@ -33,12 +33,13 @@ files = "/data/*.csv"
 [search]
 trials = 3
 """
-FLOOR_SECONDS = 1.0
-ATTEMPTS = 5  # the fastest of five: what else the machine does can only slow a command down
+NOT_NEEDED = frozenset({"numpy", "pyarrow", "onnx", "onnxruntime", "duckdb", "shoal.runtime"})
 
 
-def deploy(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "shoal.cli", "deploy", *words]
+def deploy(
+    place: Path, *words: str, tell: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *tell, "-m", "shoal.cli", "deploy", *words]
     return subprocess.run(
         command, cwd=place, capture_output=True, text=True, check=False, timeout=60
     )
@@ -157,12 +158,10 @@ def test_help_tells_of_the_package_and_of_the_commands(tmp_path: Path) -> None:
     assert " job " in answer.stdout
 
 
-def test_from_a_package_to_manifests_takes_less_than_a_second(tmp_path: Path) -> None:
-    taken = []
-    for _ in range(ATTEMPTS):
-        start = time.perf_counter()
-        assert deploy(tmp_path, PACKAGE, *GIVEN).returncode == 0
-        taken.append(time.perf_counter() - start)
-        if taken[-1] < FLOOR_SECONDS:
-            break
-    assert min(taken) < FLOOR_SECONDS
+def test_manifests_are_written_without_what_models_need(tmp_path: Path) -> None:
+    """How long it takes is measured by `just bench deploy`; this is what keeps it short."""
+    answer = deploy(tmp_path, PACKAGE, *GIVEN, tell=("-X", "importtime"))
+    assert answer.returncode == 0, answer.stderr
+    loaded = {line.rpartition("|")[2].strip() for line in answer.stderr.splitlines()}
+    assert "shoal.deploy" in loaded
+    assert not loaded & NOT_NEEDED

@@ -48,6 +48,8 @@ class Metric:
 METRICS = (
     Metric("shoal_requests", "counter", "Requests by outcome", "reqps", "outcome"),
     Metric("shoal_rejected", "counter", "Refused requests by reason", "reqps", "reason"),
+    Metric("shoal_tasks", "counter", "Tasks of envelopes by outcome", "reqps", "outcome"),
+    Metric("shoal_envelope_tasks", "histogram", "Tasks in an envelope"),
     Metric("shoal_abandoned", "counter", "Clients that left before their answer", "reqps"),
     Metric("shoal_request_seconds", "histogram", "From arrival to answer", "s"),
     Metric("shoal_queue_seconds", "histogram", "Wait for a micro-batch", "s"),
