@@ -36,9 +36,7 @@ trials = 3
 NOT_NEEDED = frozenset({"numpy", "pyarrow", "onnx", "onnxruntime", "duckdb", "shoal.runtime"})
 
 
-def deploy(
-    place: Path, *words: str, tell: Sequence[str] = ()
-) -> subprocess.CompletedProcess[str]:
+def deploy(place: Path, *words: str, tell: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *tell, "-m", "shoal.cli", "deploy", *words]
     return subprocess.run(
         command, cwd=place, capture_output=True, text=True, check=False, timeout=60
