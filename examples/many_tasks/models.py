@@ -22,6 +22,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from shoal import package, train
 
+DEAR_GRAMS = 50
 SETTINGS = package.Settings(source=Path(__file__).parent / "functions")
 
 
@@ -42,7 +43,9 @@ def seal_fruit_and_price() -> None:
     model = DecisionTreeClassifier(random_state=0).fit(fruit[~is_held_out], kinds[~is_held_out])
     example = fruit[is_held_out]
     package.build(model, name="fruit", version="1", output="packages/fruit", example=example)
-    sold = pa.Table.from_pandas(fruit.assign(price=np.where(fruit["grams"] > 50, "dear", "cheap")))
+    sold = pa.Table.from_pandas(
+        fruit.assign(price=np.where(fruit["grams"] > DEAR_GRAMS, "dear", "cheap"))
+    )
     known, held_out = (sold.filter(pa.array(is_so)) for is_so in (~is_held_out, is_held_out))
     boosted = train.Candidate(estimator="lightgbm", parameters={"n_estimators": 20})
     preparation = train.preparation_of(known, "price")
