@@ -173,7 +173,7 @@ class Column:
         import numpy as np
 
         values = np.array(self._flat, dtype=numpy_dtype(self.dtype))
-        return values.reshape(self.rows, *self.shape)
+        return values.reshape(self.rows, *self.shape) if self.shape else values
 
     def __len__(self) -> int:
         return self.rows

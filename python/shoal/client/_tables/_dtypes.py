@@ -53,6 +53,7 @@ _NAMES = {(code[1], int(code[2])): name for name, code in list(NUMPY_CODES.items
 _EMPTY: dict[str, Any] = {"UTF8": "", "BYTES": b"", "MIXED": None, "BOOL": False}
 
 
+@cache
 def numpy_dtype(dtype: str) -> np.dtype[Any]:
     """Gives the little-endian numpy type that holds the values of a dtype of fixed width."""
     import numpy as np

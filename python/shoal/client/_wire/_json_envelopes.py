@@ -5,6 +5,7 @@ Which of the two an envelope is decides what is in it: with one Arrow stream it 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,12 +24,16 @@ LARGE_VALUES = 4096
 _encode = msgspec.json.Encoder().encode
 
 
-class _HeadJson(msgspec.Struct, omit_defaults=True):
-    """What is said of a task before its budget, but for its id; in the order of the protocol."""
+class _ModelJson(msgspec.Struct, omit_defaults=True):
+    """What is said of a task before its table, but for its id; in the order of the protocol."""
 
     model: str
     version: str = ""
-    table: msgspec.Raw | str | None = None
+
+
+class _WishesJson(msgspec.Struct, omit_defaults=True):
+    """What is said between its table and its budget."""
+
     outputs: tuple[str, ...] = ()
     priority: int = 0
 
@@ -66,14 +71,14 @@ class JsonEncoding:
 
     def task(self, task: Task, table: Piece | str, key: str) -> Piece:
         """Gives a task, without its id and its budget, and without its braces."""
-        held = table if isinstance(table, str) else msgspec.Raw(table.head)
-        head = _HeadJson(task.model, task.version, held, tuple(task.outputs), task.priority)
         try:
-            written, tail = _encode(head)[1:-1], _tail(key, task.weight)
+            before, behind = _frame(task.model, task.version, tuple(task.outputs), task.priority)
+            held = _encode(table) if isinstance(table, str) else table.head
+            tail = _tail(key, task.weight)
         except UnicodeEncodeError as error:
             raise InvalidRequestError(f"a text of the task is none: {error}") from error
         streams = () if isinstance(table, str) else table.streams
-        return Piece(written, tail, streams)
+        return Piece(b"%b%b%b" % (before, held, behind), tail, streams)
 
     def body(self, envelope: Envelope) -> Body:
         """Gives an envelope: JSON, or Arrow where a table of it is."""
@@ -92,6 +97,16 @@ class JsonEncoding:
         from shoal.client._wire._arrow_streams import write_head
 
         return Body(ARROW, b"".join([write_head(head), *streams]))
+
+
+@lru_cache(1024)
+def _frame(
+    model: str, version: str, outputs: tuple[str, ...], priority: int
+) -> tuple[bytes, bytes]:
+    """Gives what stands around the table of a task."""
+    wishes = _encode(_WishesJson(outputs, priority))[1:-1]
+    head = _encode(_ModelJson(model, version))[1:-1] + b',"table":'
+    return head, b"," + wishes if wishes else b""
 
 
 def _tail(key: str, weight: float) -> bytes:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from shoal.client._tables._table import Table
 
 EXACT = 2**53 - 1
+_FP32 = "<f4"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -96,7 +97,9 @@ def _write_small_floats(column: Column) -> bytes:
     """Gives FP32, and FP16 as the FP32 it is, in the fewest digits; Python has those of FP64."""
     from shoal._native import fp32_as_json
 
-    values = column.elements().astype("<f4", copy=False)
+    values = column.elements()
+    if values.dtype.str != _FP32:
+        values = values.astype(_FP32)
     return fp32_as_json(values.tobytes(), [column.rows, *column.shape], column.missing)
 
 
