@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::words::{eight_digits, next_mark};
+use super::words::{eight_digits, next_mark, short_number};
 
 /// Why a text is not what it should be, and where that shows; [`super::fault`] says it in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,6 +192,11 @@ impl<'t> Cursor<'t> {
     pub(super) fn plain_float(&mut self) -> Option<f64> {
         let rest = &self.text[self.at..];
         let start = usize::from(rest.first() == Some(&b'-'));
+        if let Some(short) = rest[start..].first_chunk().and_then(|eight| short_number(*eight)) {
+            self.at += start + short.length;
+            let number = short.digits as f64 / POWERS[short.decimals];
+            return Some(if start == 1 { -number } else { number });
+        }
         let (digits, point, at) = Self::digits(rest, start);
         if at == start {
             return None;

@@ -15,10 +15,53 @@ pub(super) const fn eight_digits(bytes: [u8; 8]) -> Option<u64> {
     if (word.wrapping_add(0x46 * ONES) | word.wrapping_sub(ZEROS)) & HIGH != 0 {
         return None;
     }
+    Some(joined(word - ZEROS))
+}
+
+/// The number of eight digits, the first of which is in the lowest byte.
+#[inline]
+const fn joined(digits: u64) -> u64 {
     // Pairs, then fours, then all: the more significant digit lies in the lower byte.
-    let pairs = (word - ZEROS).wrapping_mul(10).wrapping_add((word - ZEROS) >> 8) & 0x00ff_00ff_00ff_00ff;
+    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8) & 0x00ff_00ff_00ff_00ff;
     let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
-    Some(fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff)
+    fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff
+}
+
+/// A number without sign and exponent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Short {
+    /// Its digits, without the point.
+    pub(super) digits: u64,
+    /// How many of them stand behind the point.
+    pub(super) decimals: usize,
+    /// How many bytes it has.
+    pub(super) length: usize,
+}
+
+/// The number at the beginning of eight bytes, if it is written as JSON has it, ends within them and has no exponent.
+/// Nothing here branches by how many digits there are: where lengths vary from value to value, guessing them costs most.
+#[inline]
+pub(super) const fn short_number(bytes: [u8; 8]) -> Option<Short> {
+    let word = u64::from_le_bytes(bytes) ^ ZEROS;
+    // Of a byte that is no digit the highest bit: 10 and more carries into it, and no byte into the next.
+    let others = (((word & !HIGH) + 0x76 * ONES) | word) & HIGH;
+    let whole = others.trailing_zeros() as usize / 8;
+    let has_point = whole < 8 && bytes[whole] == b'.';
+    let ends = if has_point { others & (others - 1) } else { others };
+    let length = ends.trailing_zeros() as usize / 8;
+    if whole == 0 || length == 8 || (whole > 1 && bytes[0] == b'0') || bytes[length] | 0x20 == b'e' {
+        return None;
+    }
+    let point = has_point as usize;
+    let decimals = length - whole - point;
+    if has_point && decimals == 0 {
+        return None;
+    }
+    let before = word & ((1 << (8 * whole)) - 1);
+    let behind = (word >> (8 * (whole + point))) & ((1 << (8 * decimals)) - 1);
+    // Zeros before the number: it is the end of eight digits.
+    let digits = (before | (behind << (8 * whole))) << (8 * (8 - whole - decimals));
+    Some(Short { digits: joined(digits), decimals, length })
 }
 
 /// The highest bit of each byte that is zero; above the first of them there may be others.
@@ -58,6 +101,24 @@ mod tests {
             }
             let text = std::str::from_utf8(&bytes).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
             assert_eq!(eight_digits(bytes), text.map(|text| text.parse().unwrap()));
+        });
+    }
+
+    #[test]
+    fn a_short_number_is_what_it_is_read_as_and_anything_else_is_none() {
+        let byte = prop_oneof![8 => proptest::char::range('0', '9').prop_map(|digit| digit as u8), 2 => Just(b'.'), 2 => Just(b','), 1 => any::<u8>()];
+        run(&prop::array::uniform8(byte), |bytes| {
+            let length = bytes.iter().position(|byte| !byte.is_ascii_digit() && *byte != b'.');
+            let text = length.and_then(|length| std::str::from_utf8(&bytes[..length]).ok());
+            let is_json = |text: &&str| serde_json::from_str::<f64>(text).is_ok() && !matches!(bytes[text.len()], b'e' | b'E');
+            let found = short_number(bytes);
+            if let Some(text) = text.filter(is_json) {
+                let Short { digits, decimals, length } = found.unwrap();
+                assert_eq!((digits as f64 / 10_f64.powi(decimals as i32), length), (text.parse().unwrap(), text.len()));
+            } else if let Some(short) = found {
+                // Two points: the number ends before the second.
+                assert_eq!(bytes[short.length], b'.');
+            }
         });
     }
 
