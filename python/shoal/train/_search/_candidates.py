@@ -3,7 +3,7 @@
 - A candidate is fitted as one pipeline, so that whatever is learned from records is learned inside
   a fold, from the records of that fold.
 - Resampling changes the records that are learned from, never those that are tested; a sealed model
-  has none of it.
+  has none of it. Its library is loaded for candidates that ask for it, since that takes a second.
 """
 
 from __future__ import annotations
@@ -11,9 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
-from imblearn.over_sampling import SMOTE, RandomOverSampler
-from imblearn.pipeline import Pipeline as ResamplingPipeline
-from imblearn.under_sampling import RandomUnderSampler
 from sklearn.pipeline import Pipeline
 
 from shoal.errors import InvalidRequestError
@@ -21,21 +18,13 @@ from shoal.train._estimators._double import IN_DOUBLE
 from shoal.train._estimators._table import entry, made
 from shoal.train._prepare._description import Numeric, Preparation, Scale
 from shoal.train._prepare._steps import steps_of
-from shoal.train._search._noise import NoisyCopies
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from shoal.train._estimators._table import Task
 
 Balance: TypeAlias = Literal["none", "weights", "over", "under", "smote", "noise"]
 
-SAMPLERS: dict[str, Callable[[int], Any]] = {
-    "over": lambda seed: RandomOverSampler(random_state=seed),
-    "under": lambda seed: RandomUnderSampler(random_state=seed),
-    "smote": lambda seed: SMOTE(random_state=seed),
-    "noise": lambda seed: NoisyCopies(random_state=seed),
-}
+RESAMPLED = frozenset({"over", "under", "smote", "noise"})
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +46,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
 def pipeline_of(
     candidate: Candidate, preparation: Preparation, task: Task, *, seed: int
-) -> ResamplingPipeline:
+) -> Pipeline:
     """A candidate that is not fitted.
 
     Raises:
@@ -76,12 +65,29 @@ def pipeline_of(
     )
     if found.in_double:
         steps.append(IN_DOUBLE)
-    if candidate.balance in SAMPLERS:
-        steps.append(("balance", SAMPLERS[candidate.balance](seed)))
-    return ResamplingPipeline([*steps, ("estimator", estimator)])
+    if candidate.balance not in RESAMPLED:
+        return Pipeline([*steps, ("estimator", estimator)])
+    from imblearn.pipeline import Pipeline as ResamplingPipeline
+
+    sampler = ("balance", _sampler(candidate.balance, seed))
+    return ResamplingPipeline([*steps, sampler, ("estimator", estimator)])
 
 
-def without_sampler(fitted: ResamplingPipeline) -> Pipeline:
+def _sampler(balance: Balance, seed: int) -> Any:
+    if balance == "noise":
+        from shoal.train._search._noise import NoisyCopies
+
+        return NoisyCopies(random_state=seed)
+    if balance == "under":
+        from imblearn.under_sampling import RandomUnderSampler
+
+        return RandomUnderSampler(random_state=seed)
+    from imblearn.over_sampling import SMOTE, RandomOverSampler
+
+    return (SMOTE if balance == "smote" else RandomOverSampler)(random_state=seed)
+
+
+def without_sampler(fitted: Pipeline) -> Pipeline:
     """A fitted pipeline as it answers: resampling is for learning only."""
     return Pipeline([(name, step) for name, step in fitted.steps if name != "balance"])
 
