@@ -202,5 +202,5 @@ def read_outcome(read: Callable[[], Table] | None, whose: str) -> Table:
         )
     try:
         return read()
-    except ShoalError as error:
+    except Exception as error:  # whatever a library made of it, the answer is at fault
         raise AnswerError(f"the answer to {whose} is no table of the protocol: {error}") from error

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from shoal.client._tables._from_arrow import columns_of_table
 from shoal.client._tables._table import Table
+from shoal.client._wire._arrow_limits import check_messages, check_table
 from shoal.errors import ArrowError, DtypeError
 
 if TYPE_CHECKING:
@@ -47,11 +48,12 @@ def read_stream(body: bytes | memoryview) -> Table:
         ArrowError: It is no stream, is cut short, or has bytes behind its end.
         DtypeError: A type is none of the protocol's, or a text is not UTF-8.
         NullError, ShapeError, ZoneError, DuplicateColumnError: As for `Table.of`.
+        BodyTooLargeError: It repeats a few texts very often.
     """
-    source = pa.BufferReader(pa.py_buffer(body))
-    table = _read(source)
-    if source.tell() != len(body) or bytes(body[-len(_END) :]) != _END:
+    table, end = _read(body)
+    if end != len(body) or bytes(body[-len(_END) :]) != _END:
         raise ArrowError("the Arrow stream does not end where its bytes end")
+    check_table(table, len(body))
     return Table(columns_of_table(table), rows=table.num_rows)
 
 
@@ -75,12 +77,12 @@ class Streams:
     """
 
     def __init__(self, body: bytes) -> None:
-        source = pa.BufferReader(pa.py_buffer(body))
-        metadata = _read(source).schema.metadata or {}
+        table, end = _read(body)
+        metadata = table.schema.metadata or {}
         if HEAD not in metadata:
             raise ArrowError(f"the first Arrow stream has no metadata {HEAD.decode()!r}")
         self.head: bytes = metadata[HEAD]
-        self._left = memoryview(body)[source.tell() :]
+        self._left = memoryview(body)[end:]
 
     def next(self, size_bytes: int) -> Callable[[], Table]:
         """Takes the next bytes; gives what reads the table of them.
@@ -105,8 +107,12 @@ class Streams:
             raise ArrowError(f"{len(self._left)} bytes are left over behind the last stream")
 
 
-def _read(source: pa.BufferReader) -> pa.Table:
+def _read(body: bytes | memoryview) -> tuple[pa.Table, int]:
+    """Gives the first stream of these bytes, and where it ends."""
+    source = pa.BufferReader(pa.py_buffer(body))
     try:
+        check_messages(source)
+        source.seek(0)
         with pa.ipc.open_stream(source) as reader:
             table = reader.read_all()
         if table.num_columns > _MAX_COLUMNS:
@@ -118,4 +124,4 @@ def _read(source: pa.BufferReader) -> pa.Table:
         if "UTF8" in str(error):
             raise DtypeError(f"a text is not UTF-8: {error}") from error
         raise ArrowError(f"the bytes are no Arrow stream: {error}") from error
-    return table
+    return table, source.tell()

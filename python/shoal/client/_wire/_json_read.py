@@ -27,7 +27,14 @@ from shoal.client._tables._dtypes import (
 from shoal.client._tables._from_python import check_integers
 from shoal.client._tables._moments import read_day, read_moment
 from shoal.client._tables._table import Table
-from shoal.errors import DtypeError, InvalidRequestError, MalformedJsonError, NullError, ShapeError
+from shoal.errors import (
+    BodyTooLargeError,
+    DtypeError,
+    InvalidRequestError,
+    MalformedJsonError,
+    NullError,
+    ShapeError,
+)
 
 _Read = TypeVar("_Read")
 _Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -39,6 +46,7 @@ _SCALARS = {dtype: Kind(dtype) for dtype in DTYPES - {"TIMESTAMP"}}
 _WORDS = {"NaN": nan, "Infinity": inf, "-Infinity": -inf}
 _LARGEST_FP16 = 65504.0
 _FP16 = Struct("<e")
+MAX_NULL_VALUES = 1 << 20  # 8 MiB of the widest
 _HALF_STEP = {"FP16": 65520.0, "FP32": float.fromhex("0x1.ffffffp127")}
 
 
@@ -91,6 +99,7 @@ def read_table(table: TableJson) -> Table:
         DtypeError: A value is not of the dtype of its column.
         ShapeError: Data does not fill the shape, or columns differ in their number of records.
         NullError: A value is missing inside a record.
+        BodyTooLargeError: A few nulls stand for very many values.
         ZoneError: A time has no zone.
         InvalidRequestError: A unit or a shape is none.
         DuplicateColumnError: Two columns have one name.
@@ -138,7 +147,12 @@ def _values(column: ColumnJson) -> tuple[list[Any], bytes | None]:
         return _without_missing(column, _decoded(column, data, 0))
     if _is_flat(data):
         return _without_missing(column, _cut(column, _decoded(column, data, 0)))
-    return _without_missing(column, _decoded(column, data, len(column.shape)))
+    records = _decoded(column, data, len(column.shape))
+    if records.count(None) * prod(column.shape) > MAX_NULL_VALUES:
+        raise BodyTooLargeError(
+            f"the nulls of column {column.name!r} stand for more than {MAX_NULL_VALUES} values"
+        )
+    return _without_missing(column, records)
 
 
 def _without_missing(column: ColumnJson, records: list[Any]) -> tuple[list[Any], bytes | None]:
