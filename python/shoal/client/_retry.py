@@ -7,7 +7,8 @@ Rules:
 - A server that says when to come again is taken at its word, and chance is added to it, so that
   those who were turned away together do not come back together. Otherwise waits double, each drawn
   from zero to its limit.
-- Nothing is sent again after its deadline, nor for longer than that.
+- Who is told to come again later than the longest wait gives up at once, and so does whoever would
+  come after his deadline.
 
 Every task carries a key of idempotency, so that one that was computed and whose answer was lost is
 not computed twice.
@@ -35,7 +36,7 @@ class Retry:
     Attributes:
         attempts: How often it is sent at most; 1 is never again.
         first_wait_ms: The limit of the first wait, which doubles with each.
-        max_wait_ms: No wait is longer, whoever asks for it.
+        max_wait_ms: No wait is longer; a server that asks for more is not asked again.
 
     Raises:
         ConfigurationError: A number is below 1.
@@ -62,19 +63,14 @@ class Retry:
         """
         if not error.retryable or sent >= self.attempts:
             return None
-        wait = self._asked_for_ms(error, chance)
-        if wait is None:
+        asked_for = error.retry_after_ms
+        if asked_for is None:
             wait = chance * min(self.first_wait_ms * 2.0 ** (sent - 1), self.max_wait_ms)
-        if wait > self.max_wait_ms * (1 + _SPREAD) or (left_ms is not None and wait >= left_ms):
+        elif asked_for > self.max_wait_ms:
             return None
-        return wait
-
-    @staticmethod
-    def _asked_for_ms(error: ShoalError, chance: float) -> float | None:
-        """Gives the wait that the server asked for, and up to a quarter of it more."""
-        if error.retry_after_ms is None:
-            return None
-        return error.retry_after_ms * (1 + _SPREAD * chance)
+        else:
+            wait = asked_for * (1 + _SPREAD * chance)
+        return None if left_ms is not None and wait >= left_ms else wait
 
 
 NEVER = Retry(attempts=1)

@@ -63,8 +63,12 @@ def test_a_server_is_taken_at_its_word_and_chance_is_added() -> None:
     assert wait_ms(told(0), chance=1.0) == 0
 
 
-def test_nobody_waits_longer_than_the_limit() -> None:
-    assert wait_ms(told(60_000)) is None
+@pytest.mark.parametrize("chance", [0.0, 1.0])
+def test_who_is_told_to_come_later_than_the_limit_gives_up_whatever_chance_says(
+    chance: float,
+) -> None:
+    assert wait_ms(told(1000), chance=chance) == 1000 * (1 + chance / 4)
+    assert wait_ms(told(1001), chance=chance) is None
 
 
 def test_nobody_waits_beyond_the_deadline() -> None:
