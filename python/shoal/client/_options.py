@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 
 from shoal.client._dispatch import Dispatcher
 from shoal.client._gather import Gathering
-from shoal.client._prepare import Preparation
+from shoal.client._prepare import Preparation, limit_s
 from shoal.client._retry import NEVER, Retry
 from shoal.client._run import Runner
 from shoal.client._transport import Server, Transport, read_server
@@ -73,9 +73,9 @@ class Parts:
         )
         self._retry = options.get("retry", Retry()) or NEVER
         timeout_s = options.get("timeout_s", TIMEOUT_S)
-        if timeout_s is not None and timeout_s <= 0:
+        if timeout_s is not None and not timeout_s > 0:
             raise ConfigurationError(f"timeout_s is {timeout_s}, expected more than 0, or None")
-        self.preparation = Preparation(self._encoding, timeout_s)
+        self.preparation = Preparation(self._encoding, limit_s(timeout_s))
         self._open: tuple[Dispatcher, Runner] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MAX_NAME_BYTES = 256
 MAX_PRIORITY = 255
 STREAMED_TASKS = 256
+FOREVER_S = 1e9
 _KEY_BYTES = 12
 
 
@@ -38,8 +39,7 @@ class Preparation:
     def __init__(self, encoding: Encoding, timeout_s: float | None) -> None:
         self._encoding = encoding
         self._timeout_s = timeout_s
-        self._keys = count()
-        self._prefix = os.urandom(_KEY_BYTES).hex()
+        self._keys = _Keys()
 
     def call(self, task: Task) -> tuple[Piece, float | None]:
         """Gives a task that travels with whatever else is called, and how long it may take.
@@ -54,8 +54,6 @@ class Preparation:
         tasks: Iterable[Task],
         tables: Mapping[str, Any] | None,
         merge: str | Reduction | None,
-        *,
-        first: int = 0,
     ) -> Order:
         """Gives an envelope of its own.
 
@@ -63,23 +61,13 @@ class Preparation:
             tasks: In order; one without an id is called by its place.
             tables: Shared tables, by name.
             merge: How results are joined.
-            first: The place of the first task.
 
         Raises:
             ShoalError: A table is none, or cannot be encoded.
             InvalidRequestError: There are no tasks, or one says what none can.
             DuplicateTaskError: Two tasks have one id.
         """
-        shared = [
-            (name, self._encoding.table(Table.of(table))) for name, table in (tables or {}).items()
-        ]
-        items = [
-            Item(id_, self._piece(task), self._time_s(task)) for task, id_ in _named(tasks, first)
-        ]
-        if not items:
-            raise InvalidRequestError("there are no tasks, expected at least one")
-        _check_ids([item.id for item in items])
-        return Order(items, shared, Reduction(merge) if isinstance(merge, str) else merge)
+        return self._order(tasks, self._shared(tables), merge)
 
     def orders(
         self,
@@ -89,33 +77,82 @@ class Preparation:
     ) -> Iterator[Order]:
         """Gives envelopes of as many tasks as are streamed at once, or one with a merge.
 
-        The tasks of one are taken when it is asked for. See `order` for the errors.
+        The tasks of one are taken when it is asked for; shared tables are encoded once for all. See
+        `order` for the errors.
         """
+        shared = self._shared(tables)
         if merge is not None:
-            yield self.order(tasks, tables, merge)
+            yield self._order(tasks, shared, merge)
             return
         rest, first = iter(tasks), 0
         while taken := list(islice(rest, STREAMED_TASKS)):
-            yield self.order(taken, tables, None, first=first)
+            yield self._order(taken, shared, None, first=first)
             first += len(taken)
+
+    def _shared(self, tables: Mapping[str, Any] | None) -> dict[str, Piece]:
+        shared = {}
+        for name, table in (tables or {}).items():
+            _bytes_of("name of a shared table", name)
+            shared[name] = self._encoding.table(Table.of(table))
+        return shared
+
+    def _order(
+        self,
+        tasks: Iterable[Task],
+        shared: Mapping[str, Piece],
+        merge: str | Reduction | None,
+        *,
+        first: int = 0,
+    ) -> Order:
+        """Gives an envelope, with those shared tables that a task of it names."""
+        items, names = [], set()
+        for place, task in enumerate(tasks, first):
+            items.append(Item(task.id or str(place), self._piece(task), self._time_s(task)))
+            if isinstance(task.table, str):
+                names.add(task.table)
+        if not items:
+            raise InvalidRequestError("there are no tasks, expected at least one")
+        _check_ids([item.id for item in items])
+        named = [(name, table) for name, table in shared.items() if name in names]
+        return Order(items, named, _reduction(merge))
 
     def _piece(self, task: Task) -> Piece:
         _check(task)
         table = task.table
         if not isinstance(table, str):
             table = self._encoding.table(Table.of(table))
-        key = task.idempotency_key or f"{self._prefix}{next(self._keys):x}"
-        return self._encoding.task(task, table, key)
+        return self._encoding.task(task, table, task.idempotency_key or self._keys.next())
 
     def _time_s(self, task: Task) -> float | None:
         if task.timeout_ms is None:
             return self._timeout_s
-        if task.timeout_ms <= 0:
+        if not task.timeout_ms > 0:
             raise InvalidRequestError(
                 f"timeout_ms is {task.timeout_ms}, expected more than 0",
                 hint="leave it out for the client's own",
             )
-        return task.timeout_ms / 1e3
+        return limit_s(task.timeout_ms / 1e3)
+
+
+class _Keys:
+    """Keys of idempotency that no other task has, in no process: a fork begins anew."""
+
+    def __init__(self) -> None:
+        self._numbers = count()
+        self._process = 0
+        self._prefix = ""
+
+    def next(self) -> str:
+        """Gives a key."""
+        if self._process != os.getpid():
+            self._prefix = os.urandom(_KEY_BYTES).hex()
+            self._process = os.getpid()  # last: another thread goes by it
+        return f"{self._prefix}{next(self._numbers):x}"
+
+
+def limit_s(timeout_s: float | None) -> float | None:
+    """Gives a limit in seconds; None, which is no limit, where nobody lives to see its end."""
+    return None if timeout_s is None or timeout_s > FOREVER_S else timeout_s
 
 
 def _check(task: Task) -> None:
@@ -125,7 +162,7 @@ def _check(task: Task) -> None:
         InvalidRequestError: Names the field.
     """
     for name, text in (("id", task.id), ("idempotency_key", task.idempotency_key)):
-        if len(text) * 4 > MAX_NAME_BYTES and len(text.encode()) > MAX_NAME_BYTES:
+        if _bytes_of(f"{name} of a task", text) > MAX_NAME_BYTES:
             raise InvalidRequestError(f"the {name} of a task has more than {MAX_NAME_BYTES} bytes")
     if not 0 <= task.priority <= MAX_PRIORITY:
         raise InvalidRequestError(f"priority is {task.priority}, expected 0 to {MAX_PRIORITY}")
@@ -133,9 +170,27 @@ def _check(task: Task) -> None:
         raise InvalidRequestError(f"weight is {task.weight}, expected finite and not below 0")
 
 
-def _named(tasks: Iterable[Task], first: int) -> Iterable[tuple[Task, str]]:
-    for place, task in enumerate(tasks, first):
-        yield task, task.id or str(place)
+def _reduction(merge: str | Reduction | None) -> Reduction | None:
+    found = Reduction(merge) if isinstance(merge, str) else merge
+    for text in () if found is None else (found.by, *found.columns):
+        _bytes_of("text of a merge", text)
+    return found
+
+
+def _bytes_of(what: str, text: str) -> int:
+    """Gives how many bytes a text has in UTF-8.
+
+    Raises:
+        InvalidRequestError: It has a lone surrogate.
+    """
+    if text.isascii():
+        return len(text)
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidRequestError(
+            f"the {what} is {text!a}, which has a lone surrogate, expected UTF-8"
+        ) from error
 
 
 def _check_ids(ids: Sequence[str]) -> None:
