@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shoal.client._task import Results
-from shoal.errors import AnswerError, ShoalError, error_of_answer
+from shoal.errors import AnswerError, InternalError, ShoalError, error_of_answer
 
 if TYPE_CHECKING:
     from shoal.client._task import Result
@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 def error_of_task(
     code: str, message: str, hint: str | None, retry_after_ms: int | None
 ) -> ShoalError:
-    """Gives the error of a task; one of a code that is not known here may say itself to retry."""
-    error = error_of_answer(code, message, hint)
+    """Gives the error of a task; see `with_wait`."""
+    return with_wait(error_of_answer(code, message, hint), retry_after_ms)
+
+
+def with_wait(error: ShoalError, retry_after_ms: int | None) -> ShoalError:
+    """Notes when to come again; so an error of a code that is not known here says to retry."""
     error.retry_after_ms = retry_after_ms
-    if error.code != type(error).code:
-        error.retryable = retry_after_ms is not None
+    if retry_after_ms is not None and error.code != type(error).code:
+        error.retryable = True
     return error
 
 
@@ -59,6 +63,15 @@ def check_outcome(result: Result) -> Result:
     if result.error is None and not result.model:
         raise AnswerError(f"the answer to task {result.id!r} has neither a model nor an error")
     return result
+
+
+def internal(error: Exception) -> ShoalError:
+    """Gives an error of the catalogue for whatever went wrong here; whoever waits is told."""
+    if isinstance(error, ShoalError):
+        return error
+    failure = InternalError(f"{type(error).__name__}: {error}")
+    failure.__cause__ = error
+    return failure
 
 
 def copied(error: ShoalError) -> ShoalError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from shoal.client._call import Call
@@ -110,8 +111,9 @@ class AsyncClient:
         """
         runner = self._parts.connected()[1]
         for order in self._parts.preparation.orders(tasks, tables, merge):
-            async for result in runner.stream(order):
-                yield result
+            async with aclosing(runner.stream(order)) as results:
+                async for result in results:
+                    yield result
 
     async def close(self) -> None:
         """Ends what is under way, and the connections. The client may be used again."""

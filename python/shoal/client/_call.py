@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 class Waiter(Protocol):
     """Who waits for a call: a future of the event loop, or a thread."""
 
+    def done(self) -> bool:
+        """Whether the wait ended already: whoever waited may have given up."""
+
     def set_result(self, result: None, /) -> None:
         """Ends the wait."""
 
@@ -65,7 +68,8 @@ class Call:
         self.outcome = outcome
         if self.timer is not None:
             self.timer.cancel()
-        self.waiter.set_result(None)
+        if not self.waiter.done():
+            self.waiter.set_result(None)
 
     def table(self) -> Table:
         """Gives the answer, when it is settled.

@@ -8,30 +8,38 @@
   model. With one model the answers come at once: one message is cheaper than many.
 - An envelope that is refused for what is in it is taken apart, and each call sent alone: whoever
   is at fault fails alone.
+- What becomes of an envelope concerns the calls that still travel in it: not those that were
+  answered, wait to be sent again, or travel in another one.
+- Every call ends, also when the client is closed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from shoal.client._answers import check_outcome, copied, matched
+from shoal.client._answers import check_outcome, copied, internal, matched
 from shoal.client._gather import Gatherer, Gathering
 from shoal.client._task import Merged, Result
+from shoal.client._transport import closed
 from shoal.client._wire._encoding import Due, Envelope
 from shoal.errors import (
     AnswerError,
+    ConfigurationError,
     DeadlineError,
     InputError,
     InternalError,
+    MethodError,
     ShoalError,
     UnauthorizedError,
+    UnknownRouteError,
     UnreachableError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Coroutine
 
     from shoal.client._call import Call
     from shoal.client._retry import Retry
@@ -39,6 +47,8 @@ if TYPE_CHECKING:
     from shoal.client._wire._encoding import Piece
 
 ALONE = Gathering(tasks=1)
+# Refusals that are about no call: it does not help to send each alone.
+_OF_ALL = (ConfigurationError, MethodError, UnauthorizedError, UnknownRouteError)
 
 
 class Flight:
@@ -71,6 +81,7 @@ class Dispatcher:
         self._is_gathering = gathering is not None
         self._retry = retry
         self._loop = asyncio.get_running_loop()
+        self._calls: set[Call] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._is_departing = False
@@ -81,6 +92,7 @@ class Dispatcher:
 
     def submit(self, call: Call) -> None:
         """Takes a call in; it is settled in the end, unless it is withdrawn."""
+        self._calls.add(call)
         if call.timeout_s is not None:
             call.deadline_s = self._loop.time() + call.timeout_s
             call.timer = self._loop.call_at(call.deadline_s, self._expire, call)
@@ -88,6 +100,7 @@ class Dispatcher:
 
     def withdraw(self, call: Call) -> None:
         """Forgets a call that nobody waits for any more."""
+        self._calls.discard(call)
         if call.timer is not None:
             call.timer.cancel()
         if call.outcome is None:
@@ -98,6 +111,8 @@ class Dispatcher:
 
     async def close(self) -> None:
         """Ends what is under way, and the connections."""
+        for call in list(self._calls):
+            self._settle(call, closed())
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -153,21 +168,19 @@ class Dispatcher:
         for call in calls:
             call.flight = flight
             call.sent += 1
-        envelope = Envelope(
-            [Due(str(at), call.piece, call.budget_us(now_s)) for at, call in enumerate(calls)]
-        )
-        is_mixed = len({call.model for call in calls}) > 1
         try:
-            await (self._by_lines if is_mixed else self._at_once)(envelope, calls)
+            dues = [
+                Due(str(at), call.piece, call.budget_us(now_s)) for at, call in enumerate(calls)
+            ]
+            is_mixed = len({call.model for call in calls}) > 1
+            await (self._by_lines if is_mixed else self._at_once)(Envelope(dues), calls)
         except ShoalError as error:
-            self._refused(error, calls)
+            self._refused(error, self._left(flight, calls), is_alone=len(calls) == 1)
         except asyncio.CancelledError:
-            self._fail(UnreachableError("the client was closed before the answer came"), calls)
+            self._fail(closed(), self._left(flight, calls))
             raise
         except Exception as error:  # noqa: BLE001 - whoever waits is told, whatever it is
-            failure = InternalError(f"{type(error).__name__}: {error}")
-            failure.__cause__ = error
-            self._fail(failure, calls)
+            self._fail(internal(error), self._left(flight, calls))
 
     async def _at_once(self, envelope: Envelope, calls: list[Call]) -> None:
         answer = await self._transport.run(envelope)
@@ -177,10 +190,11 @@ class Dispatcher:
 
     async def _by_lines(self, envelope: Envelope, calls: list[Call]) -> None:
         left = {str(place): call for place, call in enumerate(calls)}
-        async for result in self._transport.stream(envelope):
-            if isinstance(result, Merged) or result.id not in left:
-                raise AnswerError("the answer has a line that no task asked for")
-            self._land(left.pop(result.id), check_outcome(result))
+        async with aclosing(self._transport.stream(envelope)) as results:
+            async for result in results:
+                if isinstance(result, Merged) or result.id not in left:
+                    raise AnswerError("the answer has a line that no task asked for")
+                self._land(left.pop(result.id), check_outcome(result))
         if left:
             raise UnreachableError(f"the server went away before it answered {len(left)} tasks")
 
@@ -188,10 +202,17 @@ class Dispatcher:
         """Hands a result over, or sends its task again."""
         self._detach(call)
         if result.error is None:
-            call.settle(result)
+            self._settle(call, result)
         elif call.outcome is None:
             result.error.task_id = None  # a place in an envelope that nobody knows of
             self._again(call, result.error)
+
+    def _left(self, flight: Flight, calls: list[Call]) -> list[Call]:
+        """Gives the calls that still travel in an envelope, and takes them out of it."""
+        left = [call for call in calls if call.flight is flight]
+        for call in left:
+            self._detach(call)
+        return left
 
     @staticmethod
     def _detach(call: Call) -> Flight | None:
@@ -207,26 +228,30 @@ class Dispatcher:
         chance = random.random()  # noqa: S311 - spreads waits
         wait_ms = self._retry.wait_ms(error, sent=call.sent, left_ms=left_ms, chance=chance)
         if wait_ms is None:
-            call.settle(error)
+            self._settle(call, error)
         else:
             self._loop.call_later(wait_ms / 1e3, self._enqueue, call)
 
-    def _refused(self, error: ShoalError, calls: list[Call]) -> None:
+    def _refused(self, error: ShoalError, calls: list[Call], *, is_alone: bool) -> None:
         """Deals with an envelope that was refused, or did not come back."""
-        is_content = isinstance(error, InputError) and not isinstance(error, UnauthorizedError)
-        for call in [call for call in calls if call.flight is not None]:
-            self._detach(call)
-            if is_content and len(calls) > 1:
+        is_content = isinstance(error, InputError) and not isinstance(error, _OF_ALL)
+        for call in calls:
+            if is_content and not is_alone:
                 self._start(self._fly([call]))
             else:
                 self._again(call, copied(error))
 
-    def _fail(self, error: ShoalError, calls: Sequence[Call]) -> None:
+    def _fail(self, error: ShoalError, calls: list[Call]) -> None:
         for call in calls:
-            call.settle(copied(error))
+            self._settle(call, copied(error))
+
+    def _settle(self, call: Call, outcome: Result | ShoalError) -> None:
+        self._calls.discard(call)
+        call.settle(outcome)
 
     def _expire(self, call: Call) -> None:
-        call.settle(DeadlineError(f"there is no answer after {call.timeout_s} s, the time it had"))
+        told = f"there is no answer after {call.timeout_s} s, the time it had"
+        self._settle(call, DeadlineError(told))
         self.withdraw(call)
 
     def _now_us(self) -> int:

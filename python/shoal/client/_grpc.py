@@ -5,9 +5,12 @@ Source: protocol/shoal/v1/tasks.proto; protocol/protocol.md, "Errors": metadata 
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shoal.client._answers import with_wait
+from shoal.client._transport import closed
 from shoal.client._wire._protobuf_envelopes import (
     field,
     read_protobuf,
@@ -38,7 +41,7 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncGenerator, Iterator
 
     from shoal.client._task import Merged, Result, Results
     from shoal.client._transport import Server
@@ -81,6 +84,7 @@ class GrpcTransport:
         key = server.api_key
         self._metadata = () if key is None else (("authorization", f"Bearer {key}"),)
         self._channel: Any = None
+        self._is_closed = False
         self._run: Any = None
         self._stream: Any = None
 
@@ -93,9 +97,12 @@ class GrpcTransport:
             )
         except grpc.aio.AioRpcError as error:
             raise self._error(error) from error
+        except asyncio.CancelledError:
+            self._check_cancelled()
+            raise
         return read_protobuf(content)
 
-    async def stream(self, envelope: Envelope) -> AsyncIterator[Result | Merged]:
+    async def stream(self, envelope: Envelope) -> AsyncGenerator[Result | Merged, None]:
         """Sends an envelope and gives results as they are ready; see `Transport.stream`.
 
         A merge is of a whole envelope, which `Stream` does not know: then all come at once.
@@ -114,16 +121,22 @@ class GrpcTransport:
                 yield read_result(content)
         except grpc.aio.AioRpcError as error:
             raise self._error(error) from error
+        except asyncio.CancelledError:
+            self._check_cancelled()
+            raise
         finally:
             call.cancel()
 
     async def close(self) -> None:
         """Ends its connection."""
+        self._is_closed = True
         if self._channel is not None:
             await self._channel.close()
 
     def _connect(self) -> None:
         """Makes the channel, which belongs to the running event loop."""
+        if self._is_closed:
+            raise closed()
         if self._channel is not None:
             return
         options = [
@@ -143,6 +156,12 @@ class GrpcTransport:
         self._run = self._channel.unary_unary("/shoal.v1.Tasks/Run")
         self._stream = self._channel.stream_stream("/shoal.v1.Tasks/Stream")
 
+    def _check_cancelled(self) -> None:
+        """Tells a call that ended with its channel from one whose task was cancelled."""
+        task = asyncio.current_task()
+        if self._is_closed and (task is None or not task.cancelling()):
+            raise closed() from None
+
     def _error(self, error: grpc.aio.AioRpcError) -> ShoalError:
         """Gives the error that a server, or the way to it, means."""
         status, told = error.code(), error.details() or "nothing is said of it"
@@ -150,8 +169,7 @@ class GrpcTransport:
         code = next((value for name, value in metadata if name == "shoal-code"), None)
         if code is not None:
             found = error_of_answer(str(code), told, status=_STATUSES.get(status, 500))
-            found.retry_after_ms = _retry_after_ms(metadata)
-            return found
+            return with_wait(found, _retry_after_ms(metadata))
         kind = _KINDS.get(status, InternalError)
         return kind(f"{self._server.scheme}://{self._server.address}: {status.name}: {told}")
 

@@ -16,14 +16,15 @@ from aiohttp import hdrs, payload
 from multidict import CIMultiDict
 from yarl import URL
 
+from shoal.client._answers import with_wait
 from shoal.client._lines import read_lines
-from shoal.client._transport import Server, trust
+from shoal.client._transport import Server, closed, trust
 from shoal.client._wire._encoding import ARROW, JSON, NDJSON, PROTOBUF
 from shoal.client._wire._json_answers import ErrorJson, read_arrow, read_json
 from shoal.errors import AnswerError, ShoalError, UnreachableError, error_of_answer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, Mapping
 
     from shoal.client._task import Merged, Result, Results
     from shoal.client._wire._encoding import Body, Encoding, Envelope
@@ -60,6 +61,7 @@ class HttpTransport:
         self._server = server
         self._url = URL(f"{server.scheme}://{server.address}{server.path}/v1/tasks")
         self._session: aiohttp.ClientSession | None = None
+        self._is_closed = False
 
     async def run(self, envelope: Envelope) -> Results:
         """Sends an envelope and gives the results; see `Transport.run`."""
@@ -70,7 +72,7 @@ class HttpTransport:
             raise self._unreachable(error) from error
         return read_answer(response.status, response.headers, content)
 
-    async def stream(self, envelope: Envelope) -> AsyncIterator[Result | Merged]:
+    async def stream(self, envelope: Envelope) -> AsyncGenerator[Result | Merged, None]:
         """Sends an envelope and gives results as they are ready; see `Transport.stream`."""
         try:
             async with self._post(self.encoding.body(envelope), NDJSON) as response:
@@ -84,10 +86,13 @@ class HttpTransport:
 
     async def close(self) -> None:
         """Ends its connections."""
+        self._is_closed = True
         if self._session is not None:
             await self._session.close()
 
     def _post(self, body: Body, accept: str) -> Any:
+        if self._is_closed:
+            raise closed()
         session = self._session or self._connect()
         content = body.content
         data: Any = _Large(content) if len(content) > _LARGE_BYTES else content
@@ -151,15 +156,16 @@ def read_error(status: int, headers: Mapping[str, str], content: bytes) -> Shoal
     try:
         found = _error.decode(content)
         error = error_of_answer(found.code, found.error, found.hint, status=status)
-        error.retry_after_ms = found.retry_after_ms
+        after_ms = found.retry_after_ms
     except (msgspec.MsgspecError, UnicodeDecodeError):
         shown = content[:_SHOWN_CHARACTERS].decode("utf-8", "replace")
         kind = UnreachableError if status in _AWAY else AnswerError
         error = kind(f"the answer has status {status} and is none of a Shoal server: {shown!r}")
+        after_ms = None
     after = headers.get(hdrs.RETRY_AFTER, "")
-    if error.retry_after_ms is None and after.isascii() and after.isdigit():
-        error.retry_after_ms = int(after) * 1000
-    return error
+    if after_ms is None and after.isascii() and after.isdigit():
+        after_ms = int(after) * 1000
+    return with_wait(error, after_ms)
 
 
 async def _content(response: aiohttp.ClientResponse) -> bytes:

@@ -6,13 +6,17 @@
   that were answered from being computed twice.
 - As they are ready, each task is answered once; what the server did not answer before it went away
   is sent again, or `server_unreachable`.
-- Nobody waits longer than the longest budget of a task, and a grace for the way back.
+- What was answered is never thrown away: where sending the rest again fails, that is the error of
+  the rest.
+- Nobody waits longer than the longest budget of a task, and a grace for the way back. Who takes
+  results slowly waits for each that came meanwhile, and no timer runs while he does not wait.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -22,7 +26,7 @@ from shoal.client._wire._encoding import Due, Envelope, Piece, Reduction
 from shoal.errors import AnswerError, DeadlineError, ShoalError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 
     from shoal.client._retry import Retry
     from shoal.client._transport import Transport
@@ -128,8 +132,8 @@ class Runner:
         """Gives the result of each task, in order.
 
         Raises:
-            ShoalError: The envelope was refused, or the server not reached.
-            DeadlineError: There was no answer in time.
+            ShoalError: The envelope was refused, or the server not reached at all.
+            DeadlineError: There was no answer at all in time.
         """
         found: dict[str, Result] = {}
         merged: Merged | None = None
@@ -137,17 +141,16 @@ class Runner:
         while items:
             this = _Round({item.id: item for item in items})
             try:
-                async with asyncio.timeout(self._left_s(items)):
-                    answer = await self._transport.run(self._envelope(order, items))
-            except TimeoutError:
-                raise _too_late(len(items)) from None
+                answer = await self._answered(order, items)
             except ShoalError as error:
                 if not self._all_again(this, error):
-                    raise
+                    if not found:
+                        raise
+                    if order.merge is None:  # with one, the answer before this is whole
+                        found |= {id_: Result(id_, outcome=copied(error)) for id_ in this.asked}
             else:
-                ids = [item.id for item in items]
                 merged = answer.merged
-                for result in matched(answer, ids, has_merge=order.merge is not None):
+                for result in answer:
                     found[result.id] = result
                     self._judge(this, result)
             items = order.items if this.again and order.merge is not None else this.again
@@ -155,36 +158,47 @@ class Runner:
                 await asyncio.sleep(this.wait_ms / 1e3)
         return Results([found[item.id] for item in order.items], merged)
 
-    async def stream(self, order: Order) -> AsyncIterator[Result | Merged]:
+    async def _answered(self, order: Order, items: Sequence[Item]) -> Results:
+        """Sends one envelope, and gives what answers it."""
+        try:
+            async with asyncio.timeout_at(self._end_s(items)):
+                answer = await self._transport.run(self._envelope(order, items))
+        except TimeoutError:
+            raise _too_late(len(items)) from None
+        return matched(answer, [item.id for item in items], has_merge=order.merge is not None)
+
+    async def stream(self, order: Order) -> AsyncGenerator[Result | Merged, None]:
         """Gives the result of each task as it is ready, an error where it has none.
 
         With a merge, what was merged comes last; then nothing is sent again once a result is out.
 
         Raises:
             ShoalError: The envelope was refused, or the server not reached at all.
-            DeadlineError: There was no answer in time.
+            DeadlineError: There was no answer at all in time.
         """
         items: Sequence[Item] = self._started(order)
         while items:
             this = _Round({item.id: item for item in items}, has_merge=order.merge is not None)
-            async for found in self._streamed(this, self._envelope(order, items)):
-                yield found
+            async with aclosing(self._streamed(this, self._envelope(order, items))) as answers:
+                async for found in answers:
+                    yield found
             items = this.again
             if items:
                 await asyncio.sleep(this.wait_ms / 1e3)
 
-    async def _streamed(self, this: _Round, envelope: Envelope) -> AsyncIterator[Result | Merged]:
+    async def _streamed(
+        self, this: _Round, envelope: Envelope
+    ) -> AsyncGenerator[Result | Merged, None]:
         """Sends one envelope; what is asked again is noted, and not given."""
+        end_s = self._end_s(list(this.asked.values()))
         try:
-            async with asyncio.timeout(self._left_s(list(this.asked.values()))):
-                async for found in self._transport.stream(envelope):
+            async with aclosing(self._transport.stream(envelope)) as answers:
+                while (found := await self._next(answers, this, end_s)) is not None:
                     if isinstance(found, Merged):
                         yield this.take_merged(found)
                     elif not self._judge(this, _waited_for(found, this)):
                         yield found
             this.finish()
-        except TimeoutError:
-            raise _too_late(len(this.asked)) from None
         except ShoalError as error:
             if self._all_again(this, error):
                 return
@@ -192,6 +206,19 @@ class Runner:
                 raise
             for lost in this.lost(error):
                 yield lost
+
+    @staticmethod
+    async def _next(
+        answers: AsyncGenerator[Result | Merged, None], this: _Round, end_s: float | None
+    ) -> Result | Merged | None:
+        """Waits for what comes next; None is the end. A timer is the business of one task only."""
+        if end_s is not None:  # what came while nobody waited is given, however late it is
+            end_s = max(end_s, asyncio.get_running_loop().time() + GRACE_S)
+        try:
+            async with asyncio.timeout_at(end_s):
+                return await anext(answers, None)
+        except TimeoutError:
+            raise _too_late(len(this.asked)) from None
 
     @staticmethod
     def _started(order: Order) -> Sequence[Item]:
@@ -212,12 +239,12 @@ class Runner:
         return Envelope(tasks, order.shared, order.merge)
 
     @staticmethod
-    def _left_s(items: Sequence[Item]) -> float | None:
-        """Gives how long the most patient task waits, and the grace; None is for ever."""
+    def _end_s(items: Sequence[Item]) -> float | None:
+        """Gives until when the most patient task waits, and the grace; None is for ever."""
         deadlines = [item.deadline_s for item in items if item.deadline_s is not None]
         if len(deadlines) < len(items):
             return None
-        return max(deadlines) - asyncio.get_running_loop().time() + GRACE_S
+        return max(deadlines) + GRACE_S
 
     def _judge(self, this: _Round, result: Result) -> bool:
         """Notes a result; whether its task is sent again."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
+from shoal.client._answers import internal
 from shoal.client._call import Call
 from shoal.client._loop import LoopThread, Signal
 from shoal.client._options import ClientOptions, Parts
@@ -58,11 +59,13 @@ class Client:
         signal = Signal()
         piece, timeout_s = self._parts.preparation.call(task)
         call = Call(piece, model, timeout_s, signal)
-        self._inside.thread.post(self._inside.submit, call)
+        running = self._inside.thread.running()
+        running.post(self._inside.submit, call)
         try:
             signal.wait()
         except BaseException:  # Ctrl-C, while it waits
-            self._inside.thread.post(self._inside.withdraw, call)
+            if running.is_open:
+                running.post(self._inside.withdraw, call)
             raise
         return call.table()
 
@@ -85,7 +88,7 @@ class Client:
             ShoalError: A table is none, the envelope was refused, or the server was not reached.
         """
         order = self._parts.preparation.order(tasks, tables, merge)
-        return self._inside.thread.call(self._inside.run(order))
+        return self._inside.thread.running().call(self._inside.run, order)
 
     @overload
     def stream(
@@ -111,15 +114,15 @@ class Client:
         With a merge, all tasks travel in one request, and what was merged comes last. Without one
         they are taken 256 at a time, so that there may be any number of them.
         """
-        call = self._inside.thread.call
+        running = self._inside.thread.running()
         for order in self._parts.preparation.orders(tasks, tables, merge):
-            results = call(self._inside.stream(order))
+            results = running.call(self._inside.stream, order)
             try:
-                while (result := call(_next(results))) is not None:
+                while (result := running.call(_next, results)) is not None:
                     yield result
             finally:
-                if self._inside.thread.is_running:
-                    call(_ended(results))
+                if running.is_open and not running.is_current:
+                    running.call(_ended, results)
 
     def close(self) -> None:
         """Ends what is under way, the connections and the thread. The client may be used again."""
@@ -149,16 +152,20 @@ class _Inside:
     """
 
     def __init__(self, parts: Parts) -> None:
-        self.thread = LoopThread()
+        self.thread = LoopThread(parts.disconnect)
         self._parts = parts
 
     def submit(self, call: Call) -> None:
         """Sends a call; in the loop."""
-        self._parts.connected()[0].submit(call)
+        try:
+            self._parts.connected()[0].submit(call)
+        except Exception as error:  # noqa: BLE001 - whoever waits is told, whatever it is
+            call.settle(internal(error))
 
     def withdraw(self, call: Call) -> None:
         """Forgets a call; in the loop."""
-        self._parts.connected()[0].withdraw(call)
+        if call.outcome is None:
+            self._parts.connected()[0].withdraw(call)
 
     async def run(self, order: Order) -> Results:
         """Sends an order; in the loop."""
@@ -169,11 +176,8 @@ class _Inside:
         return self._parts.connected()[1].stream(order)
 
     def close(self) -> None:
-        """Ends it all; the loop's own thread, which may collect garbage, does not wait for it."""
-        if self.thread.is_running:
-            if not self.thread.is_current:
-                self.thread.call(self._parts.disconnect())
-            self.thread.stop()
+        """Ends it all."""
+        self.thread.stop()
 
 
 async def _next(results: AsyncIterator[Result | Merged]) -> Result | Merged | None:

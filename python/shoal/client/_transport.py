@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from shoal.errors import ConfigurationError
+from shoal.errors import ConfigurationError, UnreachableError
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from shoal.client._task import Merged, Result, Results
     from shoal.client._wire._encoding import Encoding, Envelope
@@ -59,26 +59,38 @@ class Transport(Protocol):
             ShoalError: The envelope was refused, the server not reached, or the answer is none.
         """
 
-    def stream(self, envelope: Envelope) -> AsyncIterator[Result | Merged]:
+    def stream(self, envelope: Envelope) -> AsyncGenerator[Result | Merged, None]:
         """Sends an envelope and gives results as they are ready; see `run` for the errors.
 
         When it ends, results may be missing: the server went away.
         """
 
     async def close(self) -> None:
-        """Ends its connections."""
+        """Ends its connections; whatever is sent later fails, see `closed`."""
+
+
+def closed() -> UnreachableError:
+    """Gives the error of what a client had under way when it was closed; it is not sent again."""
+    error = UnreachableError("the client was closed before the answer came")
+    error.retryable = False
+    return error
 
 
 def read_server(address: str, *, ca: str | bytes | None, api_key: str | None) -> Server:
     """Reads an address such as `http://127.0.0.1:8000`.
 
     Raises:
-        ConfigurationError: It is none, or has a user and a password.
+        ConfigurationError: It is none, or has a user and a password; or the key is none.
     """
-    parts = urlsplit(address)
-    if parts.scheme not in SCHEMES or not parts.netloc:
+    try:
+        parts = urlsplit(address)
+        is_address = parts.scheme in SCHEMES and parts.hostname and parts.port != 0
+    except ValueError:  # a bracket that is not closed, a port that is none
+        is_address = False
+    if not is_address:
+        shown = "what was given" if "@" in address else repr(address)  # never a password
         raise ConfigurationError(
-            f"{address!r} is no address of a server",
+            f"{shown} is no address of a server",
             hint="it is http://HOST:PORT, https://, grpc:// or grpcs://",
         )
     if parts.username is not None or parts.query or parts.fragment:
@@ -88,6 +100,11 @@ def read_server(address: str, *, ca: str | bytes | None, api_key: str | None) ->
         )
     if parts.scheme.startswith("grpc") and parts.path.strip("/"):
         raise ConfigurationError(f"{address!r} has a path, which gRPC does not know")
+    if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
+        raise ConfigurationError(
+            "api_key has a character that no header may have, expected printable ASCII",
+            hint="a key that was read from a file may end in a line feed",
+        )
     return Server(parts.scheme, parts.netloc, parts.path.rstrip("/"), ca, api_key)
 
 

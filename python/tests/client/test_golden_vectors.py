@@ -30,7 +30,7 @@ from shoal.errors import ShoalError
 from tests.client.described import built, described
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from shoal.client._wire._encoding import Encoding
 
@@ -165,7 +165,7 @@ class LinesOf:
     async def run(self, envelope: Envelope) -> Results:
         raise NotImplementedError
 
-    async def stream(self, envelope: Envelope) -> AsyncIterator[Result | Merged]:
+    async def stream(self, envelope: Envelope) -> AsyncGenerator[Result | Merged, None]:
         async for found in read_lines(self.chunks(), 1 << 20):
             yield found
 

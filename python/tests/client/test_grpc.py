@@ -180,6 +180,31 @@ async def test_an_overloaded_server_is_asked_again_when_it_says() -> None:
 
 
 @in_a_loop
+async def test_a_code_that_nobody_knows_may_say_to_come_again() -> None:
+    newer = refusing(
+        grpc.StatusCode.INTERNAL, ("shoal-code", "brand_new"), ("grpc-retry-pushback-ms", "1")
+    )
+    async with asking(Server(newer, good), retry=Retry()) as client:
+        assert await ask(client) == [7]
+
+
+@in_a_loop
+async def test_a_closed_client_ends_what_is_under_way() -> None:
+    entered = asyncio.Event()
+
+    async def endless(_: Any, context: Any) -> Any:
+        entered.set()
+        await asyncio.Event().wait()
+
+    async with asking(Server(endless), retry=Retry()) as client:
+        run = asyncio.create_task(client.run([Task(model="m", table={"x": [1]})]))
+        await entered.wait()
+        await client.close()
+        with pytest.raises(errors.UnreachableError, match="closed"):
+            await run
+
+
+@in_a_loop
 async def test_an_answer_that_is_none_is_told() -> None:
     async def other(request: Any, context: Any) -> Any:
         return message("RunResponse")(results=[{"id": "x", "model": "m"}])

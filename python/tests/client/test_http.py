@@ -4,61 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import BaseTestServer, TestServer
 
 from shoal import errors
-from shoal.client import AsyncClient, Gathering, Retry, Task
+from shoal.client import AsyncClient, Gathering, Reduction, Retry, Task
+from shoal.client._http import read_error
+from tests.client.served import FULL, TABLE, Server, ask, client_of, good, lines, result, serving
 from tests.client.stage import in_a_loop
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    Answer = Callable[[web.Request, list[dict[str, Any]]], Awaitable[web.StreamResponse]]
-
-TABLE = {"rows": 1, "columns": [{"name": "y", "dtype": "INT64", "data": [7]}]}
-
-
-def result(task: dict[str, Any]) -> dict[str, Any]:
-    return {"id": task["id"], "model": "m", "version": "1", "table": TABLE, "batch_rows": 1}
-
-
-async def good(_: web.Request, tasks: list[dict[str, Any]]) -> web.StreamResponse:
-    return web.json_response({"results": [result(task) for task in tasks]})
-
-
-class Server:
-    """A server that answers with what a test says, and keeps what it was asked."""
-
-    def __init__(self, *answers: Answer) -> None:
-        self.answers = list(answers)
-        self.heads: list[dict[str, str]] = []
-        self.envelopes: list[dict[str, Any]] = []
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        self.heads.append(dict(request.headers))
-        self.envelopes.append(json.loads(await request.read()))
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        return await answer(request, self.envelopes[-1]["tasks"])
-
-
-def serving(server: Server) -> BaseTestServer:
-    application = web.Application()
-    application.router.add_post("/v1/tasks", server.answer)
-    return TestServer(application)
-
-
-def client_of(running: BaseTestServer, **options: Any) -> AsyncClient:
-    options.setdefault("retry", None)
-    return AsyncClient(f"http://{running.host}:{running.port}", **options)
-
-
-async def ask(client: AsyncClient, **said: Any) -> list[Any]:
-    table = await client.predict("m", {"x": [1]}, **said)
-    return table["y"].to_list()
+    from tests.client.served import Answer
 
 
 @in_a_loop
@@ -186,16 +145,11 @@ async def test_a_lone_call_is_sent_at_once_and_others_gather_while_it_flies() ->
 @pytest.mark.parametrize("mixed", [False, True])
 @in_a_loop
 async def test_models_that_are_mixed_are_answered_line_by_line(*, mixed: bool) -> None:
-    async def lines(request: web.Request, tasks: list[dict[str, Any]]) -> web.StreamResponse:
-        if "ndjson" not in request.headers.get("Accept", ""):
-            return await good(request, tasks)
-        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-        await response.prepare(request)
-        for task in reversed(tasks):
-            await response.write(json.dumps(result(task)).encode() + b"\n")
-        return response
+    async def either(request: web.Request, tasks: list[dict[str, Any]]) -> web.StreamResponse:
+        is_by_line = "ndjson" in request.headers.get("Accept", "")
+        return await (lines if is_by_line else good)(request, tasks)
 
-    server = Server(lines)
+    server = Server(either)
     async with serving(server) as running, client_of(running) as client:
         models = ["m", "n" if mixed else "m"]
         answers = await asyncio.gather(*(client.predict(name, {"x": [1]}) for name in models))
@@ -290,6 +244,75 @@ async def test_only_what_failed_for_now_is_asked_again() -> None:
     assert server.envelopes[1]["tasks"][0]["id"] == "1"
 
 
+@pytest.mark.parametrize(
+    ("then", "expected"), [("gone", errors.UnreachableError), ("late", errors.DeadlineError)]
+)
+@in_a_loop
+async def test_what_was_answered_is_kept_when_the_rest_fails(
+    then: str, expected: type[errors.ShoalError]
+) -> None:
+    async def busy(_: web.Request, tasks: list[dict[str, Any]]) -> web.StreamResponse:
+        return web.json_response({"results": [result(tasks[0]), {"id": "1", "error": FULL}]})
+
+    async def endless(_: web.Request, tasks: list[dict[str, Any]]) -> web.StreamResponse:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    server = Server(busy, gateway if then == "gone" else endless)
+    async with serving(server) as running, client_of(running, retry=Retry(attempts=2)) as client:
+        tasks = [Task(model="m", table={"x": [1]}, timeout_ms=300)] * 2
+        first, second = await client.run(tasks)
+    assert first.table["y"].to_list() == [7]
+    assert isinstance(second.error, expected)
+    assert second.error.task_id == "1"
+
+
+@in_a_loop
+async def test_a_refusal_that_is_about_no_call_is_not_taken_apart() -> None:
+    async def nowhere(_: web.Request, tasks: list[dict[str, Any]]) -> web.StreamResponse:
+        return web.json_response({"error": "no", "code": "unknown_route"}, status=404)
+
+    server = Server(nowhere)
+    async with serving(server) as running, client_of(running) as client:
+        calls = await asyncio.gather(*(ask(client) for _ in range(3)), return_exceptions=True)
+    assert [type(each) for each in calls] == [errors.UnknownRouteError] * 3
+    assert [len(each["tasks"]) for each in server.envelopes] == [3]
+
+
+def test_a_refusal_of_a_code_that_nobody_knows_may_say_to_come_again() -> None:
+    said = {"error": "no", "code": "brand_new"}
+    assert not read_error(500, {}, json.dumps(said).encode()).retryable
+    assert read_error(500, {"Retry-After": "1"}, json.dumps(said).encode()).retryable
+    assert read_error(400, {}, json.dumps({**said, "retry_after_ms": 5}).encode()).retryable
+
+
+@in_a_loop
+async def test_no_limit_may_be_said_as_infinity() -> None:
+    server = Server(good)
+    async with serving(server) as running:
+        async with client_of(running, timeout_s=math.inf) as client:
+            assert list(await asyncio.gather(ask(client), ask(client))) == [[7], [7]]
+        async with client_of(running) as client:
+            assert await ask(client, timeout_ms=math.inf) == [7]
+            with pytest.raises(errors.InvalidRequestError, match="timeout_ms"):
+                await ask(client, timeout_ms=math.nan)
+    assert not any("timeout_us" in task for each in server.envelopes for task in each["tasks"])
+
+
+@in_a_loop
+async def test_texts_that_are_none_are_told_before_anything_is_sent() -> None:
+    task, wrong = Task(model="m", table={"x": [1]}), "\ud800"
+    async with AsyncClient("http://127.0.0.1:1", retry=None) as client:
+        texts: list[dict[str, Any]] = [{"id": wrong}, {"idempotency_key": wrong}]
+        for said in texts:
+            with pytest.raises(errors.InvalidRequestError, match="surrogate"):
+                await client.run([Task(model="m", table={"x": [1]}, **said)])
+        with pytest.raises(errors.InvalidRequestError, match="surrogate"):
+            await client.run([task], tables={wrong: {"x": [1]}})
+        with pytest.raises(errors.InvalidRequestError, match="surrogate"):
+            await client.run([task], merge=Reduction("sum", (wrong,)))
+
+
 @in_a_loop
 async def test_what_a_stream_lost_is_asked_again() -> None:
     async def half(request: web.Request, tasks: list[dict[str, Any]]) -> web.StreamResponse:
@@ -340,6 +363,12 @@ def test_addresses_and_options_that_are_none_are_refused() -> None:
         ("http://localhost", {"encoding": "xml"}),
         ("grpc://localhost", {"encoding": "json"}),
         ("http://localhost", {"timeout_s": 0}),
+        ("http://localhost", {"timeout_s": math.nan}),
+        ("http://localhost", {"api_key": "password\n"}),
+        ("http://localhost:80000", {}),
+        ("http://[::1", {}),
+        ("http://:8000", {}),
+        ("user:password@localhost:8000", {}),
         ("http://localhost", {"timout_s": 5}),
     ]
     for address, options in wrong:
