@@ -3,7 +3,7 @@
  *
  * - The class is the one of the code. A code nobody knows is kept, and taken by its HTTP status; without a
  *   status it is an `InternalError`, which may be tried again where the server says when.
- * - An error page that is none of Shoal, as proxies send it, is an `UnreachableError` with the status 502,
+ * - An error page that is none of Shoal, JSON or not, as proxies send it, is an `UnreachableError` with the status 502,
  *   503 or 504, and an `AnswerError` with others.
  * - `retry_after_ms` of the body comes before the header `Retry-After`, which is in seconds.
  */
@@ -69,7 +69,8 @@ export function errorFromRefusal(status: number, retryAfter: string | null, text
 function errorBodyOf(text: string): ErrorBody | undefined {
   try {
     const body: unknown = JSON.parse(text);
-    return typeof body === "object" && body !== null && "code" in body ? body : undefined;
+    const error = typeof body === "object" && body !== null ? (body as ErrorBody) : {};
+    return typeof error.code === "string" ? error : undefined;
   } catch (error) {
     if (error instanceof SyntaxError) {
       return undefined;
