@@ -41,7 +41,7 @@ const FIELDS_BYTES = 200; // what names, keys and punctuation of a task take, ab
 export function encodeTask(task: Task, encoding: Encoding): EncodedTask {
   const fields = fieldsOf(task);
   const table = encodeInput(task.table, encoding);
-  const size = typeof table === "string" ? table.length : table.text.length + sizeOf(table);
+  const size = typeof table === "string" ? table.length : sizeOf(table);
   return { fields, table, size: size + FIELDS_BYTES };
 }
 
@@ -103,6 +103,7 @@ function writeTable(table: TableLike, encoding: Encoding): EncodedTable {
   return encoding.writeTable(Table.of(table));
 }
 
-function sizeOf(table: EncodedTable): number {
-  return table.bytes?.length ?? 0;
+/** How many bytes a table takes, about. */
+export function sizeOf({ text, bytes }: EncodedTable): number {
+  return text.length + (bytes?.length ?? 0);
 }

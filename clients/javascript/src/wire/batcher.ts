@@ -3,8 +3,9 @@
  *
  * - A call waits for the end of its tick, and no longer while fewer than 4 envelopes are on their way. With
  *   4 or more, those that come gather until one is answered, at most a millisecond.
- * - An envelope has at most 1,000 calls and about 1 MiB. A call of more than 64 KiB travels alone: it would
- *   keep others waiting.
+ * - An envelope has at most 1,000 calls and about 1 MiB, the shared tables that its calls name included; a
+ *   larger one of those travels with the calls that name it. A call of more than 64 KiB, without shared
+ *   tables, travels alone: it would keep others waiting.
  * - Calls for several models in one envelope are answered as they are ready, so that none waits for another
  *   model; those for one model share its micro-batches anyway, and are answered together.
  * - What fails, fails alone: an envelope that is refused as a whole is sent again in halves. What may be
@@ -19,20 +20,19 @@ import { InputError, MethodError, UnauthorizedError, UnknownRouteError } from ".
 import { type Asked, Call } from "./call.js";
 import type { Cancel, Clock } from "./clock.js";
 import type { Envelope, Exchange } from "./exchange.js";
+import { envelopesOf } from "./filling.js";
 import { Flight } from "./flight.js";
-import { waitMs } from "./retry.js";
+import { type Patience, waitMs } from "./retry.js";
 
 /** How calls are gathered. */
 export interface Gathering {
   /** 1 is no gathering. */
   readonly maxTasks: number;
-  /** How many times a call is sent at most. */
-  readonly attempts: number;
+  readonly patience: Patience;
   /** Whether answers are always wanted as they are ready. */
   readonly isStreamed: boolean;
 }
 
-const MAX_BYTES = 2 ** 20;
 const ALONE_BYTES = 2 ** 16;
 const BUSY_ENVELOPES = 4;
 const LONGEST_WAIT_MS = 1;
@@ -90,7 +90,7 @@ export class MicroBatcher {
     this.#held = undefined;
     const waiting = this.#waiting.filter((call) => !call.isSettled);
     this.#waiting = [];
-    for (const calls of envelopesOf(waiting, this.#gathering.maxTasks)) {
+    for (const calls of envelopesOf(waiting, this.#gathering.maxTasks, this.#parts)) {
       void this.#send(calls);
     }
   }
@@ -159,11 +159,8 @@ export class MicroBatcher {
   }
 
   #retry(call: Call, error: ShoalError, chance: number): void {
-    const attempts = {
-      made: call.attempts,
-      allowed: this.#gathering.attempts,
-      leftMs: call.leftMs,
-    };
+    const { patience } = this.#gathering;
+    const attempts = { ...patience, made: call.attempts, leftMs: call.leftMs };
     const wait = waitMs(error, attempts, chance);
     if (wait === undefined) {
       call.fail(error);
@@ -171,23 +168,6 @@ export class MicroBatcher {
       call.whenSettled(this.#clock.after(wait, () => this.#add(call)));
     }
   }
-}
-
-/** Cuts calls into envelopes: in their order, of limited number and bytes. */
-function envelopesOf(calls: readonly Call[], maxTasks: number): Call[][] {
-  const envelopes: Call[][] = [];
-  let bytes = Number.POSITIVE_INFINITY;
-  for (const call of calls) {
-    const last = envelopes.at(-1);
-    bytes += call.task.size;
-    if (last === undefined || last.length >= maxTasks || bytes > MAX_BYTES) {
-      envelopes.push([call]);
-      bytes = call.task.size;
-    } else {
-      last.push(call);
-    }
-  }
-  return envelopes;
 }
 
 function modelsOf(calls: readonly Call[]): Set<string> {

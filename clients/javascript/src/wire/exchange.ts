@@ -1,8 +1,9 @@
 /**
  * One envelope there and back, without a second attempt.
  *
- * The answer is read by its content type: as a whole, or, of a server that was asked for answers as they
- * are ready, line by line.
+ * - Of the shared tables those travel that a task of the envelope names.
+ * - The answer is read by its content type: as a whole, or, of a server that was asked for answers as they
+ *   are ready, line by line.
  */
 
 import type { Encoding } from "../envelope/encoding.js";
@@ -53,7 +54,8 @@ export class Exchange {
   }
 
   #post({ posted, parts, signal }: Envelope, accept: string): Promise<Response> {
-    const body = writeEnvelope(posted, parts, this.#encoding);
+    const tables = namedTables(posted, parts);
+    const body = writeEnvelope(posted, { ...parts, tables }, this.#encoding);
     return post(this.#destination, {
       body,
       contentType: this.#encoding.contentType,
@@ -70,6 +72,11 @@ export class Exchange {
     }
     return known;
   }
+}
+
+function namedTables(posted: readonly Posted[], { tables }: EnvelopeParts) {
+  const named = new Set(posted.map(({ task }) => task.table));
+  return new Map([...tables].filter(([name]) => named.has(name)));
 }
 
 function awaitedOf({ posted, parts }: Envelope): Awaited {
