@@ -33,13 +33,15 @@ export interface Outgoing {
 
 const MAX_ANSWER_BYTES = 2 ** 30;
 const MAX_REFUSAL_BYTES = 2 ** 20;
+const MAY_BE_SECRET = /[@?#]/u; // what stands around these in an address is not shown
 
 /** The address of tasks below a server's. Throws a `ConfigurationError` for what is none. */
 export function addressOf(server: string): string {
   const url = URL.canParse(server) ? new URL(server) : undefined;
   if (url === undefined || !/^https?:$/u.test(url.protocol)) {
     const hint = "for example http://127.0.0.1:8000";
-    throw new ConfigurationError(`'${server}' is no address of a server`, { hint });
+    const what = MAY_BE_SECRET.test(server) ? "that" : `'${server}'`;
+    throw new ConfigurationError(`${what} is no address of a server`, { hint });
   }
   if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "") {
     throw new ConfigurationError("an address has no user, no query and no fragment");
