@@ -25,6 +25,8 @@ import type { Table, TableLike } from "./values/table.js";
 import { MicroBatcher } from "./wire/batcher.js";
 import { SYSTEM_CLOCK } from "./wire/clock.js";
 import { Exchange } from "./wire/exchange.js";
+import { authorization, checkedHeaders } from "./wire/headers.js";
+import type { Patience } from "./wire/retry.js";
 import { resultsAsReady } from "./wire/stream.js";
 import { addressOf, type Destination, type Fetch } from "./wire/transport.js";
 import { sendWhole } from "./wire/whole.js";
@@ -37,11 +39,13 @@ export interface ClientOptions {
   readonly timeoutMs?: number | undefined;
   /** How many times a task is sent at most; 4. With 1 nothing is tried again. */
   readonly attempts?: number | undefined;
+  /** How long it waits before a task is sent again, at most, whoever asks for more; 5,000. */
+  readonly maxWaitMs?: number | undefined;
   /** Whether calls of `predict` made within the same tick travel in one envelope; they do. */
   readonly microBatching?: boolean | undefined;
   /** How tables travel; `arrow` needs the package `apache-arrow`. JSON without it. */
   readonly encoding?: "json" | "arrow" | undefined;
-  /** Headers that every request has beside those of this client. */
+  /** Headers that every request has beside those of this client, for gateways and traces. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** What `fetch` is given beside: `dispatcher` in Node, `credentials` in browsers. */
   readonly init?: RequestInit | undefined;
@@ -57,7 +61,7 @@ export interface PredictOptions extends TaskOptions {
 
 /** What may be said of a call of many tasks. */
 export interface StreamOptions {
-  /** Tables sent once, which tasks refer to by name. */
+  /** Tables that tasks refer to by name; each travels once in an envelope whose tasks do. */
   readonly tables?: Readonly<Record<string, TableLike>> | undefined;
   /** How long each task may take, where it does not say itself. */
   readonly timeoutMs?: number | undefined;
@@ -73,6 +77,8 @@ export interface RunOptions extends StreamOptions {
 
 const DEFAULT_TIMEOUT_MS = 60_000;
 const DEFAULT_ATTEMPTS = 4;
+const DEFAULT_MAX_WAIT_MS = 5_000;
+const LONGEST_MAX_WAIT_MS = 86_400_000; // a day, which every timer can wait for
 const MAX_TASKS = 1000;
 // Compressing costs more than sending where server and client are near; a browser sets its own.
 const DEFAULT_HEADERS = { "accept-encoding": "identity" };
@@ -82,7 +88,7 @@ const NOTHING_SHARED: EnvelopeParts = { tables: new Map() };
 export class Client {
   readonly #destination: Destination;
   readonly #timeoutMs: number;
-  readonly #attempts: number;
+  readonly #patience: Patience;
   readonly #maxTasks: number;
   readonly #encoder: Encoder;
   readonly #keys = new Keys();
@@ -94,14 +100,18 @@ export class Client {
    * @throws ConfigurationError The address or an option cannot be used.
    */
   constructor(server: string, options: ClientOptions = {}) {
-    checkTimeout(options.timeoutMs);
+    checkTimeout(options.timeoutMs, ConfigurationError);
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-    this.#attempts = checkedAttempts(options.attempts ?? DEFAULT_ATTEMPTS);
+    this.#patience = checkedPatience(options);
     this.#maxTasks = options.microBatching === false ? 1 : MAX_TASKS;
     this.#encoder = new Encoder(options.encoding ?? "json");
     this.#destination = {
       url: addressOf(server),
-      headers: { ...DEFAULT_HEADERS, ...options.headers, ...authorization(options.apiKey) },
+      headers: {
+        ...DEFAULT_HEADERS,
+        ...checkedHeaders(options.headers ?? {}),
+        ...authorization(options.apiKey),
+      },
       fetch: options.fetch ?? ((url, init) => fetch(url, init)),
       init: options.init ?? {},
     };
@@ -138,9 +148,9 @@ export class Client {
     const asked = encoded.map((task, place) => ({
       id: ids[place] ?? "",
       task,
-      timeoutMs: tasks[place]?.timeoutMs,
+      timeoutMs: tasks[place]?.timeoutMs ?? timeoutMs,
     }));
-    const call = { tasks: asked, parts, timeoutMs, attempts: this.#attempts, signal };
+    const call = { tasks: asked, parts, patience: this.#patience, signal };
     return await sendWhole(call, this.#exchange(), SYSTEM_CLOCK);
   }
 
@@ -155,6 +165,7 @@ export class Client {
     options: StreamOptions = {},
   ): AsyncGenerator<Result> {
     const { signal, timeoutMs = this.#timeoutMs } = options;
+    checkTimeout(options.timeoutMs);
     const tables = await this.#encoder.shared(options.tables ?? {});
     const batcher = this.#newBatcher({ tables }, { isStreamed: true });
     const call = async (task: Task, id: string, ended: AbortSignal): Promise<Result> => {
@@ -167,7 +178,7 @@ export class Client {
   }
 
   #keyed(task: Task): Task {
-    const isKeyed = task.idempotencyKey !== undefined || this.#attempts === 1;
+    const isKeyed = Boolean(task.idempotencyKey) || this.#patience.attempts === 1;
     return isKeyed ? task : { ...task, idempotencyKey: this.#keys.next() };
   }
 
@@ -177,7 +188,7 @@ export class Client {
 
   #newBatcher(parts: EnvelopeParts, { isStreamed }: { isStreamed: boolean }): MicroBatcher {
     const maxTasks = isStreamed ? MAX_TASKS : this.#maxTasks;
-    const gathering = { maxTasks, isStreamed, attempts: this.#attempts };
+    const gathering = { maxTasks, isStreamed, patience: this.#patience };
     return new MicroBatcher(this.#exchange(), parts, gathering, SYSTEM_CLOCK);
   }
 }
@@ -195,20 +206,14 @@ class Keys {
   }
 }
 
-function checkedAttempts(attempts: number): number {
+function checkedPatience(options: ClientOptions): Patience {
+  const { attempts = DEFAULT_ATTEMPTS, maxWaitMs = DEFAULT_MAX_WAIT_MS } = options;
   if (!Number.isInteger(attempts) || attempts < 1) {
     throw new ConfigurationError(`attempts is ${attempts}; expected a whole number from 1`);
   }
-  return attempts;
-}
-
-/** The header of an API key. Its text never stands in an error. */
-function authorization(apiKey: string | undefined): Record<string, string> {
-  if (apiKey === undefined) {
-    return {};
+  if (!(maxWaitMs > 0 && maxWaitMs <= LONGEST_MAX_WAIT_MS)) {
+    const expected = `expected more than 0, at most ${LONGEST_MAX_WAIT_MS}`;
+    throw new ConfigurationError(`maxWaitMs is ${maxWaitMs}; ${expected}`);
   }
-  if (!/^[\x21-\x7e]+$/u.test(apiKey)) {
-    throw new ConfigurationError("the API key has characters other than visible ASCII, or none");
-  }
-  return { authorization: `Bearer ${apiKey}` };
+  return { attempts, maxWaitMs };
 }

@@ -4,53 +4,14 @@ import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 import type { Answer } from "../src/envelope/read.js";
 import { Result } from "../src/envelope/result.js";
+import type { Task } from "../src/envelope/task.js";
 import { encodeTask } from "../src/envelope/write.js";
 import { BusyError, ModelError } from "../src/index.js";
 import { JSON_ENCODING } from "../src/json/encoding.js";
 import { MicroBatcher } from "../src/wire/batcher.js";
-import type { Clock } from "../src/wire/clock.js";
 import type { Envelope, Exchange } from "../src/wire/exchange.js";
 import { waitMs } from "../src/wire/retry.js";
-
-/** Time that passes when it is told to. */
-class Hand implements Clock {
-  #nowMs = 0;
-  #timers: { atMs: number; call: () => void }[] = [];
-  #ends: (() => void)[] = [];
-
-  now(): number {
-    return this.#nowMs;
-  }
-
-  after(ms: number, call: () => void): () => void {
-    const timer = { atMs: this.#nowMs + ms, call };
-    this.#timers.push(timer);
-    return () => {
-      this.#timers = this.#timers.filter((other) => other !== timer);
-    };
-  }
-
-  atEndOfTick(call: () => void): void {
-    this.#ends.push(call);
-  }
-
-  /** Ends the tick. */
-  tick(): void {
-    for (const call of this.#ends.splice(0)) {
-      call();
-    }
-  }
-
-  /** Lets time pass. */
-  pass(ms: number): void {
-    this.#nowMs += ms;
-    const due = this.#timers.filter(({ atMs }) => atMs <= this.#nowMs);
-    this.#timers = this.#timers.filter((timer) => !due.includes(timer));
-    for (const { call } of due) {
-      call();
-    }
-  }
-}
+import { Hand, settle } from "./hand.js";
 
 /** An envelope that waits for its answer. */
 interface Sent {
@@ -58,6 +19,12 @@ interface Sent {
   /** Answers each task, with an error where one is given. */
   answer(error?: ModelError): void;
 }
+
+const SHARED = new Map(
+  Object.entries({ half: 400_000, other: 400_000, third: 400_000, huge: 2_000_000 }).map(
+    ([name, size]) => [name, { text: "a".repeat(size) }] as const,
+  ),
+);
 
 let clock: Hand;
 let sent: Sent[];
@@ -78,23 +45,21 @@ beforeEach(() => {
   clock = new Hand();
   sent = [];
   const exchange = { whole } as unknown as Exchange;
-  const gathering = { maxTasks: 1000, attempts: 3, isStreamed: false };
-  batcher = new MicroBatcher(exchange, { tables: new Map() }, gathering, clock);
+  const patience = { attempts: 3, maxWaitMs: 5000 };
+  const gathering = { maxTasks: 1000, patience, isStreamed: false };
+  batcher = new MicroBatcher(exchange, { tables: SHARED }, gathering, clock);
 });
 
 function call(model = "m", bytes = 0): Promise<Result> {
-  const text = "a".repeat(bytes);
-  const task = encodeTask({ model, table: { x: [text] } }, JSON_ENCODING);
-  return batcher.call({ id: "", task, timeoutMs: 1000 });
+  return callOf({ model, table: { x: ["a".repeat(bytes)] } });
+}
+
+function callOf(task: Task): Promise<Result> {
+  return batcher.call({ id: "", task: encodeTask(task, JSON_ENCODING), timeoutMs: 1000 });
 }
 
 function sizes(): number[] {
   return sent.map(({ envelope }) => envelope.posted.length);
-}
-
-/** Lets promises go on that are due. */
-async function settle(): Promise<void> {
-  await new Promise((resolve) => setImmediate(resolve));
 }
 
 test("a lone call leaves at the end of its tick, without any time passing", async () => {
@@ -158,6 +123,17 @@ test("an envelope has at most a megabyte", () => {
   assert.ok(sizes().every((size) => size <= 18) && sizes().length >= 3, String(sizes()));
 });
 
+test("a shared table counts once in an envelope, and one too large for any is not sent for each", () => {
+  for (const table of ["half", "half", "other", "third", "huge", "huge", "huge", "nowhere"]) {
+    void callOf({ model: "m", table });
+  }
+  clock.tick();
+  assert.deepEqual(
+    sent.map(({ envelope }) => envelope.posted.map(({ task }) => task.table)),
+    [["half", "half", "other"], ["third"], ["huge", "huge", "huge", "nowhere"]],
+  );
+});
+
 test("calls that may be tried again wait, and travel with whoever is there then", async () => {
   const results = [call(), call()];
   clock.tick();
@@ -187,14 +163,18 @@ test("time that ran out ends a call while its envelope is under way, and then th
 
 test("waits double, are spread by chance, and never end after the deadline", () => {
   const busy = new BusyError("busy");
-  const attempts = { made: 1, allowed: 4, leftMs: Number.POSITIVE_INFINITY };
+  const leftMs = Number.POSITIVE_INFINITY;
+  const attempts = { made: 1, attempts: 4, maxWaitMs: 5000, leftMs };
   assert.equal(waitMs(busy, attempts, 0), 50);
   assert.equal(waitMs(busy, { ...attempts, made: 3 }, 0), 200);
-  assert.equal(waitMs(busy, { ...attempts, made: 3, allowed: 30 }, 1), 300);
-  assert.equal(waitMs(busy, { ...attempts, made: 20, allowed: 30 }, 0), 2000);
+  assert.equal(waitMs(busy, { ...attempts, made: 3, attempts: 30 }, 1), 300);
+  assert.equal(waitMs(busy, { ...attempts, made: 20, attempts: 30 }, 0), 2000);
   assert.equal(waitMs(busy, { ...attempts, made: 4 }, 0), undefined);
   assert.equal(waitMs(busy, { ...attempts, leftMs: 50 }, 0), undefined);
   assert.equal(waitMs(new ModelError("failed"), attempts, 0), undefined);
   const later = new BusyError("busy", { retryAfterMs: 700 });
   assert.equal(waitMs(later, attempts, 0), 700);
+  assert.equal(waitMs(later, { ...attempts, maxWaitMs: 700 }, 1), 1050);
+  assert.equal(waitMs(later, { ...attempts, maxWaitMs: 699 }, 0), undefined);
+  assert.equal(waitMs(busy, { ...attempts, maxWaitMs: 20 }, 0), 20);
 });

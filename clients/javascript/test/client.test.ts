@@ -2,7 +2,15 @@
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
-import { Client, column, ShoalError, UnauthorizedError, UnknownModelError } from "../src/index.js";
+import {
+  Client,
+  type ClientOptions,
+  ConfigurationError,
+  column,
+  ShoalError,
+  UnauthorizedError,
+  UnknownModelError,
+} from "../src/index.js";
 import { type FakeServer, fakeServer, refuse } from "./fake_server.js";
 
 let server: FakeServer;
@@ -114,6 +122,19 @@ test("many tasks in one envelope, with a shared table, in their order", async ()
   assert.throws(() => results.tables, UnknownModelError);
 });
 
+test("a task's own time may be longer than that of the call, or without a limit", async () => {
+  const table = { x: [1] };
+  await new Client(server.url).run([
+    { model: "echo", table },
+    { model: "echo", table, timeoutMs: 300_000 },
+    { model: "echo", table, timeoutMs: Number.POSITIVE_INFINITY },
+  ]);
+  const { tasks = [], timeout_us } = server.arrived[0] ?? {};
+  const seconds = tasks.map(({ timeout_us = 0 }) => Math.ceil(timeout_us / 1e6));
+  assert.deepEqual(seconds, [60, 300, 0]);
+  assert.equal(timeout_us, undefined);
+});
+
 test("results come as they are ready", async () => {
   let release: (value: unknown) => void = () => {};
   server.models.slow = ({ table }) =>
@@ -129,6 +150,63 @@ test("results come as they are ready", async () => {
   }
   assert.deepEqual(ids, ["quick", "slow"]);
   assert.equal(server.arrived.length, 1);
+});
+
+test("headers of the caller travel beside those of the client, and say nothing else of them", async () => {
+  const headers = { Traceparent: "00-1-1-01", "x-tenant": "a b", "Accept-Encoding": "gzip" };
+  await new Client(server.url, { headers, apiKey: "secret" }).predict("echo", { x: [1] });
+  const [arrived] = server.arrived;
+  assert.equal(arrived?.headers.traceparent, "00-1-1-01");
+  assert.equal(arrived?.headers["x-tenant"], "a b");
+  assert.equal(arrived?.headers["accept-encoding"], "gzip");
+  assert.equal(arrived?.headers.authorization, "Bearer secret");
+  assert.equal(arrived?.headers["content-type"], "application/json");
+});
+
+test("what a client cannot use is refused when it is made, without telling a secret", () => {
+  const wrong: ClientOptions[] = [
+    { headers: { Authorization: "s3cret" } },
+    { headers: { "Content-Type": "s3cret" } },
+    { headers: { "x-a": "s3cret\r\nx-b: 1" } },
+    { headers: { "x-a": 53 as unknown as string } },
+    { headers: { "s3cret x": "1" } },
+    { apiKey: "s3cret käse" },
+    { timeoutMs: 0 },
+    { timeoutMs: Number.NaN },
+    { attempts: 0 },
+    { maxWaitMs: 0 },
+    { maxWaitMs: Number.POSITIVE_INFINITY },
+  ];
+  const addresses = ["", "grpc://user:s3cret@host", "user:s3cret@host", "ftp://host/?key=s3cret"];
+  const makings = [
+    ...wrong.map((options) => () => new Client(server.url, options)),
+    ...[...addresses, "http://user:s3cret@host"].map((address) => () => new Client(address)),
+  ];
+  for (const make of makings) {
+    assert.throws(
+      make,
+      (error) => error instanceof ConfigurationError && !error.render().includes("s3cret"),
+    );
+  }
+  assert.throws(() => new Client("grpc://host"), /'grpc:\/\/host' is no address/u);
+});
+
+test("of shared tables those travel that a task of the envelope names", async () => {
+  const client = new Client(server.url);
+  const tables = { small: { x: [1] }, large: { x: ["a".repeat(100_000)] }, unused: { x: [2] } };
+  const named = ["small", "large", "small"].map((table) => ({ model: "echo", table }));
+  const own = { model: "echo", table: { x: ["b".repeat(100_000)] } };
+  for await (const { error } of client.stream([...named, own], { tables })) {
+    assert.equal(error, undefined);
+  }
+  const sent = server.arrived.map(({ tables = {}, tasks }) => [
+    tasks.length,
+    Object.keys(tables).join(" "),
+  ]);
+  assert.deepEqual(sent.sort(), [
+    [1, ""],
+    [3, "small large"],
+  ]);
 });
 
 test("connections are used again", async () => {

@@ -21,6 +21,7 @@ export interface Arrived {
   tasks: ArrivedTask[];
   tables?: Record<string, unknown>;
   merge?: unknown;
+  timeout_us?: number;
   headers: IncomingMessage["headers"];
 }
 

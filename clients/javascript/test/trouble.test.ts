@@ -80,6 +80,26 @@ test("attempts end when they are used up, or when the next would come too late",
   assert.equal(server.arrived.length, 4);
 });
 
+test("a wait that is longer than the client's is not waited for, also without a deadline", async () => {
+  server.models.closed = failing(1, "shutting_down", { retry_after_ms: 2 ** 32 });
+  server.models.busy = failing(1, "server_busy", { retry_after_ms: 20 });
+  const task = { table: { x: [1] }, timeoutMs: Number.POSITIVE_INFINITY };
+  const client = new Client(server.url, { maxWaitMs: 10 });
+  for (const model of ["closed", "busy"]) {
+    const results = await client.run([{ ...task, model }]);
+    assert.ok(results.get(0)?.error?.isRetryable);
+  }
+  assert.equal(server.arrived.length, 2);
+});
+
+test("an empty key of idempotency is none, and one is made", async () => {
+  server.models.busy = failing(1, "queue_full", { retry_after_ms: 1 });
+  await new Client(server.url).predict("busy", { x: [1] }, { idempotencyKey: "" });
+  const keys = server.arrived.map(({ tasks }) => tasks[0]?.idempotency_key);
+  assert.ok(keys[0]);
+  assert.equal(keys[1], keys[0]);
+});
+
 test("a connection that breaks is made again", async () => {
   server.takeover = (_, response, nth) => {
     if (nth === 1) {
@@ -259,6 +279,53 @@ test("who stops taking results takes the rest back", async () => {
   await isGone;
 });
 
+test("of two tasks of one id that are under way together, the second ends the stream", async () => {
+  server.models.never = never;
+  let gone: () => void = () => {};
+  const isGone = new Promise<void>((resolve) => (gone = resolve));
+  server.takeover = (_, response) => {
+    response.on("close", gone);
+    return false;
+  };
+  const table = { x: [1] };
+  async function* tasks() {
+    yield { model: "never", table, id: "1" };
+    yield { model: "echo", table, id: "first" };
+    while (server.arrived.length === 0) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    yield { model: "echo", table, id: "1" };
+  }
+  const stream = new Client(server.url).stream(tasks());
+  await assert.rejects(async () => {
+    for await (const { id } of stream) {
+      assert.equal(id, "first");
+    }
+  }, DuplicateTaskError);
+  await isGone;
+});
+
+test("an id may come again once its task is answered, and a stream may be empty", async () => {
+  const client = new Client(server.url);
+  const answered: string[] = [];
+  let isAnswered: () => void = () => {};
+  async function* tasks() {
+    yield { model: "echo", table: { x: [1] }, id: "same" };
+    await new Promise<void>((resolve) => (isAnswered = resolve));
+    yield { model: "echo", table: { x: [2] }, id: "same" };
+  }
+  for await (const { id, error } of client.stream(tasks())) {
+    assert.equal(error, undefined);
+    answered.push(id);
+    isAnswered();
+  }
+  assert.deepEqual(answered, ["same", "same"]);
+  const before = server.arrived.length;
+  assert.equal((await client.stream([]).next()).done, true);
+  assert.equal((await client.stream([], { tables: { t: { x: [1] } } }).next()).done, true);
+  assert.equal(server.arrived.length, before);
+});
+
 test("what is wrong with tasks is told before anything is sent", async () => {
   const client = new Client(server.url);
   const task = { model: "echo", table: { x: [1] }, id: "a" };
@@ -268,6 +335,10 @@ test("what is wrong with tasks is told before anything is sent", async () => {
   await assert.rejects(client.run([{ ...task, weight: -1 }]), InvalidRequestError);
   await assert.rejects(client.run([{ ...task, timeoutMs: 0 }]), InvalidRequestError);
   await assert.rejects(client.run([{ ...task, model: "" }]), InvalidRequestError);
+  await assert.rejects(client.run([{ ...task, id: "a\ud800" }]), { code: "wrong_dtype" });
+  await assert.rejects(client.run([{ ...task, model: "\udc00" }]), { code: "wrong_dtype" });
+  await assert.rejects(client.run([task], { timeoutMs: 0 }), InvalidRequestError);
+  await assert.rejects(client.stream([task], { timeoutMs: 0 }).next(), InvalidRequestError);
   await assert.rejects(client.run(new Array(10_001).fill(task)), { code: "too_many_tasks" });
   assert.equal(server.arrived.length, 0);
 });
@@ -288,6 +359,28 @@ test("a code nobody knows is taken by its status, and kept", async () => {
   await assert.rejects(
     new Client(server.url).predict("echo", { x: [1] }),
     (error) => error instanceof AnswerError && error.message.includes("<html>oops"),
+  );
+});
+
+test("an error page of a proxy is told by its status, also where it is JSON", async () => {
+  const pages = ["<html>", "null", "[]", '{"code":503,"message":"no upstream"}'];
+  for (const [nth, page] of pages.entries()) {
+    server.takeover = (_, response, count) => {
+      if (count % 2 === 0) {
+        return false;
+      }
+      response.writeHead(nth % 2 ? 502 : 503, { "content-type": "application/json" }).end(page);
+      return true;
+    };
+    await new Client(server.url, { maxWaitMs: 1 }).predict("echo", { x: [1] });
+  }
+  server.takeover = (_, response) => {
+    response.writeHead(500).end(pages.at(-1));
+    return true;
+  };
+  await assert.rejects(
+    new Client(server.url).predict("echo", { x: [1] }),
+    (error) => error instanceof AnswerError && error.message.includes("no upstream"),
   );
 });
 

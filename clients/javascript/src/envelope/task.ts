@@ -19,7 +19,7 @@ export interface TaskOptions {
   readonly priority?: number | undefined;
   /** How long it may take, retries included; without it the client's. */
   readonly timeoutMs?: number | undefined;
-  /** Tasks of one key are computed once; without one the client makes one. */
+  /** Tasks of one key are computed once; without one, or with an empty one, the client makes one. */
   readonly idempotencyKey?: string | undefined;
 }
 
@@ -84,9 +84,9 @@ function checkNumbers({ priority = 0, weight = 1, timeoutMs }: Task): void {
 }
 
 /** Refuses a time that is no number of milliseconds above 0. */
-export function checkTimeout(timeoutMs: number | undefined): void {
+export function checkTimeout(timeoutMs: number | undefined, Kind = InvalidRequestError): void {
   if (timeoutMs !== undefined && !(timeoutMs > 0)) {
-    throw new InvalidRequestError(`timeoutMs is ${shown(timeoutMs)}; expected more than 0`);
+    throw new Kind(`timeoutMs is ${shown(timeoutMs)}; expected more than 0`);
   }
 }
 

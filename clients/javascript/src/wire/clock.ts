@@ -12,7 +12,7 @@ export type Cancel = () => void;
 export interface Clock {
   /** Milliseconds since some moment; never goes back. */
   now(): number;
-  /** Calls back after this many milliseconds, unless cancelled. */
+  /** Calls back after this many milliseconds, unless cancelled; never where that is more than 24 days. */
   after(ms: number, call: () => void): Cancel;
   /** Calls back when the current tick has ended. */
   atEndOfTick(call: () => void): void;

@@ -3,35 +3,34 @@
  *
  * - Tasks that failed for a while are sent again, the others are kept. With a merge all are: their keys of
  *   idempotency make the server answer those that it has answered from what it keeps.
- * - The call fails as a whole only if no attempt was answered at all.
- * - Each task has its own time on the server. Here the call ends when the last one's time is over and half
+ * - The call fails as a whole only if no attempt was answered at all. What fails after one was is the error of
+ *   the tasks that were still asked for, and of the merge.
+ * - Each task has its own time on the server, and the envelope none: it would shorten those. Here the call ends when the last one's time is over and half
  *   a second more, so that what was answered in time arrives.
  */
 
 import type { Answer } from "../envelope/read.js";
-import { type Merged, Result, Results } from "../envelope/result.js";
+import { Merged, Result, Results } from "../envelope/result.js";
 import type { EncodedTask, EnvelopeParts } from "../envelope/write.js";
 import { ShoalError } from "../errors/error.js";
 import type { Clock } from "./clock.js";
 import { Ending } from "./ending.js";
 import type { Exchange } from "./exchange.js";
-import { waitMs } from "./retry.js";
+import { type Patience, waitMs } from "./retry.js";
 
 /** One task of the call. */
 export interface Part {
   readonly id: string;
   readonly task: EncodedTask;
-  /** Its own; may be infinite. */
-  readonly timeoutMs: number | undefined;
+  /** May be infinite. */
+  readonly timeoutMs: number;
 }
 
 /** What is asked as a whole. */
 export interface WholeCall {
   readonly tasks: readonly Part[];
   readonly parts: EnvelopeParts;
-  /** Of each task that has none of its own; may be infinite. */
-  readonly timeoutMs: number;
-  readonly attempts: number;
+  readonly patience: Patience;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -58,6 +57,7 @@ class Run {
   readonly #ending: Ending;
   readonly #found = new Map<string, Result>();
   #merged: Merged | undefined;
+  #isAnswered = false;
   #made = 0;
   #chance = 0;
 
@@ -66,7 +66,7 @@ class Run {
     this.#exchange = exchange;
     this.#clock = clock;
     this.#startedAtMs = clock.now();
-    const longestMs = Math.max(...call.tasks.map(({ timeoutMs }) => timeoutMs ?? call.timeoutMs));
+    const longestMs = Math.max(...call.tasks.map(({ timeoutMs }) => timeoutMs));
     this.#ending = new Ending(call.signal, longestMs, clock);
   }
 
@@ -76,13 +76,18 @@ class Run {
 
   async results(): Promise<Results> {
     const { tasks, parts } = this.#call;
-    let due = tasks;
-    while (due.length > 0) {
-      await this.#attempt(due);
-      const again = due.filter((part) => this.#waitMs(part) !== undefined);
-      const waits = again.map((part) => this.#waitMs(part) ?? 0);
-      await this.#ending.sleep(Math.max(0, ...waits));
-      due = parts.merge && again.length > 0 ? tasks : again;
+    let asked = tasks;
+    let afterMs = 0;
+    while (asked.length > 0) {
+      const due = parts.merge ? tasks : asked;
+      try {
+        await this.#attempt(due, afterMs);
+      } catch (error) {
+        this.#failed(asked, error);
+      }
+      const waits = due.map((part) => this.#waitMs(part));
+      asked = due.filter((_, place) => waits[place] !== undefined);
+      afterMs = Math.max(0, ...waits.filter((wait) => wait !== undefined));
     }
     const results = tasks.map(({ id }) => this.#found.get(id));
     return new Results(
@@ -91,17 +96,15 @@ class Run {
     );
   }
 
-  async #attempt(due: readonly Part[]): Promise<void> {
+  async #attempt(due: readonly Part[], afterMs: number): Promise<void> {
+    await this.#ending.sleep(afterMs);
     this.#made += 1;
     this.#chance = Math.random();
-    try {
-      const { results, merged } = await this.#send(due);
-      this.#merged = merged;
-      for (const result of results) {
-        this.#found.set(result.id, result);
-      }
-    } catch (error) {
-      this.#failed(due, error);
+    const { results, merged } = await this.#send(due);
+    this.#isAnswered = true;
+    this.#merged = merged;
+    for (const result of results) {
+      this.#found.set(result.id, result);
     }
   }
 
@@ -109,22 +112,21 @@ class Run {
     const posted = due.map(({ id, task, timeoutMs }) => ({
       id,
       task,
-      timeoutUs: timeoutMs === undefined ? 0 : this.#leftUs(timeoutMs),
+      timeoutUs: this.#leftUs(timeoutMs),
     }));
-    const parts = { ...this.#call.parts, timeoutUs: this.#leftUs(this.#call.timeoutMs) };
-    return this.#exchange.whole({ posted, parts, signal: this.#ending.signal });
+    return this.#exchange.whole({ posted, parts: this.#call.parts, signal: this.#ending.signal });
   }
 
-  /** The envelope failed as a whole: so did its tasks, or the call where none of it is tried again. */
-  #failed(due: readonly Part[], error: unknown): void {
-    if (!(error instanceof ShoalError) || this.#ending.signal.aborted) {
+  /** An attempt failed as a whole: so did the tasks it was for, or the call where nothing was answered. */
+  #failed(asked: readonly Part[], error: unknown): void {
+    if (!(error instanceof ShoalError) || error === this.#call.signal?.reason) {
       throw error;
     }
-    const isFirst = this.#found.size === 0;
-    for (const { id } of due) {
+    for (const { id } of asked) {
       this.#found.set(id, new Result(id, error.copy()));
     }
-    if (isFirst && due.every((part) => this.#waitMs(part) === undefined)) {
+    this.#merged = this.#call.parts.merge && new Merged(error.copy());
+    if (!this.#isAnswered && asked.every((part) => this.#waitMs(part) === undefined)) {
       throw error;
     }
   }
@@ -132,9 +134,9 @@ class Run {
   /** How long to wait before this task is sent again; undefined where its answer stands. */
   #waitMs({ id, timeoutMs }: Part): number | undefined {
     const error = this.#found.get(id)?.error;
-    const leftMs = this.#leftMs(timeoutMs ?? this.#call.timeoutMs);
-    const left = { made: this.#made, allowed: this.#call.attempts, leftMs };
-    return error && waitMs(error, left, this.#chance);
+    const { patience } = this.#call;
+    const attempts = { ...patience, made: this.#made, leftMs: this.#leftMs(timeoutMs) };
+    return error && waitMs(error, attempts, this.#chance);
   }
 
   #leftMs(timeoutMs: number): number {
