@@ -260,7 +260,8 @@ test("a stream that breaks off is taken up again for those without an answer", a
     breakOff();
   }
   assert.deepEqual(Object.fromEntries(found), { 0: 1n, 1: 2n, 2: 3n });
-  assert.equal(server.arrived[1]?.tasks.length, 2);
+  const again = server.arrived.slice(1).flatMap(({ tasks }) => tasks);
+  assert.equal(again.length, 2);
 });
 
 test("who stops taking results takes the rest back", async () => {
@@ -446,7 +447,7 @@ test("one signal takes back any number of calls, without a warning", async () =>
 });
 
 test("an answer that grows without end is refused at its limit, compressed or not", async () => {
-  const bomb = gzipSync(Buffer.alloc(2 ** 26));
+  const bomb = gzipSync(Buffer.alloc(2 ** 23));
   server.takeover = (_, response) => {
     response.writeHead(200, { "content-encoding": "gzip" }).end(bomb);
     return true;
