@@ -19,12 +19,13 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -153,6 +154,28 @@ def fragile(places: Path) -> Path:
     from tests.end_to_end import models
 
     return models.story("fragile", places)
+
+
+@pytest.fixture(scope="session")
+def story_server(places: Path) -> Iterator[dict[str, Any]]:
+    """The server of `protocol/stories.toml`, for clients of any language; says where it listens."""
+    from tests.end_to_end.driver import DEADLINE_S
+
+    command = [sys.executable, "-m", "tests.services.stories", str(places / "stories")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, text=True, stdin=pipe, stdout=pipe
+    ) as process:
+        SERVICES.add(process.pid)
+        assert process.stdout is not None
+        assert process.stdin is not None
+        try:
+            yield json.loads(process.stdout.readline())
+        finally:
+            process.stdin.close()
+            assert process.wait(DEADLINE_S) == 0
+            SERVICES.discard(process.pid)
 
 
 @pytest.fixture(scope="session")
