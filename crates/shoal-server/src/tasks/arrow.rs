@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use serde::Deserialize;
 
+use super::check::too_many_tasks;
 use super::json::Tables;
 use super::room::Room;
 use super::{Done, Envelope, Merged, json};
@@ -21,11 +22,15 @@ struct Place {
 /// Reads an envelope.
 ///
 /// # Errors
-/// `InvalidArrow` where the streams are not those that the head announces, and those of an envelope in JSON.
+/// `InvalidArrow` where the streams are not those that the head announces, `TooManyTasks`, and those of an envelope in JSON.
 pub(crate) fn read(body: &Bytes, room: Room) -> Outcome<Envelope> {
     let (head, start) = tables::arrow::head(body)?;
     let mut rest = body.slice(start..);
     let frame = json::frame(&head, room, Tables::Left)?;
+    // Where the streams of those that were passed over end nobody knows.
+    if frame.has_too_many() {
+        return Err(too_many_tasks());
+    }
     // By the address of the text that stands for them.
     let mut streams = HashMap::new();
     for source in frame.left() {
@@ -65,4 +70,19 @@ pub(crate) fn write(results: &[Done], merged: Option<&Merged>) -> Outcome<Vec<u8
     tables::arrow::write_head(&mut out, &head);
     out.extend_from_slice(&streams);
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::TASKS_LIMIT;
+    use super::*;
+
+    #[test]
+    fn too_many_tasks_are_told_whatever_streams_follow() {
+        let tasks = vec![r#"{"model":"m","table":{"arrow":8}}"#; TASKS_LIMIT + 2];
+        let mut body = Vec::new();
+        tables::arrow::write_head(&mut body, format!(r#"{{"tasks":[{}]}}"#, tasks.join(",")).as_bytes());
+        body.extend(b"\xff\xff\xff\xff\0\0\0\0".repeat(tasks.len()));
+        assert_eq!(read(&body.into(), Room::of_body(1 << 20)).unwrap_err().code, Code::TooManyTasks);
+    }
 }

@@ -193,6 +193,11 @@ fn given_table<'t>(scan: &mut Scan<'t>, room: &mut Room, tables: Tables) -> Outc
 }
 
 impl<'t> Frame<'t> {
+    /// Whether there are more tasks than an envelope may have.
+    pub(crate) const fn has_too_many(&self) -> bool {
+        self.tasks.len() > TASKS_LIMIT
+    }
+
     /// The texts of all tables that are left, in their order: the shared ones, then those of tasks.
     pub(crate) fn left(&self) -> impl Iterator<Item = &'t [u8]> {
         let shared = self.shared.iter().map(|(_, table)| *table);
