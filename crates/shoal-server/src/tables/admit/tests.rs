@@ -214,6 +214,13 @@ fn named_features_pack_into_one_column_whatever_their_dtypes() {
     assert_eq!((nulls.code, nulls.message.contains("\"b\"")), (Code::NullNotAllowed, true));
     assert_eq!((fault(&format!("{a},{t}")).code, fault(&format!("{a},{t}")).message.contains("\"b\"")), (Code::MissingColumn, true));
     assert_eq!(fault(t).code, Code::MissingColumn);
+    let others: Vec<String> = (0..20).map(|place| format!(r#"{{"name":"c{place}","data":[1,2]}}"#)).collect();
+    let many = admit(
+        &strict,
+        read(format!(r#"{{"columns":[{},{t},{a},{}]}}"#, others.join(","), b.replace("null", "4")).as_bytes()).unwrap(),
+        Extra::Dropped,
+    );
+    assert_eq!(many.unwrap().columns[0].shape, [2]);
     let whole = r#"{"name":"X","data":[[1,2],[3,4]]}"#;
     assert!(admitted(&strict, &format!("{whole},{t}")).is_ok());
     assert_eq!(fault(&format!("{whole},{t},{a}")).code, Code::UnexpectedColumn);
@@ -271,6 +278,15 @@ fn tables_of_no_rows_and_models_of_no_columns_are_taken() {
         assert_eq!(admitted(&one, column).unwrap().rows, 0);
     }
     assert_eq!(admit(&description("", ""), read(br#"{"columns":[],"rows":3}"#).unwrap(), Extra::Refused).unwrap().rows, 3);
+}
+
+#[test]
+fn a_dimension_that_no_list_decides_is_0() {
+    let open = description(r#"{"name":"x","dtype":"FP32","shape":[-1,-1]}"#, "");
+    for data in ["[[]]", "[[],[]]", "[[[]],[[]]]"] {
+        let table = admitted(&open, &format!(r#"{{"name":"x","data":{data}}}"#)).unwrap();
+        assert_eq!((table.columns[0].shape[1], table.columns[0].per_row()), (0, 0), "{data}");
+    }
 }
 
 #[test]

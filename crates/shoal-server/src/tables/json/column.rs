@@ -38,9 +38,9 @@ struct Fields<'t> {
 impl<'t> Draft<'t> {
     /// Reads the object of a column. Nulls of tensors take from `nulls_bytes`.
     pub(super) fn read(cursor: &mut Cursor<'t>, nulls_bytes: &mut usize) -> Outcome<Self> {
-        let mut fields = Fields::default();
+        let (mut fields, before) = (Fields::default(), *nulls_bytes);
         object(cursor, "a column", |cursor, field| fields.read(cursor, field, nulls_bytes))?;
-        fields.finish(nulls_bytes)
+        fields.finish(before, nulls_bytes)
     }
 
     /// The column, in a table of so many records, which may be what the table says.
@@ -115,9 +115,15 @@ impl<'t> Fields<'t> {
 
     /// Reads the data where it stands if all that it needs has come, and goes behind it otherwise.
     fn take_data(&mut self, cursor: &mut Cursor<'t>, nulls_bytes: &mut usize) -> Outcome<()> {
+        let start = cursor.at;
         if self.name.is_some() && self.dtype.is_some() {
-            self.draft = Some(self.draft(cursor, nulls_bytes)?);
-            return Ok(());
+            let draft = self.draft(cursor, nulls_bytes);
+            if draft.is_ok() || self.shape.is_some() {
+                self.draft = Some(draft?);
+                return Ok(());
+            }
+            // It may be as a shape says that is still to come.
+            cursor.at = start;
         }
         if cursor.peek() != b'[' {
             return Err(no_list(cursor));
@@ -125,7 +131,7 @@ impl<'t> Fields<'t> {
         cursor.skip_list(|_| ()).map_err(|_| malformed(cursor))
     }
 
-    fn finish(mut self, nulls_bytes: &mut usize) -> Outcome<Draft<'t>> {
+    fn finish(mut self, before: usize, nulls_bytes: &mut usize) -> Outcome<Draft<'t>> {
         let absent = |field: &str| Fault::new(Code::InvalidRequest, format!("a column has no field {field:?}"));
         let name = self.name.clone().ok_or_else(|| absent("name"))?;
         let mut data = self.data.clone().ok_or_else(|| absent("data"))?;
@@ -134,7 +140,10 @@ impl<'t> Fields<'t> {
         }
         match self.draft.take() {
             Some(draft) if self.is_as_said(&draft.column) => Ok(draft),
-            _ => self.draft(&mut data, nulls_bytes),
+            _ => {
+                *nulls_bytes = before;
+                self.draft(&mut data, nulls_bytes)
+            }
         }
     }
 

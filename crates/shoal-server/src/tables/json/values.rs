@@ -233,11 +233,17 @@ impl<T: Clone + Default> Values<T> {
         Ok(())
     }
 
+    /// A dimension that no list decided is within an empty one.
+    fn close(&mut self) {
+        self.dims.iter_mut().filter(|dim| **dim == OPEN).for_each(|dim| *dim = 0);
+    }
+
     fn records(&mut self) -> Result<Records, Wrong> {
         if self.found == Found::Nothing && self.leading > 0 {
             return if self.dims.contains(&OPEN) { Err(Wrong::Ragged) } else { Ok(Records::Nulls(self.leading)) };
         }
         if let Found::Nested(records) = self.found {
+            self.close();
             if self.per_row() == 0 && !self.missing.is_empty() {
                 self.missing.resize(records, false);
             }
@@ -246,7 +252,7 @@ impl<T: Clone + Default> Values<T> {
         if self.dims.contains(&OPEN) && !self.items.is_empty() {
             return Err(Wrong::Ragged);
         }
-        self.dims.iter_mut().filter(|dim| **dim == OPEN).for_each(|dim| *dim = 0);
+        self.close();
         match self.per_row() {
             0 if self.items.is_empty() => Ok(Records::Known(0)),
             per_row if per_row > 0 && self.items.len().is_multiple_of(per_row) => Ok(Records::Known(self.items.len() / per_row)),
