@@ -81,14 +81,19 @@ impl Source {
 
     /// Takes the column of that name.
     fn take(&mut self, name: &str) -> Option<Column> {
-        let is_it = |column: &Option<Column>| column.as_ref().is_some_and(|column| column.name == name);
-        let place = match &self.places {
-            _ if self.columns.get(self.next).is_some_and(is_it) => self.next,
-            Some(places) => *places.get(name)?,
-            None => self.columns.iter().position(is_it)?,
-        };
+        let place = self.place(name)?;
         self.next = place + 1;
         self.columns[place].take()
+    }
+
+    /// Where the column of that name is, if nobody took it.
+    fn place(&self, name: &str) -> Option<usize> {
+        let is_it = |place: &usize| self.columns.get(*place).and_then(Option::as_ref).is_some_and(|column| column.name == name);
+        match &self.places {
+            _ if is_it(&self.next) => Some(self.next),
+            Some(places) => places.get(name).copied().filter(is_it),
+            None => (0..self.columns.len()).find(is_it),
+        }
     }
 
     /// The column of an input, or the features that pack into it.
@@ -98,17 +103,13 @@ impl Source {
             return received(column, &target, self.rows);
         }
         let features = description.input_binding(&input.name).and_then(|binding| binding.features.as_deref()).unwrap_or_default();
-        let Some(place) = features.iter().position(|feature| self.has(feature)) else {
+        let Some(place) = features.iter().position(|feature| self.place(feature).is_some()) else {
             return Err(absent(&description.signature.inputs, &input.name));
         };
         if let Some(feature) = features[..place].first() {
             return Err(no_feature(input, feature));
         }
         self.packed(input, features)
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.columns.iter().flatten().any(|column| column.name == name)
     }
 
     /// One column of k scalar ones, in their declared order.

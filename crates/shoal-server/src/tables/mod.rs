@@ -30,6 +30,8 @@ pub(crate) mod vectors;
 
 /// Rows of a table, at most: those of an envelope.
 pub(crate) const ROWS_LIMIT: usize = 1_000_000;
+/// Columns of a table, at most: each takes memory although nothing may stand in it.
+const COLUMNS_LIMIT: usize = 65_536;
 /// What the nulls of one table may stand for beyond their own bytes.
 const NULLS_BYTES: usize = 8 << 20;
 /// Values of one record of a column, at most: those of the largest body.
@@ -211,7 +213,7 @@ impl Column {
         per_row > 1 && !self.missing.is_empty() && self.missing.len() == self.count()
     }
 
-    /// Bytes that its values and flags take.
+    /// Bytes that it takes, with its name, values and flags.
     pub(crate) fn size_bytes(&self) -> usize {
         let content = match &self.content {
             Content::Fixed(buffer) => buffer.len(),
@@ -219,7 +221,7 @@ impl Column {
             Content::Mixed(list) => list.iter().map(Scalar::size_bytes).sum(),
             Content::Text(text) => text.len(),
         };
-        content + self.missing.len()
+        size_of::<Self>() + self.name.len() + content + self.missing.len()
     }
 
     /// Puts zero, or nothing, in the place of missing records.
@@ -307,7 +309,7 @@ impl Typed {
         Ok(self)
     }
 
-    /// Bytes that all values take.
+    /// Bytes that all columns take.
     pub(crate) fn size_bytes(&self) -> usize {
         self.columns.iter().map(Column::size_bytes).sum()
     }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::rules::{check_extent, check_rows, check_shape, check_values, kind, refuse_twins};
+use super::rules::{check_columns, check_dimensions, check_extent, check_rows, check_shape, check_values, kind, refuse_twins};
 use super::{Column, Content, Kind, Scalar, Typed};
 use crate::fault::{Code, Fault, Outcome};
 use crate::tasks_v1 as v1;
@@ -12,7 +12,7 @@ use crate::values::Buffer;
 /// Reads a table, as columns or as an Arrow stream.
 ///
 /// # Errors
-/// `WrongDtype`, `WrongShape`, `TimeWithoutZone`, `DuplicateColumn`, `InvalidRequest` for fields that have no use, `TooManyRows`,
+/// `WrongDtype`, `WrongShape`, `TimeWithoutZone`, `DuplicateColumn`, `InvalidRequest` for fields that have no use, `TooManyRows`, `BodyTooLarge` for too many columns,
 /// and what reading an Arrow stream raises.
 pub(crate) fn read(message: v1::Table) -> Outcome<Typed> {
     if !message.arrow.is_empty() {
@@ -23,6 +23,7 @@ pub(crate) fn read(message: v1::Table) -> Outcome<Typed> {
     }
     let rows = usize::try_from(message.rows).unwrap_or(usize::MAX);
     check_rows(rows)?;
+    check_columns(message.columns.len())?;
     let is_empty = message.columns.iter().any(|column| column.shape.contains(&0));
     let message_bytes = if is_empty { message.encoded_len() } else { 0 };
     let columns = message.columns.into_iter().map(|column| read_column(column, rows, message_bytes));
@@ -35,6 +36,7 @@ fn read_column(mut message: v1::Column, rows: usize, message_bytes: usize) -> Ou
     let name = std::mem::take(&mut message.name);
     let kind = kind(&name, &message.dtype, &message.unit, &message.zone)?;
     refuse_unused(&name, &kind, &message)?;
+    check_dimensions(&name, message.shape.len())?;
     let shape: Vec<usize> = message.shape.iter().map(|dim| usize::try_from(*dim).unwrap_or(usize::MAX)).collect();
     check_shape(&name, &kind, &shape)?;
     let missing = flags(&name, &message.missing, rows)?;

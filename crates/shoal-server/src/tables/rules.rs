@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use bytemuck::Pod;
 
 use super::moments::{is_day, is_moment};
-use super::{Column, Content, DIMENSIONS, Kind, NULLS_BYTES, RECORD_VALUES, ROWS_LIMIT, Unit, ZONE_BYTES};
+use super::{COLUMNS_LIMIT, Column, Content, DIMENSIONS, Kind, NULLS_BYTES, RECORD_VALUES, ROWS_LIMIT, Unit, ZONE_BYTES};
 use crate::fault::{Code, Fault, Outcome};
 use crate::intake::twice;
 use crate::values::Dtype;
@@ -58,12 +58,18 @@ pub(super) fn check_zone(name: &str, zone: &str) -> Outcome<()> {
     Ok(())
 }
 
+/// Refuses more dimensions than tensors have.
+pub(super) fn check_dimensions(name: &str, dimensions: usize) -> Outcome<()> {
+    if dimensions <= DIMENSIONS {
+        return Ok(());
+    }
+    Err(Fault::new(Code::WrongShape, format!("column {name:?} has records of {dimensions} dimensions; tensors have at most {DIMENSIONS}")))
+}
+
 /// Refuses a shape that no record has.
 pub(super) fn check_shape(name: &str, kind: &Kind, shape: &[usize]) -> Outcome<()> {
+    check_dimensions(name, shape.len())?;
     let wrong = |why: &str| Err(Fault::new(Code::WrongShape, format!("column {name:?} has records of shape {shape:?}; {why}")));
-    if shape.len() > DIMENSIONS {
-        return wrong(&format!("tensors have at most {DIMENSIONS} dimensions"));
-    }
     if *kind == Kind::Mixed && !shape.is_empty() {
         return wrong("MIXED is scalars only");
     }
@@ -136,6 +142,15 @@ pub(super) fn check_rows(rows: usize) -> Outcome<()> {
     }
     Err(Fault::new(Code::TooManyRows, format!("a table has {rows} records; all tables of an envelope have at most {ROWS_LIMIT}"))
         .hint("send them in several envelopes"))
+}
+
+/// Refuses more columns than a table may have.
+pub(super) fn check_columns(columns: usize) -> Outcome<()> {
+    if columns <= COLUMNS_LIMIT {
+        return Ok(());
+    }
+    Err(Fault::new(Code::BodyTooLarge, format!("a table has more than {COLUMNS_LIMIT} columns"))
+        .hint("send columns of one dtype as one column of tensors"))
 }
 
 /// The fault for nulls that stand for too much.

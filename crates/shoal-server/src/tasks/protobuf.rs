@@ -71,6 +71,7 @@ enum Place {
     Task,
     Table,
     Column,
+    Merge,
 }
 
 impl Place {
@@ -79,13 +80,19 @@ impl Place {
         match (self, number) {
             (Self::Request | Self::Stream, 1) => (size_of::<v1::SharedTable>(), Some(Self::SharedTable)),
             (Self::Request | Self::Stream, 2) => (size_of::<v1::Task>(), Some(Self::Task)),
+            (Self::Request, 3) => (0, Some(Self::Merge)),
             (Self::SharedTable, 2) | (Self::Task, 4) => (0, Some(Self::Table)),
-            (Self::Task, 6) => (size_of::<String>(), None),
+            (Self::Task, 6) | (Self::Merge, 2) => (size_of::<String>(), None),
             (Self::Table, 2) => (size_of::<v1::Column>(), Some(Self::Column)),
             (Self::Column, 5) => (size_of::<Bytes>(), None),
             (Self::Column, 6) => (size_of::<v1::Scalar>(), None),
             _ => (0, None),
         }
+    }
+
+    /// What a number of a list of numbers becomes.
+    const fn number(self, number: u32) -> usize {
+        if matches!((self, number), (Self::Column, 3)) { size_of::<u64>() } else { 0 }
     }
 }
 
@@ -102,6 +109,7 @@ impl Weighed {
             let Ok((number, wire_type)) = decode_key(&mut bytes) else { return Ok(()) };
             if wire_type != WireType::LengthDelimited {
                 let Ok(()) = skip_field(wire_type, number, &mut bytes, DecodeContext::default()) else { return Ok(()) };
+                room.take(place.number(number))?;
                 continue;
             }
             let length = decode_varint(&mut bytes).ok().and_then(|length| usize::try_from(length).ok());
@@ -109,7 +117,8 @@ impl Weighed {
             bytes = rest;
             let (size, within) = place.field(number);
             self.count(within)?;
-            room.take(size)?;
+            // Numbers that lie side by side have a byte each at least.
+            room.take(size.saturating_add(place.number(number) * field.len()))?;
             if let Some(within) = within {
                 self.add(field, within, room)?;
             }
@@ -253,7 +262,7 @@ mod tests {
     use super::*;
 
     fn refused(body: Vec<u8>) -> Code {
-        read(&body.into(), Room::of_body(64 << 20)).unwrap_err().code
+        read(&body.into(), Room::of_body(1 << 20)).unwrap_err().code
     }
 
     #[test]
@@ -263,12 +272,15 @@ mod tests {
             prost::encoding::encode_varint(inner.len() as u64, &mut outer);
             [outer, inner].concat()
         };
-        assert_eq!(refused([0x12, 0].repeat(20 << 20)), Code::TooManyTasks);
-        assert_eq!(refused([0x0a, 0].repeat(20 << 20)), Code::BodyTooLarge);
-        let columns = nested(2, nested(4, [0x12, 0].repeat(20 << 20)));
+        assert_eq!(refused([0x12, 0].repeat(1 << 19)), Code::TooManyTasks);
+        assert_eq!(refused([0x0a, 0].repeat(1 << 19)), Code::BodyTooLarge);
+        let columns = nested(2, nested(4, [0x12, 0].repeat(1 << 19)));
         assert_eq!(refused(columns), Code::BodyTooLarge);
-        let scalars = nested(2, nested(4, nested(2, [0x32, 0].repeat(20 << 20))));
-        assert_eq!(refused(scalars), Code::BodyTooLarge);
+        let of_column = |fields| refused(nested(2, nested(4, nested(2, fields))));
+        assert_eq!(of_column([0x32, 0].repeat(1 << 19)), Code::BodyTooLarge);
+        assert_eq!(of_column(nested(3, vec![1; 5 << 17])), Code::BodyTooLarge);
+        assert_eq!(of_column([0x18, 1].repeat(5 << 17)), Code::BodyTooLarge);
+        assert_eq!(refused(nested(3, [0x12, 0].repeat(1 << 19))), Code::BodyTooLarge);
     }
 
     #[test]

@@ -63,11 +63,11 @@ impl Room {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tables::json;
+    use crate::tables::{Column, json};
 
     #[test]
     fn nothing_more_is_read_once_there_is_no_room() {
-        let mut room = Room::of_body(8);
+        let mut room = Room::of_body(size_of::<Column>() / 2);
         let read = |numbers: &str| json::read(format!(r#"{{"columns":[{{"name":"","dtype":"INT64","data":{numbers}}}]}}"#).as_bytes());
         assert!(room.hold(|| read("[1,2,3]")).is_ok());
         assert_eq!(room.hold(|| read("[1,2]")).unwrap_err().code, Code::BodyTooLarge);

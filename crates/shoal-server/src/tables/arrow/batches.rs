@@ -63,6 +63,13 @@ impl<'b> Batch<'b> {
         Ok(self.body.slice(start..end))
     }
 
+    /// How many values so many lists have, which are in the batch: each takes a bit at least.
+    fn within(&self, lists: usize, size: usize, per_row: usize) -> Outcome<usize> {
+        let most = if per_row == 0 { usize::MAX } else { self.body.len().saturating_mul(8) };
+        let values = lists.checked_mul(size).filter(|values| *values <= most);
+        values.ok_or_else(|| broken(format!("{lists} lists of {size} values are more than its batch has bits")))
+    }
+
     /// One bit for each entry, 0 where it is null; None where none is.
     pub(super) fn validity(&mut self, length: usize, has_nulls: bool) -> Outcome<Option<Bytes>> {
         let bits = self.buffer(Some(if has_nulls { length.div_ceil(8) } else { 0 }))?;
@@ -115,6 +122,7 @@ impl Growing {
             let (found, has_nulls) = batch.node()?;
             check_length(found, length, depth)?;
             let validity = batch.validity(found, has_nulls)?;
+            let within = batch.within(length, *size, self.per_row)?;
             // A record without values has a flag of its own.
             if depth == 0 || self.per_row > 0 {
                 hide(&mut flags, validity.as_ref(), length);
@@ -122,7 +130,7 @@ impl Growing {
             if self.per_row > 0 {
                 flags = flags.map(|flags| flags.into_iter().flat_map(|flag| std::iter::repeat_n(flag, *size)).collect());
             }
-            length = length.checked_mul(*size).ok_or_else(|| broken("its lists have more values than memory has bytes"))?;
+            length = within;
         }
         let (found, has_nulls) = batch.node()?;
         check_length(found, length, self.field.lists.len())?;

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::{COLUMNS, Dictionaries, broken};
 use crate::fault::{Code, Fault, Outcome};
-use crate::tables::rules::{check_shape, check_zone};
+use crate::tables::rules::{check_dimensions, check_shape, check_zone};
 use crate::tables::{DIMENSIONS, Kind, Unit};
 use crate::values::Dtype;
 
@@ -123,6 +123,7 @@ fn shape(name: &str, message: &Message<'_>, lists: &[usize]) -> Outcome<Vec<usiz
             .hint("lay its values out in the order of its dimensions"));
     }
     let product = |sizes: &[usize]| sizes.iter().try_fold(1_usize, |product, size| product.checked_mul(*size));
+    check_dimensions(name, tensor.shape.len())?;
     if lists.is_empty() || product(&tensor.shape).is_none_or(|values| Some(values) != product(lists)) {
         let message = format!("tensor {name:?} says shape {:?}, and is stored in lists of {lists:?} values", tensor.shape);
         return Err(Fault::new(Code::WrongShape, message));

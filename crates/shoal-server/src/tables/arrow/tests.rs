@@ -66,11 +66,18 @@ fn single_values_of_tensors_may_be_missing() {
 }
 
 #[test]
+fn lists_that_announce_more_values_than_a_stream_has_take_no_memory() {
+    let column = Column { missing: vec![true; 1000], ..one(Dtype::Fp32, &[1 << 26], &[]) };
+    let stream = written(&Typed { rows: 1000, columns: vec![column] });
+    assert_eq!((read(stream.clone()).unwrap_err().code, stream.len() < 2048), (Code::InvalidArrow, true));
+}
+
+#[test]
 fn a_column_of_nulls_has_no_dtype_and_takes_no_room() {
     let column = Column { kind: Kind::Untyped, content: Content::Text(Bytes::new()), ..one(Dtype::Int8, &[], &[]) };
     let table = Typed { rows: 1_000_000, columns: vec![column] };
     let found = read(written(&table)).unwrap();
-    assert_eq!((&found, found.size_bytes(), found.columns[0].is_missing(999_999)), (&table, 0, true));
+    assert_eq!((&found, found.size_bytes(), found.columns[0].is_missing(999_999)), (&table, size_of::<Column>() + 1, true));
     let untyped = json::read(br#"{"columns":[{"name":"x","data":[1]}]}"#).unwrap();
     assert_eq!(write(&mut Vec::new(), &untyped).unwrap_err().code, Code::InvalidRequest);
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::fault::{Code, Fault, Outcome};
 
-use super::rules::{check_extent, check_rows, refuse_twins};
+use super::rules::{check_columns, check_extent, check_rows, refuse_twins};
 use super::{NULLS_BYTES, Typed};
 
 mod column;
@@ -34,7 +34,7 @@ use values::Records;
 ///
 /// # Errors
 /// `MalformedJson`, `InvalidRequest`, `DuplicateColumn`, `WrongDtype`, `WrongShape`, `TimeWithoutZone`, `BodyTooLarge` for nulls
-/// that stand for too much, `TooManyRows`.
+/// that stand for too much and for too many columns, `TooManyRows`.
 pub(crate) fn read(text: &[u8]) -> Outcome<Typed> {
     let mut cursor = Cursor::new(text);
     let fields = fields(&mut cursor)?;
@@ -87,6 +87,7 @@ impl<'t> Fields<'t> {
         }
         loop {
             drafts.push(Draft::read(cursor, &mut self.nulls_bytes)?);
+            check_columns(drafts.len())?;
             if !cursor.is_more(b']').map_err(|_| malformed(cursor))? {
                 return Ok(drafts);
             }
@@ -96,7 +97,9 @@ impl<'t> Fields<'t> {
     fn table(self, text_bytes: usize) -> Outcome<Typed> {
         let drafts = self.drafts.ok_or_else(|| Fault::new(Code::InvalidRequest, "a table has no field \"columns\""))?;
         let rows = rows(self.rows, &drafts)?;
-        check_rows(rows)?;
+        let is_provisional = self.rows.is_none() && drafts.iter().all(|draft| draft.records.is_none());
+        let hinted = |fault: Fault| if is_provisional { fault.hint("say \"rows\" where tensors without a dtype are flat") } else { fault };
+        check_rows(rows).map_err(hinted)?;
         let (mut nulls_bytes, is_stated) = (self.nulls_bytes, self.rows.is_some());
         let mut columns = Vec::with_capacity(drafts.len());
         for draft in drafts {
