@@ -90,6 +90,18 @@ impl Catalog {
         }
     }
 
+    /// What serves these models, which have not been started.
+    #[cfg(test)]
+    pub(crate) fn of(models: Vec<Model>) -> Arc<Self> {
+        let options = Options::default();
+        let guard = Guard::new(&options).unwrap();
+        let catalog = Self::new(options, guard, None, Archive::default());
+        for model in models {
+            catalog.add(catalog.prepare(model).0).unwrap();
+        }
+        Arc::new(catalog)
+    }
+
     /// Says which threads there are; once, before anything runs.
     pub(crate) fn run_on(&self, threads: Threads) {
         drop(self.threads.set(threads));

@@ -4,6 +4,8 @@
 //! script fetches `/docs/try/models.json`, which says what the models take and needs a key like everything else, and makes the page from that as
 //! text, never as markup. The browser is told to load nothing but these files, from nowhere else.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use hyper::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
@@ -115,12 +117,15 @@ struct Input {
 }
 
 fn models(lineup: &Lineup) -> Outcome<Reply> {
+    let body =
+        serde_json::to_vec(&all(lineup)).map_err(|error| Fault::new(Code::Internal, format!("the models cannot be written: {error}")))?;
+    Ok(json(body))
+}
+
+fn all(lineup: &Lineup) -> Models<'_> {
     let mut names: Vec<&str> = lineup.all().map(|offer| offer.description().name.as_str()).collect();
     names.dedup();
-    let content = Models { models: names.into_iter().map(|name| model(lineup, name)).collect() };
-    let body =
-        serde_json::to_vec(&content).map_err(|error| Fault::new(Code::Internal, format!("the models cannot be written: {error}")))?;
-    Ok(json(body))
+    Models { models: names.into_iter().map(|name| model(lineup, name)).collect() }
 }
 
 fn model<'a>(lineup: &Lineup, name: &'a str) -> Model<'a> {
@@ -132,15 +137,31 @@ fn model<'a>(lineup: &Lineup, name: &'a str) -> Model<'a> {
 }
 
 fn form(lineup: &Lineup, description: &Description) -> Form {
-    Form { version: description.version.clone(), is_router: description.is_router(), inputs: inputs(lineup, description, ROUTERS_LIMIT) }
+    Form {
+        version: description.version.clone(),
+        is_router: description.is_router(),
+        inputs: inputs(lineup, description, (ROUTERS_LIMIT, &mut Known::new())),
+    }
 }
 
-fn inputs(lineup: &Lineup, description: &Description, routers: usize) -> Vec<Input> {
-    match description.is_router() {
-        false => description.signature.inputs.iter().map(|column| input(description, column)).collect(),
-        true if routers > 0 => inputs_of_router(lineup, description, routers - 1),
-        true => Vec::new(),
+/// What records of routers may have, by name and version, so that each router is looked at once. One that leads to itself adds nothing there.
+type Known = HashMap<(String, String), Vec<Input>>;
+
+fn inputs(lineup: &Lineup, description: &Description, (routers, known): (usize, &mut Known)) -> Vec<Input> {
+    if !description.is_router() {
+        return description.signature.inputs.iter().map(|column| input(description, column)).collect();
     }
+    if routers == 0 {
+        return Vec::new();
+    }
+    let key = (description.name.clone(), description.version.clone());
+    if let Some(found) = known.get(&key) {
+        return found.clone();
+    }
+    known.insert(key.clone(), Vec::new());
+    let found = inputs_of_router(lineup, description, (routers - 1, known));
+    known.insert(key, found.clone());
+    found
 }
 
 fn input(description: &Description, column: &Column) -> Input {
@@ -157,12 +178,12 @@ fn input(description: &Description, column: &Column) -> Input {
 
 /// What records of a router may have: the columns that its rules read, and those of the models to which it leads. Any may be
 /// missing, and one that is not the same everywhere is of any type.
-fn inputs_of_router(lineup: &Lineup, router: &Description, routers: usize) -> Vec<Input> {
+fn inputs_of_router(lineup: &Lineup, router: &Description, (routers, known): (usize, &mut Known)) -> Vec<Input> {
     let mut found = Vec::new();
     for route in &router.routes {
         route.reads().into_iter().for_each(|name| join(&mut found, of_any_type(name)));
         if let Ok(offer) = lineup.find(&route.model, route.version.as_deref()) {
-            for input in inputs(lineup, offer.description(), routers).into_iter().flat_map(unpacked) {
+            for input in inputs(lineup, offer.description(), (routers, &mut *known)).into_iter().flat_map(unpacked) {
                 join(&mut found, Input { name: route.name_of(&input.name).to_owned(), may_be_missing: true, ..input });
             }
         }
@@ -188,5 +209,28 @@ fn join(found: &mut Vec<Input>, input: Input) {
         // A rule reads it, and a model says what it is.
         (true, false) if other.dtype == MIXED => *other = input,
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routers_that_lead_to_each_other_by_many_routes_are_looked_at_once() {
+        let package = |text: &str| (Description::from_json(&format!(r#"{{"version":"1",{text}}}"#)).unwrap(), Vec::new());
+        let route = |number: usize, model: &str| format!(r#"{{"model":"{model}","when":{{"column":"c{number}","is":"missing"}}}}"#);
+        let router = |name: &str, to: &str| {
+            let routes = (0..200).map(|number| route(number, to)).chain([route(200, "m")]).collect::<Vec<_>>().join(",");
+            package(&format!(r#""name":"{name}","runtime":"router","routes":[{routes}]"#))
+        };
+        let model = package(r#""name":"m","runtime":"onnx","signature":{"inputs":[{"name":"x","dtype":"FP64"}],"outputs":[]}"#);
+        let catalog = Catalog::of(vec![router("a", "b"), router("b", "a"), model]);
+        let lineup = catalog.lineup();
+        let Models { models } = all(&lineup);
+        for router in &models[..2] {
+            let names: Vec<&str> = router.versions[0].inputs.iter().map(|input| input.name.as_str()).collect();
+            assert_eq!((names.len(), names.contains(&"x")), (202, true), "{}", router.name);
+        }
     }
 }
