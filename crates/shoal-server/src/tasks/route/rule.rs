@@ -124,19 +124,27 @@ impl Rule {
                 each(table, column, records, |value| matches!(value.order(*bound), Some(Ordering::Greater | Ordering::Equal)))
             }
             Self::Below(column, bound) => each(table, column, records, |value| value.order(*bound) == Some(Ordering::Less)),
-            Self::All(rules) => folded(rules, (table, records), true, |one, other| one && other),
-            Self::Any(rules) => folded(rules, (table, records), false, |one, other| one || other),
+            Self::All(rules) => folded(rules, (table, records), false),
+            Self::Any(rules) => folded(rules, (table, records), true),
             Self::Not(rule) => rule.met(table, records).map(|met| met.into_iter().map(|is_met| !is_met).collect()),
         }
     }
 }
 
-fn folded(rules: &[Rule], (table, records): (&Typed, &[usize]), start: bool, join: impl Fn(bool, bool) -> bool) -> Outcome<Vec<bool>> {
-    rules.iter().try_fold(vec![start; records.len()], |mut all, rule| {
-        let met = rule.met(table, records)?;
-        all.iter_mut().zip(met).for_each(|(one, other)| *one = join(*one, other));
-        Ok(all)
-    })
+/// Which records meet all rules, or any of them. One that `decides` is not asked for the rules behind: of any one that is met, of
+/// all one that is not.
+fn folded(rules: &[Rule], (table, records): (&Typed, &[usize]), decides: bool) -> Outcome<Vec<bool>> {
+    let mut met = vec![!decides; records.len()];
+    let (mut open, mut asked) = ((0..records.len()).collect::<Vec<_>>(), records.to_vec());
+    for rule in rules {
+        let mut answers = rule.met(table, &asked)?.into_iter();
+        open.extract_if(.., |_| answers.next() == Some(decides)).for_each(|place| met[place] = decides);
+        if open.is_empty() {
+            break;
+        }
+        asked = open.iter().map(|place| records[*place]).collect();
+    }
+    Ok(met)
 }
 
 fn each(table: &Typed, column: &str, records: &[usize], is_met: impl Fn(&Value<'_>) -> bool) -> Outcome<Vec<bool>> {
