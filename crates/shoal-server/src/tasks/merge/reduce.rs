@@ -8,7 +8,8 @@
 //! | `variance` | numbers | that of the sample, FP64: a weight of 2 is two records; missing where the weights are not above 1 |
 //! | `min`, `max` | numbers | of their dtype; -0.0 and 0.0 are 0.0; missing of no records |
 //!
-//! Tensors are reduced element by element, by one sum that is used again for each.
+//! Tensors are reduced element by element, by one sum that is used again for each. Where there is no result at all, a column that
+//! is named is a scalar: FP64, or INT64 for `count`.
 
 use half::f16;
 
@@ -26,8 +27,11 @@ use super::{By, Gathered, Piece, described, mismatch};
 /// # Errors
 /// `MergeMismatch` where it has no numbers and was asked for, where dtypes or shapes differ, or a sum is beyond INT64.
 pub(super) fn reduced(by: By, column: &Gathered<'_>, is_named: bool) -> Outcome<Option<Column>> {
-    if by == By::Count || column.pieces.is_empty() {
-        return Ok((by == By::Count).then(|| counted(column)));
+    if by == By::Count {
+        return Ok(Some(counted(column)));
+    }
+    if column.pieces.is_empty() {
+        return Ok(Some(of_nothing(by, column.name)));
     }
     if !column.pieces.iter().any(Piece::is_numbers) {
         return if is_named { Err(no_numbers(by, column)) } else { Ok(None) };
@@ -52,6 +56,12 @@ impl By {
 fn no_numbers(by: By, column: &Gathered<'_>) -> Fault {
     let message = format!("column {:?} is {}; its {} needs numbers", column.name, described(column.pieces[0].column), by.name());
     Fault::new(Code::MergeMismatch, message)
+}
+
+/// What a column is that was asked for, where no task has a result.
+fn of_nothing(by: By, name: &str) -> Column {
+    let missing = if by == By::Sum { Vec::new() } else { vec![true] };
+    Column { missing, ..record(name, Dtype::Fp64, (Vec::new(), vec![0; 8])) }
 }
 
 fn counted(column: &Gathered<'_>) -> Column {

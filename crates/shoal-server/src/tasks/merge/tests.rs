@@ -52,6 +52,16 @@ fn bytes_of(column: &Column) -> &[u8] {
     buffer.bytes()
 }
 
+#[test]
+fn a_column_that_is_named_is_answered_also_where_there_is_no_result() {
+    for by in [By::Sum, By::Mean, By::Min, By::Max, By::Variance, By::Count] {
+        let merged = merged(by, &["x".to_owned()], &[]).unwrap();
+        let dtype = if by == By::Count { Dtype::Int64 } else { Dtype::Fp64 };
+        let missing = if matches!(by, By::Sum | By::Count) { vec![] } else { vec![true] };
+        assert_eq!(merged, table(1, vec![Column { missing, ..fixed("x", dtype, &[0; 8]) }]), "{by:?}");
+    }
+}
+
 /// Values cut into tasks of some rows each, all of one weight.
 fn cut(values: &[f64], lengths: &[usize], weight: f64) -> Vec<(Typed, f64)> {
     let (mut rest, mut tables) = (values, Vec::new());
