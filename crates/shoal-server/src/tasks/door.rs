@@ -24,7 +24,7 @@ pub(crate) const PROTOBUF: &str = "application/x-protobuf";
 pub(crate) const LINES: &str = "application/x-ndjson";
 
 /// So much is read or written in about a millisecond.
-const LARGE_BYTES: usize = 256 << 10;
+pub(super) const LARGE_BYTES: usize = 256 << 10;
 
 /// How an envelope or its answer is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
