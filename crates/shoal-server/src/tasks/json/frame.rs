@@ -65,7 +65,7 @@ pub(crate) fn frame(body: &[u8], room: Room, tables: Tables) -> Outcome<Frame<'_
         _ if is_null(scan)? => Ok(()),
         1 => scan.object("tables", |scan, name| frame.add_table(scan, name)),
         2 => {
-            frame.merge = Some(merge(scan)?);
+            frame.merge = Some(merge(scan, &mut frame.room)?);
             Ok(())
         }
         _ => {
@@ -91,17 +91,29 @@ fn timeout(scan: &mut Scan<'_>) -> Outcome<Option<Duration>> {
     Ok((us > 0).then(|| Duration::from_micros(us)))
 }
 
-fn merge(scan: &mut Scan<'_>) -> Outcome<Merge> {
+fn merge(scan: &mut Scan<'_>, room: &mut Room) -> Outcome<Merge> {
     let (mut by, mut columns) = (None, Vec::new());
     scan.fields(&MERGE, |scan, field| {
         match field {
             0 => by = Some(By::from_name(&scan.string("by")?)?),
             _ if is_null(scan)? => {}
-            _ => columns = scan.read("columns")?,
+            _ => columns = names(scan, "columns", room)?,
         }
         Ok(())
     })?;
     by.map(|by| Merge { by, columns }).ok_or_else(|| Fault::new(Code::InvalidRequest, "merge has no field \"by\""))
+}
+
+/// A list of names, each of which takes more in memory than the three bytes of an empty one.
+fn names(scan: &mut Scan<'_>, field: &str, room: &mut Room) -> Outcome<Vec<String>> {
+    let mut names = Vec::new();
+    scan.list(field, |scan| {
+        let name = scan.string(field)?;
+        room.take(size_of::<String>() + name.len())?;
+        names.push(name.into_owned());
+        Ok(())
+    })?;
+    Ok(names)
 }
 
 impl<'t> Frame<'t> {
@@ -125,7 +137,7 @@ impl<'t> Frame<'t> {
                 said.table = given_table(scan, room, tables)?;
                 Ok(())
             }
-            _ => said.set(field, scan),
+            _ => said.set(field, scan, room),
         })
     }
 }
@@ -145,14 +157,14 @@ struct Said<'t> {
 }
 
 impl Said<'_> {
-    fn set(&mut self, field: usize, scan: &mut Scan<'_>) -> Outcome<()> {
+    fn set(&mut self, field: usize, scan: &mut Scan<'_>, room: &mut Room) -> Outcome<()> {
         let name = TASK.known[field];
         match field {
             0 => self.model = scan.string(name)?.into_owned(),
             _ if is_null(scan)? => {}
             2 => self.id = scan.string(name)?.into_owned(),
             3 => self.version = Some(scan.string(name)?.into_owned()).filter(|version| !version.is_empty()),
-            4 => self.outputs = Some(scan.read::<Vec<String>>(name)?).filter(|outputs| !outputs.is_empty()),
+            4 => self.outputs = Some(names(scan, name, room)?).filter(|outputs| !outputs.is_empty()),
             5 => self.priority = scan.read(name)?,
             6 => self.timeout = timeout(scan)?,
             7 => self.key = Some(scan.string(name)?.into_owned()).filter(|key| !key.is_empty()),
@@ -163,7 +175,7 @@ impl Said<'_> {
 
     fn task(self, input: Outcome<Input>) -> Task {
         let Self { id, model, version, outputs, priority, timeout, key, weight, .. } = self;
-        Task { id, model, version, input, outputs, priority, timeout, key, weight: weight.unwrap_or(1.0) }
+        Task { id, version, outputs, priority, timeout, key, weight: weight.unwrap_or(1.0), ..Task::new(model, input) }
     }
 }
 

@@ -57,6 +57,19 @@ mod tests {
     }
 
     #[test]
+    fn names_of_three_bytes_do_not_become_many_times_as_many() {
+        let many = vec!["\"\""; 20 << 10].join(",");
+        let tasks = |more: &str| format!(r#"{{"tasks":[{{"model":"m","table":"t"{more}}}]"#);
+        let columns = format!(r#"{},"merge":{{"by":"concat","columns":[{many}]}}}}"#, tasks(""));
+        for text in [format!("{}}}", tasks(&format!(r#","outputs":[{many}]"#))), columns] {
+            let read = |limit| read(text.as_bytes(), Room::of_body(limit)).err().map(|fault| fault.code);
+            assert_eq!((read(text.len()), read(4 * text.len())), (Some(Code::BodyTooLarge), None));
+        }
+        let wrong = read_text(&format!("{}}}", tasks(r#","outputs":["a",1]"#)));
+        assert_eq!(wrong.unwrap_err().code, Code::InvalidRequest);
+    }
+
+    #[test]
     fn a_table_is_what_stands_there_whatever_stands_around_it() {
         let text = r#" {"tasks" :[ {"table": {"columns" : [{"name":"x","data":[ "]}" , null]}]} , "model":"\u006d" } ] } "#;
         let envelope = read_text(text).unwrap();
