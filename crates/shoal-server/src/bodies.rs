@@ -21,6 +21,7 @@ pub(crate) const SOON: Duration = Duration::from_millis(100);
 const ROOM: usize = 1 << 20;
 
 /// Bytes of all bodies, and how many there may be.
+#[derive(Debug)]
 pub(crate) struct Bodies {
     bytes: AtomicUsize,
     limit: usize,
@@ -86,6 +87,7 @@ impl Held<'_> {
 }
 
 /// What an answer that is still being sent holds.
+#[derive(Debug)]
 pub(crate) struct Holding {
     bodies: Arc<Bodies>,
     bytes: usize,

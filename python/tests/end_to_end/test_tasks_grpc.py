@@ -8,6 +8,7 @@ import signal
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import grpc
@@ -336,16 +337,28 @@ def test_a_stream_holds_what_is_in_flight_and_no_more(
         serving(fragile, gated, arguments=arguments, SHOAL_GATE=str(tmp_path)) as served,
         connected(served) as channel,
     ):
-        flow = Flow(channel)
-        for number in range(12):  # more than the limit, one after the other
-            flow.say(task(str(number), "fragile", *many))
-            assert len(doubles(flow.take(1)[str(number)])) == len(many)
-        flow.say(*[task(str(number), "gated", *many) for number in range(9)])
-        refused = 'shoal_rejected_total{reason="server_busy"}'
-        poll(lambda: served.counted(refused) == 1, "there is no room for more")
-        (tmp_path / "open").touch()
-        assert flow.refusal() == "server_busy"
-        poll(lambda: served.counted("shoal_bodies_bytes") == 0, "nothing is held")
+
+        def own(flow: Flow, number: int, model: str) -> Flow:
+            return flow.say(task(str(number), model, *many))
+
+        def shared(flow: Flow, number: int, model: str) -> Flow:
+            return flow.share("some", numbers(*many)).say(task(str(number), model, shared="some"))
+
+        def refused(times: int) -> bool:
+            return served.counted('shoal_rejected_total{reason="server_busy"}') == times
+
+        for times, said in enumerate((own, shared), start=1):
+            (tmp_path / "open").unlink(missing_ok=True)
+            flow = Flow(channel)
+            for number in range(12):  # more than the limit, one after the other
+                answers = said(flow, number, "fragile").take(1)
+                assert len(doubles(answers[str(number)])) == len(many)
+            for number in range(9):
+                said(flow, number, "gated")
+            poll(partial(refused, times), "there is no room for more")
+            (tmp_path / "open").touch()
+            assert flow.refusal() == "server_busy"
+            poll(lambda: served.counted("shoal_bodies_bytes") == 0, "nothing is held")
 
 
 def test_a_stream_may_be_silent_between_messages_and_not_within_one(fragile: Path) -> None:

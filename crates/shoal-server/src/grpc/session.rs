@@ -16,7 +16,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use prost::Message;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_stream::Stream;
 use tonic::{Status, Streaming};
 
@@ -31,7 +31,7 @@ use crate::tasks::door::by_size;
 use crate::tasks::protobuf::{self, Said, Shared};
 use crate::tasks::room::Room;
 use crate::tasks::run::Run;
-use crate::tasks::{Done, Envelope, Task};
+use crate::tasks::{Done, Envelope, Input, SharedTable, Task, digest};
 
 /// Tasks of one stream in flight, at most.
 const IN_FLIGHT: usize = 256;
@@ -51,11 +51,13 @@ pub(super) struct Session {
     asked: Asked,
     incoming: Streaming<Bytes>,
     share: Option<Arc<Share>>,
-    /// By their ids: what the tables of tasks hold.
-    in_flight: HashMap<String, Holding>,
+    /// By their ids: what the tables of tasks hold, and the shared ones to which they refer.
+    in_flight: HashMap<String, (Holding, Option<Arc<SharedTable>>)>,
     shared: Shared,
-    /// By their names: how many bytes the shared tables are.
+    /// By their names: how many bytes the shared tables are, and what is held for the name.
     kept: HashMap<String, (usize, Holding)>,
+    /// The sum of these.
+    kept_bytes: usize,
     runs: JoinSet<()>,
     done: (mpsc::UnboundedSender<Done>, mpsc::UnboundedReceiver<Done>),
     /// Whether nothing more is read.
@@ -74,6 +76,7 @@ impl Session {
             in_flight: HashMap::new(),
             shared: Shared::default(),
             kept: HashMap::new(),
+            kept_bytes: 0,
             runs: JoinSet::new(),
             done: mpsc::unbounded_channel(),
             is_read: false,
@@ -91,6 +94,11 @@ impl Session {
                 Some(done) = self.done.1.recv() => {
                     if self.hand_over(done, &output).await.is_err() {
                         return self.catalog.metrics.abandon();
+                    }
+                }
+                Some(ended) = self.runs.join_next() => {
+                    if let Err(error) = ended {
+                        self.lose(&error);
                     }
                 }
                 received = self.incoming.message(), if may_read => self.take(received).await,
@@ -112,7 +120,6 @@ impl Session {
             self.share.iter().for_each(|share| share.begin_again());
         }
         self.in_flight.remove(&done.id);
-        while self.runs.try_join_next().is_some() {}
         let size = done.outcome.as_ref().map_or(0, Typed::size_bytes);
         let written = by_size(size, move || Bytes::from(protobuf::result(&done, true).encode_to_vec())).await;
         output.send(written.map_err(|fault| refused(&self.catalog, &fault))).await
@@ -166,20 +173,24 @@ impl Session {
         self.shared = shared;
         self.share.iter().for_each(|share| share.give_back(bytes + PREFIX_BYTES));
         match said? {
-            Said::Table(name, bytes) => self.keep(name, bytes).map(|()| None),
-            Said::Task(task, bytes) => self.enter(task, bytes).map(Some),
+            Said::Table(name, table, bytes) => self.keep(name, table, bytes).map(|()| None),
+            Said::Task(task, bytes) => self.enter(task, bytes).await.map(Some),
         }
     }
 
-    fn keep(&mut self, name: String, bytes: usize) -> Outcome<()> {
-        let bytes = bytes + name.len() + NAME_BYTES;
-        self.kept.remove(&name);
-        let all: usize = self.kept.values().map(|(bytes, _)| bytes).sum();
-        if all.saturating_add(bytes) > SHARED_BYTES {
+    fn keep(&mut self, name: String, table: Outcome<Typed>, table_bytes: usize) -> Outcome<()> {
+        let name_bytes = name.len() + NAME_BYTES;
+        let bytes = table_bytes.saturating_add(name_bytes);
+        let before = self.kept.get(&name).map_or(0, |(bytes, _)| *bytes);
+        let all = (self.kept_bytes - before).saturating_add(bytes);
+        if all > SHARED_BYTES {
             let message = format!("the shared tables of the stream are over the limit of {SHARED_BYTES} bytes");
             return Err(Fault::new(Code::BodyTooLarge, message).hint("begin another stream, or send a table of the same name in its place"));
         }
-        self.kept.insert(name, (bytes, self.held(bytes)?));
+        let (table_held, name_held) = (self.held(table_bytes)?, self.held(name_bytes)?);
+        self.shared.replace(name.clone(), table, table_held);
+        self.kept.insert(name, (bytes, name_held));
+        self.kept_bytes = all;
         Ok(())
     }
 
@@ -191,7 +202,7 @@ impl Session {
     }
 
     /// Takes the id of a task until it is answered.
-    fn enter(&mut self, mut task: Task, bytes: usize) -> Outcome<Task> {
+    async fn enter(&mut self, mut task: Task, bytes: usize) -> Outcome<Task> {
         if task.id.is_empty() {
             return Err(Fault::new(Code::InvalidRequest, "a task of a stream has no id; its answer could not be told from others"));
         }
@@ -201,9 +212,10 @@ impl Session {
         }
         let left = self.asked.patience.map(|patience| patience.saturating_sub(self.asked.arrived.elapsed()));
         task.timeout = task.timeout.into_iter().chain(left).min();
-        let mut checked = Envelope::new(vec![task], None, None)?.tasks;
+        let mut checked = by_size(digest::bytes_to_hash(&task), || Envelope::new(vec![task], None, None)).await??.tasks;
         let task = checked.pop().ok_or_else(|| Fault::new(Code::Internal, "the task was lost"))?;
-        self.in_flight.insert(task.id.clone(), self.held(bytes)?);
+        let shared = if let Ok(Input::Shared(shared)) = &task.input { Some(Arc::clone(shared)) } else { None };
+        self.in_flight.insert(task.id.clone(), (self.held(bytes)?, shared));
         Ok(task)
     }
 
@@ -217,6 +229,12 @@ impl Session {
                 drop(done.send(each));
             }
         });
+    }
+
+    /// Tasks have gone that nobody will answer: the stream ends at once.
+    fn lose(&mut self, error: &JoinError) {
+        self.refuse(&Fault::new(Code::Internal, format!("tasks of the stream were lost: {error}")));
+        self.in_flight.clear();
     }
 
     fn refuse(&mut self, fault: &Fault) {

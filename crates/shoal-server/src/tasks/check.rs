@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use super::{Envelope, Merge, NAME_BYTES, ROWS_LIMIT, TASKS_LIMIT, Task};
+use super::{Envelope, Merge, NAME_BYTES, ROWS_LIMIT, TASKS_LIMIT, Task, digest};
 use crate::fault::{Code, Fault, Outcome};
 
 impl Envelope {
@@ -28,6 +28,9 @@ impl Envelope {
         }
         check_ids(&tasks)?;
         check_rows(&tasks)?;
+        for task in tasks.iter_mut().filter(|task| task.key.is_some()) {
+            task.digest = digest::of(task);
+        }
         Ok(Self { tasks, merge, arrived: Instant::now(), bytes: 0 })
     }
 }
@@ -88,7 +91,7 @@ fn check_rows(tasks: &[Task]) -> Outcome<()> {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::Input;
+    use super::super::{Input, SharedTable};
     use super::*;
     use crate::tables::Typed;
 
@@ -116,7 +119,7 @@ mod tests {
             (code_of(vec![task("a", ROWS_LIMIT)]), code_of(vec![task("a", ROWS_LIMIT), task("b", 1)])),
             (None, Some(Code::TooManyRows))
         );
-        let shared = Arc::new(Typed { rows: ROWS_LIMIT / 2, columns: vec![] });
+        let shared = Arc::new(SharedTable::new(Typed { rows: ROWS_LIMIT / 2, columns: vec![] }, None));
         let referring = |id: &str| Task { id: id.into(), ..Task::new("m", Ok(Input::Shared(Arc::clone(&shared)))) };
         assert_eq!(code_of(vec![referring("a"), referring("b"), task("c", 1)]), Some(Code::TooManyRows));
     }

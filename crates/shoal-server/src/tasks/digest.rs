@@ -2,16 +2,18 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::Task;
+use super::{Input, SharedTable, Task};
 use crate::tables::{Column, Content, Kind, Scalar, Typed, Unit};
 
 /// A SHA-256.
 pub(crate) type Digest = [u8; 32];
 
-/// The digest of model, version, outputs and table, as they were sent; None where there is no table.
+/// The digest of table, model, version and outputs, as they were sent; None where there is no table. A shared table is hashed once.
 pub(crate) fn of(task: &Task) -> Option<Digest> {
-    let table = task.input.as_ref().ok()?.table();
-    let mut hash = Sha256::new();
+    let mut hash = match task.input.as_ref().ok()? {
+        Input::Own(table) => content(table),
+        Input::Shared(shared) => hashed(shared).clone(),
+    };
     text(&mut hash, &task.model);
     text(&mut hash, task.version.as_deref().unwrap_or_default());
     let outputs = task.outputs.as_deref().unwrap_or_default();
@@ -19,16 +21,31 @@ pub(crate) fn of(task: &Task) -> Option<Digest> {
     for output in outputs {
         text(&mut hash, output);
     }
-    add(&mut hash, table);
     Some(hash.finalize().into())
 }
 
-fn add(hash: &mut Sha256, table: &Typed) {
-    number(hash, table.rows);
-    number(hash, table.columns.len());
-    for column in &table.columns {
-        add_column(hash, column);
+/// How many bytes of a table [`of`] has to hash.
+pub(crate) fn bytes_to_hash(task: &Task) -> usize {
+    match &task.input {
+        Ok(Input::Own(table)) if task.key.is_some() => table.size_bytes(),
+        Ok(Input::Shared(shared)) if task.key.is_some() && shared.hashed.get().is_none() => shared.table.size_bytes(),
+        _ => 0,
     }
+}
+
+fn hashed(shared: &SharedTable) -> &Sha256 {
+    shared.hashed.get_or_init(|| content(&shared.table))
+}
+
+/// A hash with a table in it, before what is asked of that.
+fn content(table: &Typed) -> Sha256 {
+    let mut hash = Sha256::new();
+    number(&mut hash, table.rows);
+    number(&mut hash, table.columns.len());
+    for column in &table.columns {
+        add_column(&mut hash, column);
+    }
+    hash
 }
 
 fn add_column(hash: &mut Sha256, column: &Column) {
@@ -117,7 +134,8 @@ fn number(hash: &mut Sha256, number: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Input;
+    use std::sync::Arc;
+
     use super::*;
     use crate::values::{Buffer, Dtype};
 
@@ -158,5 +176,15 @@ mod tests {
             changed(|_, column| column.content = Content::Fixed(Buffer::copy_of(&[1; 16]))),
         ];
         assert!(others.iter().all(|other| other.is_some() && *other != same));
+    }
+
+    #[test]
+    fn a_shared_table_is_hashed_once_and_is_the_same_content_as_one_of_its_own() {
+        let Ok(Input::Own(table)) = task().input else { panic!("its own") };
+        let shared = Arc::new(SharedTable::new(table, None));
+        let referring = || Task { key: Some("k".into()), ..Task::new("m", Ok(Input::Shared(Arc::clone(&shared)))) };
+        assert_eq!((bytes_to_hash(&referring()) > 0, of(&referring())), (true, of(&task())));
+        assert_eq!(bytes_to_hash(&referring()), 0);
+        assert_ne!(of(&Task { model: "n".into(), ..referring() }), of(&task()));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::route::{Guide, legs};
-use super::{Input, Task};
+use super::{Input, SharedTable, Task};
 use crate::answer::chosen;
 use crate::catalog::Catalog;
 use crate::fault::{Code, Fault, Outcome};
@@ -52,7 +52,7 @@ pub(crate) struct Refused {
 /// What was made of a shared table. What is held keeps its address to itself.
 struct Made<T> {
     outcome: Outcome<Arc<T>>,
-    _held: (Arc<Typed>, Arc<Offer>),
+    _held: (Arc<SharedTable>, Arc<Offer>),
 }
 
 /// The addresses of a shared table, and of the model or router that takes it.
@@ -110,11 +110,11 @@ impl<'c> Drafts<'c> {
 /// What is made of a shared table, once.
 fn once<T>(
     known: &mut HashMap<Key, Made<T>>,
-    (table, offer): (&Arc<Typed>, &Arc<Offer>),
+    (shared, offer): (&Arc<SharedTable>, &Arc<Offer>),
     make: impl FnOnce(Typed) -> Outcome<Arc<T>>,
 ) -> Outcome<Arc<T>> {
-    let key = (Arc::as_ptr(table).addr(), Arc::as_ptr(offer).addr());
-    let fresh = || Made { outcome: make(Typed::clone(table)), _held: (Arc::clone(table), Arc::clone(offer)) };
+    let key = (Arc::as_ptr(shared).addr(), Arc::as_ptr(offer).addr());
+    let fresh = || Made { outcome: make(shared.table.clone()), _held: (Arc::clone(shared), Arc::clone(offer)) };
     known.entry(key).or_insert_with(fresh).outcome.clone()
 }
 

@@ -8,7 +8,7 @@
 
 mod arrow;
 mod check;
-mod digest;
+pub(crate) mod digest;
 pub(crate) mod door;
 mod draft;
 mod json;
@@ -24,12 +24,15 @@ pub(crate) mod run;
 #[cfg(test)]
 mod vectors;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use sha2::Sha256;
 use shoal_batch::Client;
 
+use self::digest::Digest;
 use self::merge::{By, Part, merged};
+use crate::bodies::Holding;
 use crate::fault::Outcome;
 use crate::tables::Typed;
 
@@ -70,6 +73,8 @@ pub(crate) struct Task {
     pub(crate) timeout: Option<Duration>,
     /// The key of idempotency.
     pub(crate) key: Option<String>,
+    /// What is asked for, of a task with a key and a table.
+    pub(crate) digest: Option<Digest>,
     /// How much each record counts in a merge.
     pub(crate) weight: f64,
 }
@@ -86,6 +91,7 @@ impl Task {
             priority: 0,
             timeout: None,
             key: None,
+            digest: None,
             weight: 1.0,
         }
     }
@@ -97,15 +103,31 @@ pub(crate) enum Input {
     /// Its own.
     Own(Typed),
     /// One that other tasks refer to as well.
-    Shared(Arc<Typed>),
+    Shared(Arc<SharedTable>),
 }
 
 impl Input {
     pub(crate) fn table(&self) -> &Typed {
         match self {
             Self::Own(table) => table,
-            Self::Shared(table) => table,
+            Self::Shared(shared) => &shared.table,
         }
+    }
+}
+
+/// A table that tasks refer to, and what all of them need of it once.
+#[derive(Debug)]
+pub(crate) struct SharedTable {
+    pub(crate) table: Typed,
+    /// Its content, hashed as soon as a task with a key refers to it.
+    hashed: OnceLock<Sha256>,
+    /// What it counts among all bodies, for as long as anybody refers to it.
+    _held: Option<Holding>,
+}
+
+impl SharedTable {
+    pub(crate) const fn new(table: Typed, held: Option<Holding>) -> Self {
+        Self { table, hashed: OnceLock::new(), _held: held }
     }
 }
 

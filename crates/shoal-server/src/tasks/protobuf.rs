@@ -14,7 +14,8 @@ use super::check::too_many_tasks;
 use super::json::unknown_table;
 use super::merge::By;
 use super::room::Room;
-use super::{Done, Envelope, Input, Merge, Merged, TASKS_LIMIT, Task};
+use super::{Done, Envelope, Input, Merge, Merged, SharedTable, TASKS_LIMIT, Task};
+use crate::bodies::Holding;
 use crate::fault::{Code, Fault, Outcome};
 use crate::tables::{self, Typed};
 use crate::tasks_v1 as v1;
@@ -35,8 +36,8 @@ fn broken(error: &prost::DecodeError) -> Fault {
 
 /// What a message of a stream is, with the bytes that its table takes.
 pub(crate) enum Said {
-    /// A shared table of this name, which can be referred to from now on.
-    Table(String, usize),
+    /// A shared table of this name, for [`Shared::replace`].
+    Table(String, Outcome<Typed>, usize),
     Task(Task, usize),
 }
 
@@ -55,9 +56,8 @@ pub(crate) fn said(body: &Bytes, shared: &mut Shared, mut room: Room) -> Outcome
             Ok(Said::Task(task, room.settle()?))
         }
         Some(v1::stream_request::Request::Table(message)) => {
-            let name = message.name.clone();
-            shared.replace(message, &mut room);
-            Ok(Said::Table(name, room.settle()?))
+            let table = room.hold(|| tables::protobuf::read(message.table.unwrap_or_default()));
+            Ok(Said::Table(message.name, table, room.settle()?))
         }
     }
 }
@@ -162,7 +162,7 @@ fn timeout(us: u64) -> Option<Duration> {
 #[derive(Default)]
 pub(crate) struct Shared {
     messages: HashMap<String, v1::Table>,
-    tables: HashMap<String, Outcome<Arc<Typed>>>,
+    tables: HashMap<String, Outcome<Arc<SharedTable>>>,
 }
 
 impl Shared {
@@ -174,15 +174,15 @@ impl Shared {
         Ok(())
     }
 
-    /// A table that takes the place of one of the same name; one that is wrong is the fault of the tasks that refer to it.
-    fn replace(&mut self, message: v1::SharedTable, room: &mut Room) {
-        let table = room.hold(|| tables::protobuf::read(message.table.unwrap_or_default()));
-        self.tables.insert(message.name, table.map(|table| Arc::new(table.shared())));
+    /// A table that takes the place of one of the same name; one that is wrong is the fault of the tasks that refer to it. It is
+    /// held until nobody refers to it any more.
+    pub(crate) fn replace(&mut self, name: String, table: Outcome<Typed>, held: Holding) {
+        self.tables.insert(name, table.map(|table| Arc::new(SharedTable::new(table.shared(), Some(held)))));
     }
 
     fn named(&mut self, name: &str, room: &mut Room) -> Outcome<Input> {
         if let Some(message) = self.messages.remove(name) {
-            let table = room.hold(|| tables::protobuf::read(message)).map(Arc::new);
+            let table = room.hold(|| tables::protobuf::read(message)).map(|table| Arc::new(SharedTable::new(table, None)));
             self.tables.insert(name.to_owned(), table);
         }
         let table = self.tables.get(name).ok_or_else(|| unknown_table(name))?;
@@ -260,6 +260,24 @@ fn error(fault: &Fault) -> v1::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bodies::{Bodies, Held};
+
+    #[test]
+    fn a_shared_table_is_held_until_nobody_refers_to_it() {
+        let bodies = Arc::new(Bodies::new(100));
+        let mut shared = Shared::default();
+        let replace = |shared: &mut Shared, bytes| {
+            let mut held = Held::new(&bodies);
+            held.add(bytes).unwrap();
+            shared.replace("a".into(), Ok(Typed { rows: 0, columns: Vec::new() }), held.hand_over(&bodies));
+        };
+        replace(&mut shared, 60);
+        let input = shared.named("a", &mut Room::of_body(1)).unwrap();
+        replace(&mut shared, 30);
+        assert_eq!(bodies.bytes(), 90);
+        drop(input);
+        assert_eq!(bodies.bytes(), 30);
+    }
 
     fn refused(body: Vec<u8>) -> Code {
         read(&body.into(), Room::of_body(1 << 20)).unwrap_err().code

@@ -51,7 +51,7 @@ fn found(task: &Task) -> Value {
     let table = match &task.input {
         Err(fault) => return json!({"id": task.id, "error": fault.code.name()}),
         Ok(Input::Own(table)) => json!({"own": neutral(table)}),
-        Ok(Input::Shared(table)) => json!({"shared": neutral(table)}),
+        Ok(Input::Shared(shared)) => json!({"shared": neutral(&shared.table)}),
     };
     json!({
         "id": task.id, "model": task.model, "version": task.version.as_deref().unwrap_or_default(),

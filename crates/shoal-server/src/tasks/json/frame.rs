@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::super::merge::By;
 use super::super::room::Room;
-use super::super::{Envelope, Input, Merge, TASKS_LIMIT, Task};
+use super::super::{Envelope, Input, Merge, SharedTable, TASKS_LIMIT, Task};
 use super::scan::{Form, Scan};
 use super::unknown_table;
 use crate::fault::{Code, Fault, Outcome};
@@ -248,7 +248,7 @@ struct Shared<'t, R> {
     read: R,
     room: Room,
     sources: HashMap<String, &'t [u8]>,
-    tables: HashMap<String, Outcome<Arc<Typed>>>,
+    tables: HashMap<String, Outcome<Arc<SharedTable>>>,
 }
 
 impl<'t, R: Fn(&'t [u8]) -> Outcome<Typed>> Shared<'t, R> {
@@ -261,7 +261,7 @@ impl<'t, R: Fn(&'t [u8]) -> Outcome<Typed>> Shared<'t, R> {
             return table.clone().map(Input::Shared);
         }
         let source = self.sources.get(&name).copied().ok_or_else(|| unknown_table(&name))?;
-        let table = self.read(source).map(Arc::new);
+        let table = self.read(source).map(|table| Arc::new(SharedTable::new(table, None)));
         self.tables.insert(name, table.clone());
         table.map(Input::Shared)
     }
