@@ -4,14 +4,15 @@
 //! - The first task with a key gets a [`Ticket`] and is run. Others with it wait for its result, or take the one that is kept.
 //!   Those of another content are a conflict.
 //! - Results are kept for two minutes, and as many as fit in 64 MiB; the oldest go first. Errors are not kept: they go to those who
-//!   wait, unless they tell of the first one's own patience or bad luck. Then whoever waits is run itself.
+//!   wait, unless they tell of the first one's own patience or bad luck. Then the ticket goes to the one that has waited longest,
+//!   which is run itself, and the others wait for that.
 //! - A ticket that is dropped without a result, because its client left, does the same.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 
 use super::Done;
 use super::digest::Digest;
@@ -31,8 +32,16 @@ pub(crate) struct Name {
     pub(crate) key: String,
 }
 
-/// What those who wait are told: a result, or that they have to see for themselves.
-pub(crate) type News = Option<Arc<Done>>;
+/// What those who wait are told.
+pub(crate) enum News {
+    /// The result.
+    Done(Arc<Done>),
+    /// There is none: run the task, and say how it ended.
+    Turn(Ticket),
+}
+
+/// Those who wait, whoever came first before the others.
+type Waiters = VecDeque<oneshot::Sender<News>>;
 
 struct Entry {
     digest: Digest,
@@ -42,7 +51,7 @@ struct Entry {
 }
 
 enum State {
-    Runs(watch::Receiver<News>),
+    Runs(Waiters),
     Kept { done: Arc<Done>, bytes: usize, since: Instant },
 }
 
@@ -68,7 +77,7 @@ pub(crate) enum Known {
     /// The result.
     Done(Arc<Done>),
     /// It is being run.
-    Runs(watch::Receiver<News>),
+    Runs(oneshot::Receiver<News>),
 }
 
 impl Kept {
@@ -83,20 +92,19 @@ impl Kept {
     pub(crate) fn enter(self: &Arc<Self>, now: Instant, name: &Name, digest: Digest) -> Outcome<Known> {
         let mut inside = self.lock();
         inside.sweep(now);
-        if let Some(entry) = inside.entries.get(name) {
+        if let Some(entry) = inside.entries.get_mut(name) {
             if entry.digest != digest {
                 return Err(conflict(&name.key));
             }
-            return Ok(match &entry.state {
-                State::Runs(news) => Known::Runs(news.clone()),
+            return Ok(match &mut entry.state {
+                State::Runs(waiters) => Known::Runs(enqueue(waiters)),
                 State::Kept { done, .. } => Known::Done(Arc::clone(done)),
             });
         }
-        let (sender, news) = watch::channel(None);
         let number = inside.next_number;
         inside.next_number += 1;
-        inside.entries.insert(name.clone(), Entry { digest, number, state: State::Runs(news) });
-        Ok(Known::Fresh(Ticket { kept: Arc::clone(self), name: name.clone(), number, sender }))
+        inside.entries.insert(name.clone(), Entry { digest, number, state: State::Runs(Waiters::new()) });
+        Ok(Known::Fresh(Ticket { kept: Arc::clone(self), name: name.clone(), number }))
     }
 }
 
@@ -117,9 +125,44 @@ impl Inside {
         }
     }
 
-    fn is_running(&self, name: &Name, number: u64) -> bool {
-        self.entries.get(name).is_some_and(|entry| entry.number == number && matches!(entry.state, State::Runs(_)))
+    /// Keeps a result, or forgets the key of an error. Who is to be told.
+    fn settle(&mut self, now: Instant, (name, number): (&Name, u64), done: &Arc<Done>) -> Waiters {
+        let Some(Entry { state, .. }) = self.entries.get_mut(name).filter(|entry| entry.number == number) else { return Waiters::new() };
+        let State::Runs(waiters) = state else { return Waiters::new() };
+        let waiters = std::mem::take(waiters);
+        let bytes = done.outcome.as_ref().map_or(usize::MAX, |table| table.size_bytes() + ENTRY_BYTES);
+        if bytes > KEPT_BYTES {
+            self.entries.remove(name);
+            return waiters;
+        }
+        *state = State::Kept { done: Arc::clone(done), bytes, since: now };
+        self.bytes += bytes;
+        self.order.push_back((name.clone(), number));
+        self.sweep(now);
+        waiters
     }
+
+    /// Whose turn it is after whoever had a ticket; where nobody waits, the key is forgotten.
+    fn next(&mut self, name: &Name, number: u64) -> Option<oneshot::Sender<News>> {
+        let State::Runs(waiters) = &mut self.entries.get_mut(name).filter(|entry| entry.number == number)?.state else { return None };
+        while let Some(waiter) = waiters.pop_front() {
+            if !waiter.is_closed() {
+                return Some(waiter);
+            }
+        }
+        self.entries.remove(name);
+        None
+    }
+}
+
+/// A place among those who wait. Those who have left are passed over now and then, so that they take no room.
+fn enqueue(waiters: &mut Waiters) -> oneshot::Receiver<News> {
+    if waiters.len().is_power_of_two() {
+        waiters.retain(|waiter| !waiter.is_closed());
+    }
+    let (sender, news) = oneshot::channel();
+    waiters.push_back(sender);
+    news
 }
 
 fn conflict(key: &str) -> Fault {
@@ -133,29 +176,20 @@ pub(crate) struct Ticket {
     kept: Arc<Kept>,
     name: Name,
     number: u64,
-    sender: watch::Sender<News>,
 }
 
 impl Ticket {
-    /// Tells those who wait, and keeps a result.
+    /// Tells those who wait, and keeps a result; what is no result for others is the next one's turn.
     pub(crate) fn settle(self, now: Instant, done: &Done) {
         if done.outcome.as_ref().is_err_and(|fault| is_ones_own(fault.code)) {
             return;
         }
         let done = Arc::new(done.clone());
-        if let Ok(table) = &done.outcome {
-            let bytes = table.size_bytes() + ENTRY_BYTES;
-            let mut inside = self.kept.lock();
-            if bytes <= KEPT_BYTES && inside.is_running(&self.name, self.number) {
-                inside.bytes += bytes;
-                inside.order.push_back((self.name.clone(), self.number));
-                if let Some(entry) = inside.entries.get_mut(&self.name) {
-                    entry.state = State::Kept { done: Arc::clone(&done), bytes, since: now };
-                }
-                inside.sweep(now);
-            }
+        let waiters = self.kept.lock().settle(now, (&self.name, self.number), &done);
+        for waiter in waiters {
+            // Who has left in the meantime does not miss it.
+            drop(waiter.send(News::Done(Arc::clone(&done))));
         }
-        self.sender.send_replace(Some(done));
     }
 }
 
@@ -166,10 +200,10 @@ const fn is_ones_own(code: Code) -> bool {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let mut inside = self.kept.lock();
-        if inside.is_running(&self.name, self.number) {
-            inside.entries.remove(&self.name);
-        }
+        let Some(waiter) = self.kept.lock().next(&self.name, self.number) else { return };
+        let ticket = Self { kept: Arc::clone(&self.kept), name: self.name.clone(), number: self.number };
+        // One who leaves in this moment drops it, and the next one has it.
+        drop(waiter.send(News::Turn(ticket)));
     }
 }
 
@@ -201,6 +235,13 @@ mod tests {
         }
     }
 
+    fn waits(kept: &Arc<Kept>, now: Instant) -> oneshot::Receiver<News> {
+        match kept.enter(now, &name("a"), digest(1)).unwrap() {
+            Known::Runs(news) => news,
+            Known::Fresh(_) | Known::Done(_) => panic!("it does not run"),
+        }
+    }
+
     #[test]
     fn a_result_is_kept_for_two_minutes_for_the_same_content_and_the_same_owner() {
         let (kept, start) = (Arc::new(Kept::default()), Instant::now());
@@ -217,20 +258,36 @@ mod tests {
     fn those_who_wait_get_the_result_or_the_error_but_an_error_is_not_kept() {
         let (kept, now) = (Arc::new(Kept::default()), Instant::now());
         let ticket = fresh(&kept, now, "a");
-        let Known::Runs(news) = kept.enter(now, &name("a"), digest(1)).unwrap() else { panic!("it runs") };
+        let mut waiting = [waits(&kept, now), waits(&kept, now)];
         ticket.settle(now, &done(Err(Fault::new(Code::ModelFailed, "on purpose"))));
-        assert!(news.borrow().as_ref().is_some_and(|done| done.outcome.is_err()));
+        assert!(waiting.iter_mut().all(|news| matches!(news.try_recv(), Ok(News::Done(done)) if done.outcome.is_err())));
         drop(fresh(&kept, now, "a"));
     }
 
     #[test]
-    fn nobody_gets_the_error_of_anothers_short_patience() {
+    fn after_anothers_short_patience_it_is_the_turn_of_one_who_waits_and_the_others_wait_on() {
         let (kept, now) = (Arc::new(Kept::default()), Instant::now());
         let ticket = fresh(&kept, now, "a");
-        let Known::Runs(news) = kept.enter(now, &name("a"), digest(1)).unwrap() else { panic!("it runs") };
+        let mut waiting: Vec<_> = (0..1000).map(|_| waits(&kept, now)).collect();
+        drop(waiting.remove(0));
         ticket.settle(now, &done(Err(Fault::new(Code::DeadlineExceeded, "too late"))));
-        assert!(news.borrow().is_none() && news.has_changed().is_err());
-        drop(fresh(&kept, now, "a"));
+        for place in 0..998 {
+            let Ok(News::Turn(ticket)) = waiting[place].try_recv() else { panic!("it is the turn of {place}") };
+            assert!(matches!(waiting[place + 1].try_recv(), Err(oneshot::error::TryRecvError::Empty)));
+            drop(ticket);
+        }
+        let Ok(News::Turn(ticket)) = waiting[998].try_recv() else { panic!("it is the turn of the last one") };
+        ticket.settle(now, &done(Ok(table())));
+        assert!(matches!(kept.enter(now, &name("a"), digest(1)).unwrap(), Known::Done(_)));
+    }
+
+    #[test]
+    fn those_who_have_left_take_no_room() {
+        let (kept, now) = (Arc::new(Kept::default()), Instant::now());
+        let _ticket = fresh(&kept, now, "a");
+        (0..1000).for_each(|_| drop(waits(&kept, now)));
+        let inside = kept.lock();
+        assert!(matches!(&inside.entries[&name("a")].state, State::Runs(waiters) if waiters.len() <= 2));
     }
 
     #[test]

@@ -14,14 +14,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use shoal_batch::RequestId;
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
 use super::draft::{Draft, Drafts, Refused, Request, Way};
 use super::kept::{Known, Name, News, Ticket};
 use super::route::join;
-use super::{Caller, Done, Envelope, Task, digest};
+use super::{Caller, Done, Envelope, Task};
 use crate::catalog::Catalog;
 use crate::description::Description;
 use crate::engine::Served;
@@ -37,7 +37,7 @@ use crate::tables::answer::answered;
 /// Answers all tasks of an envelope, in their order.
 pub(crate) async fn run(catalog: &Arc<Catalog>, envelope: Envelope, caller: Caller) -> Vec<Done> {
     let mut run = Run::begin(catalog, envelope, caller);
-    run.takes_all_at_once = true;
+    run.takes_all_at_once = run.jobs.iter().all(|job| job.ticket.is_none());
     poll_fn(|context| run.poll_all(context)).await;
     let mut ended = Vec::from(std::mem::take(&mut run.ready));
     ended.sort_by_key(|(place, _)| *place);
@@ -54,11 +54,11 @@ pub(crate) struct Run {
     mailbox: Arc<Mailbox>,
     /// Letters that will come.
     owed: usize,
-    /// Whether nobody looks before all have come.
+    /// Whether nobody looks before all have come, neither the caller nor another task with the same key.
     takes_all_at_once: bool,
     ready: VecDeque<(usize, Done)>,
     /// Tasks that wait for another one with their key.
-    waiting: JoinSet<(usize, Done)>,
+    waiting: JoinSet<(usize, Task, Outcome<News>)>,
     /// The latest first.
     deadlines: Vec<(Instant, usize)>,
     alarm: Option<Pin<Box<Sleep>>>,
@@ -137,19 +137,28 @@ impl Run {
         for task in envelope.tasks {
             run.add(task, &mut drafts, &mut loads);
         }
-        run.deadlines.sort_unstable_by(|one, other| other.cmp(one));
-        for load in loads {
-            run.submit(load);
-        }
+        run.submit_all(loads);
         run
     }
 
     fn add(&mut self, task: Task, drafts: &mut Drafts<'_>, loads: &mut Vec<Load>) {
         let number = self.jobs.len();
         let deadline = task.timeout.and_then(|timeout| self.arrived.checked_add(timeout));
-        let pieces = self.pieces.len()..self.pieces.len();
-        self.jobs.push(Job { id: task.id.clone(), weight: task.weight, ticket: None, pieces, gathered: None, deadline, is_open: true });
-        let Some(task) = self.unless_known(number, task) else { return };
+        self.jobs.push(Job {
+            id: task.id.clone(),
+            weight: task.weight,
+            ticket: None,
+            pieces: 0..0,
+            gathered: None,
+            deadline,
+            is_open: true,
+        });
+        if let Some(task) = self.unless_known(number, task) {
+            self.draft(number, task, drafts, loads);
+        }
+    }
+
+    fn draft(&mut self, number: usize, task: Task, drafts: &mut Drafts<'_>, loads: &mut Vec<Load>) {
         let priority = task.priority;
         match drafts.draft(task) {
             Ok(draft) => self.take(number, draft, priority, loads),
@@ -159,29 +168,48 @@ impl Run {
 
     /// The task, if it is to be run: it has no key, or is the first with it.
     fn unless_known(&mut self, number: usize, task: Task) -> Option<Task> {
-        let Some(key) = task.key.clone() else { return Some(task) };
-        let Some(digest) = digest::of(&task) else { return Some(task) };
+        let Some((key, digest)) = task.key.clone().zip(task.digest) else { return Some(task) };
         let name = Name { owner: self.caller.owner, key };
         match self.catalog.kept.enter(Instant::now(), &name, digest) {
             Ok(Known::Fresh(ticket)) => {
                 self.jobs[number].ticket = Some(ticket);
                 return Some(task);
             }
-            Ok(Known::Done(done)) => {
-                let job = &self.jobs[number];
-                self.deliver(number, Done { id: job.id.clone(), weight: job.weight, ..Done::clone(&done) });
-            }
+            Ok(Known::Done(done)) => self.copy(number, &done),
             Ok(Known::Runs(news)) => {
-                let (catalog, caller, times) = (Arc::clone(&self.catalog), self.caller, (self.arrived, self.jobs[number].deadline));
-                self.waiting.spawn(async move { (number, wait(&catalog, task, caller, times, news).await) });
+                let deadline = self.jobs[number].deadline;
+                self.waiting.spawn(async move { (number, task, wait(news, deadline).await) });
             }
             Err(fault) => self.fail(number, None, fault),
         }
         None
     }
 
+    /// What the wait for another task with the same key has come to.
+    fn heard(&mut self, number: usize, task: Task, news: Outcome<News>) {
+        match news {
+            Ok(News::Done(done)) => self.copy(number, &done),
+            Ok(News::Turn(ticket)) => {
+                self.jobs[number].ticket = Some(ticket);
+                self.takes_all_at_once = false;
+                let catalog = Arc::clone(&self.catalog);
+                let (mut drafts, mut loads) = (Drafts::new(&catalog), Vec::new());
+                self.draft(number, task, &mut drafts, &mut loads);
+                self.submit_all(loads);
+            }
+            Err(fault) => self.fail(number, None, fault),
+        }
+    }
+
+    /// Answers a task as another one was.
+    fn copy(&mut self, number: usize, done: &Done) {
+        let job = &self.jobs[number];
+        self.deliver(number, Done { id: job.id.clone(), weight: job.weight, ..done.clone() });
+    }
+
     fn take(&mut self, number: usize, draft: Draft, priority: u8, loads: &mut Vec<Load>) {
         let Draft { offer, requests, way } = draft;
+        self.jobs[number].pieces = self.pieces.len()..self.pieces.len();
         if let Some((way, outputs)) = way {
             let answers = requests.iter().map(|_| None).collect();
             self.jobs[number].gathered = Some(Gathered { router: offer, way, outputs, answers, batch_rows: 0 });
@@ -210,6 +238,14 @@ impl Run {
         load.pieces.push(self.pieces.len());
         self.pieces.push(piece);
         self.jobs[number].pieces.end = self.pieces.len();
+    }
+
+    /// Puts all that was loaded into the queues.
+    fn submit_all(&mut self, loads: Vec<Load>) {
+        self.deadlines.sort_unstable_by(|one, other| other.cmp(one));
+        for load in loads {
+            self.submit(load);
+        }
     }
 
     fn submit(&mut self, mut load: Load) {
@@ -251,12 +287,11 @@ impl Run {
         Poll::Ready(true)
     }
 
-    /// Whether a task that waited for another one has ended.
+    /// Whether the wait of a task for another one has ended.
     fn has_waited(&mut self, context: &mut Context<'_>) -> bool {
         let Poll::Ready(Some(ended)) = self.waiting.poll_join_next(context) else { return false };
-        if let Ok((number, done)) = ended {
-            self.jobs[number].is_open = false;
-            self.ready.push_back((number, done));
+        if let Ok((number, task, news)) = ended {
+            self.heard(number, task, news);
         }
         true
     }
@@ -308,7 +343,8 @@ impl Run {
             if !self.jobs[number].is_open {
                 continue;
             }
-            let offer = self.pieces.get(self.jobs[number].pieces.start).map(|piece| Arc::clone(&piece.offer));
+            let late = self.pieces[self.jobs[number].pieces.clone()].iter().find(|piece| piece.request.is_some());
+            let offer = late.map(|piece| Arc::clone(&piece.offer));
             self.fail(number, offer.as_deref(), deadline_passed());
         }
         true
@@ -341,7 +377,7 @@ impl Run {
         let Some(outcome) = gathered.joined() else { return };
         let (router, batch_rows) = (Arc::clone(&gathered.router), gathered.batch_rows);
         match outcome {
-            Err(fault) => self.fail(number, Some(&router), fault),
+            Err(fault) => self.fail(number, None, fault),
             Ok(table) => {
                 count(&self.catalog, &router, self.arrived.elapsed(), None);
                 let Description { name, version, .. } = router.description();
@@ -350,11 +386,16 @@ impl Run {
         }
     }
 
-    /// A task has failed; what else was asked for it is given up.
+    /// A task has failed, at a model if there is one, and for its router if it has one; what else was asked for it is given up.
     fn fail(&mut self, number: usize, offer: Option<&Offer>, fault: Fault) {
-        match offer {
-            Some(offer) => count(&self.catalog, offer, self.arrived.elapsed(), Some(&fault)),
+        let (router, took) = (self.jobs[number].gathered.as_ref().map(|gathered| &*gathered.router), self.arrived.elapsed());
+        match offer.or(router) {
+            Some(offer) => count(&self.catalog, offer, took, Some(&fault)),
             None => self.catalog.metrics.reject(fault.code.name()),
+        }
+        // The operator is told once, of the model.
+        if let (Some(_), Some(router)) = (offer, router) {
+            router.metrics().failed(fault.code.name(), took);
         }
         self.give_up(self.jobs[number].pieces.clone());
         self.end(number, Ended { model: String::new(), version: String::new(), outcome: Err(fault), batch_rows: 0 });
@@ -412,30 +453,14 @@ fn load_of<'l>(loads: &'l mut Vec<Load>, lane: &Arc<Served>) -> &'l mut Load {
     &mut loads[place]
 }
 
-/// Waits for the result of a task with the same key, at most until the deadline. Where there is none, the task is run itself.
-async fn wait(
-    catalog: &Arc<Catalog>,
-    task: Task,
-    caller: Caller,
-    (arrived, deadline): (Instant, Option<Instant>),
-    mut news: watch::Receiver<News>,
-) -> Done {
-    let told = async { news.wait_for(Option::is_some).await.ok().and_then(|news| news.clone()) };
-    let known = match deadline {
-        None => Ok(told.await),
-        Some(deadline) => tokio::time::timeout_at(tokio::time::Instant::from_std(deadline), told).await,
+/// Waits for news of a task with the same key, at most until the deadline.
+async fn wait(news: oneshot::Receiver<News>, deadline: Option<Instant>) -> Outcome<News> {
+    let told = match deadline {
+        None => news.await,
+        Some(deadline) => tokio::time::timeout_at(deadline.into(), news).await.map_err(|_| deadline_passed())?,
     };
-    let (id, weight) = (task.id.clone(), task.weight);
-    let failed = |fault| Done { id: id.clone(), model: String::new(), version: String::new(), outcome: Err(fault), batch_rows: 0, weight };
-    let done = match known {
-        Ok(Some(done)) => Done { id, weight, ..Done::clone(&done) },
-        Ok(None) => {
-            // What this one counts is counted there.
-            let mut run = Run::begin(catalog, Envelope { tasks: vec![task], merge: None, arrived, bytes: 0 }, caller);
-            return run.next().await.map_or_else(|| failed(Fault::new(Code::Internal, "the task was lost")), |(_, done)| done);
-        }
-        Err(_) => failed(deadline_passed()),
-    };
-    catalog.metrics.task(done.outcome.as_ref().err().map(|fault| fault.code));
-    done
+    told.map_err(|_| Fault::new(Code::Internal, "the task was lost"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::*;
+use crate::executor::Executor;
+use crate::tables::{Column, Content, Kind};
+use crate::tasks::Input;
+use crate::threads::{Threads, event_loop};
+use crate::values::{Buffer, Dtype, Payload, Table, Values};
+
+/// Doubles numbers; below zero it waits until the gate is open, and fails at NaN.
+struct Doubles {
+    gate: mpsc::Receiver<()>,
+    rows: Arc<AtomicUsize>,
+}
+
+impl Executor for Doubles {
+    fn run(&mut self, inputs: &Table) -> Outcome<Table> {
+        self.rows.fetch_add(inputs.rows, Ordering::Relaxed);
+        let Payload::Fixed(buffer) = &inputs.columns[0].payload else { panic!("fixed") };
+        let numbers: &[f64] = bytemuck::cast_slice(buffer.bytes());
+        if numbers.iter().any(|number| *number < 0.0) {
+            // An error is a gate that was taken away.
+            let _ = self.gate.recv();
+        }
+        if numbers.iter().any(|number| number.is_nan()) {
+            return Err(Fault::new(Code::ModelFailed, "on purpose"));
+        }
+        let doubled: Vec<f64> = numbers.iter().map(|number| number * 2.0).collect();
+        let payload = Payload::Fixed(Buffer::copy_of(bytemuck::cast_slice(&doubled)));
+        Ok(Table { rows: inputs.rows, columns: vec![Values { shape: vec![], payload, missing: vec![] }] })
+    }
+}
+
+/// A server of the models `quick` and `gated`, and of a router which sends what is below zero to `gated`.
+struct Stage {
+    catalog: Arc<Catalog>,
+    gate: mpsc::Sender<()>,
+    /// With how many rows `gated` was called.
+    rows: Arc<AtomicUsize>,
+}
+
+fn description(text: &str) -> Description {
+    Description::from_json(&format!(r#"{{"version":"1",{text}}}"#)).unwrap()
+}
+
+impl Stage {
+    /// On an event loop.
+    fn set() -> Self {
+        let router = r#""name":"router","runtime":"router","routes":[{"model":"gated","when":{"column":"x","below":0}},{"model":"quick"}]"#;
+        let catalog = Catalog::of(vec![(description(router), Vec::new())]);
+        catalog.run_on(Threads::start(1).unwrap().0);
+        let add = |name: &str| {
+            let ((gate, receiver), rows) = (mpsc::channel(), Arc::<AtomicUsize>::default());
+            let column = |name: &str| format!(r#"[{{"name":"{name}","dtype":"FP64"}}]"#);
+            let signature = format!(r#"{{"inputs":{},"outputs":{}}}"#, column("x"), column("y"));
+            let model = description(&format!(r#""name":"{name}","runtime":"python","signature":{signature}"#));
+            let executor = Doubles { gate: receiver, rows: Arc::clone(&rows) };
+            let (offer, executors) = catalog.prepare((model, vec![Box::new(executor)]));
+            catalog.start(&offer, executors).unwrap();
+            catalog.add(offer).unwrap();
+            (gate, rows)
+        };
+        add("quick");
+        let (gate, rows) = add("gated");
+        Self { catalog, gate, rows }
+    }
+
+    /// Answers tasks beside this one; they are in the queues when it returns.
+    async fn begin(&self, tasks: Vec<Task>) -> tokio::task::JoinHandle<Vec<Done>> {
+        let (catalog, envelope) = (Arc::clone(&self.catalog), Envelope::new(tasks, None, None).unwrap());
+        let running = tokio::spawn(async move { run(&catalog, envelope, Caller::default()).await });
+        tokio::task::yield_now().await;
+        running
+    }
+
+    async fn run(&self, tasks: Vec<Task>) -> Vec<Done> {
+        self.begin(tasks).await.await.unwrap()
+    }
+
+    /// How many requests to a model ended so.
+    fn counted(&self, model: &str, outcome: &str) -> usize {
+        let (text, of) = (self.catalog.metrics.text(), [format!("model=\"{model}\""), format!("outcome=\"{outcome}\"")]);
+        let line = text.lines().find(|line| line.starts_with("shoal_requests_total") && of.iter().all(|label| line.contains(label)));
+        line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
+    }
+
+    async fn strike(self) {
+        drop(self.gate);
+        self.catalog.crew.close().await;
+    }
+}
+
+fn task(model: &str, numbers: &[f64]) -> Task {
+    let content = Content::Fixed(Buffer::copy_of(bytemuck::cast_slice(numbers)));
+    let column = Column { name: "x".into(), kind: Kind::Plain(Dtype::Fp64), shape: vec![], content, missing: vec![] };
+    Task::new(model, Ok(Input::Own(Typed { rows: numbers.len(), columns: vec![column] })))
+}
+
+fn keyed(task: Task) -> Task {
+    Task { key: Some("k".into()), ..task }
+}
+
+fn within(milliseconds: u64, task: Task) -> Task {
+    Task { timeout: Some(Duration::from_millis(milliseconds)), ..task }
+}
+
+fn codes(done: &[Done]) -> Vec<Option<Code>> {
+    done.iter().map(|done| done.outcome.as_ref().err().map(|fault| fault.code)).collect()
+}
+
+const LATE: Option<Code> = Some(Code::DeadlineExceeded);
+
+#[test]
+fn a_result_is_kept_although_another_task_of_its_envelope_is_still_running() {
+    event_loop().unwrap().block_on(async {
+        let stage = Stage::set();
+        let first = stage.begin(vec![keyed(task("quick", &[1.0])), task("gated", &[-1.0])]).await;
+        let again = stage.run(vec![within(5_000, keyed(task("quick", &[1.0])))]).await;
+        assert_eq!(codes(&again), [None]);
+        stage.gate.send(()).unwrap();
+        assert_eq!(codes(&first.await.unwrap()), [None, None]);
+        stage.strike().await;
+    });
+}
+
+#[test]
+fn of_those_who_wait_for_one_that_is_given_up_one_is_run_and_the_others_wait_for_it() {
+    event_loop().unwrap().block_on(async {
+        let stage = Stage::set();
+        let first = stage.begin(vec![within(20, keyed(task("gated", &[-1.0])))]).await;
+        let waiting = stage.begin((0..100).map(|_| keyed(task("gated", &[-1.0]))).collect()).await;
+        assert_eq!(codes(&first.await.unwrap()), [LATE]);
+        stage.gate.send(()).unwrap();
+        stage.gate.send(()).unwrap();
+        let done = waiting.await.unwrap();
+        assert_eq!(codes(&done), vec![None; 100]);
+        assert_eq!(done.iter().map(|done| done.id.clone()).collect::<Vec<_>>(), (0..100).map(|id| id.to_string()).collect::<Vec<_>>());
+        assert_eq!(stage.rows.load(Ordering::Relaxed), 2);
+        stage.strike().await;
+    });
+}
+
+#[test]
+fn those_who_wait_for_one_after_the_other_are_late_at_once() {
+    event_loop().unwrap().block_on(async {
+        let stage = Stage::set();
+        let done = stage.run((0..2_000).map(|_| within(20, keyed(task("gated", &[-1.0])))).collect()).await;
+        assert_eq!(codes(&done), vec![LATE; 2_000]);
+        stage.strike().await;
+    });
+}
+
+#[test]
+fn what_a_model_did_to_a_task_of_a_router_is_counted_for_it_and_for_the_router() {
+    event_loop().unwrap().block_on(async {
+        let stage = Stage::set();
+        let done = stage.run(vec![within(500, task("router", &[1.0, -1.0]))]).await;
+        assert_eq!(codes(&done), [LATE]);
+        let counted = |outcome| ["quick", "gated", "router"].map(|model| stage.counted(model, outcome));
+        assert_eq!((counted("ok"), counted("deadline_exceeded")), ([1, 0, 0], [0, 1, 1]));
+        assert_eq!(codes(&stage.run(vec![task("router", &[f64::NAN])]).await), [Some(Code::ModelFailed)]);
+        assert_eq!((counted("ok"), counted("model_failed")), ([1, 0, 0], [1, 0, 1]));
+        assert_eq!(codes(&stage.run(vec![task("router", &[2.0])]).await), [None]);
+        assert_eq!(counted("ok"), [2, 0, 1]);
+        stage.strike().await;
+    });
+}
