@@ -6,6 +6,7 @@ served beside it is looked at when a task comes, not here.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from os import PathLike, fspath
 from pathlib import Path
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 LIMIT_BYTES = 1 << 20
+DOTS_LIMIT = 64
+
+_PART = r"(?:\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'|[\w-]+)"
+_DOTTED = re.compile(rf"(?<![\w-])(?:{_PART}[ \t]*\.[ \t]*){{{DOTS_LIMIT}}}")
 
 
 def route(
@@ -96,10 +101,20 @@ def _read(path: Path) -> object:
     if len(text) > LIMIT_BYTES:
         raise InvalidRequestError(f"{path} has {len(text)} bytes, at most {LIMIT_BYTES} are read")
     try:
-        found = tomllib.loads(text.decode())
+        found = tomllib.loads(_without_long_keys(text.decode()))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequestError(f"{path} is not TOML: {error}") from error
     if list(found) != ["routes"]:
         message = f"{path} has {', '.join(found) or 'nothing'}, expected routes only"
         raise InvalidRequestError(message, hint="Write each one as a table [[routes]].")
     return found["routes"]
+
+
+def _without_long_keys(text: str) -> str:
+    """The text, which has no key of so many parts that reading it takes their square."""
+    long = _DOTTED.search(text)
+    if long is not None:
+        line = text.count("\n", 0, long.start()) + 1
+        message = f"line {line} has a key of more than {DOTS_LIMIT} parts"
+        raise InvalidRequestError(message, hint="Nest no deeper than rules may lie in each other.")
+    return text

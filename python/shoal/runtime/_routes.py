@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 DEPTH_LIMIT = 8
 ROUTES_LIMIT = 256
 RULES_LIMIT = 4096
+VALUES_LIMIT = 1 << 18
 
 _INTEGERS = range(-(2**63), 2**64)
 _WORDS = ("is", "equals", "at_least", "below", "all", "any", "not")
@@ -117,6 +119,7 @@ def read_routes(given: object) -> tuple[Route, ...]:
     Raises:
         InvalidRequestError: they are no routes; the message says where.
     """
+    _check_size(given)
     try:
         routes = msgspec.convert(given, tuple[Route, ...])
     except msgspec.ValidationError as error:
@@ -143,15 +146,31 @@ def check_routes(routes: tuple[Route, ...]) -> None:
             message = f"routes[{number}] takes every record: those behind it are never taken"
             hint = "Say `when`, or let it be the last one."
             raise InvalidRequestError(message, hint=hint)
-    rules = sum(_checked(each.when, f"routes[{n}].when", 1) for n, each in enumerate(routes))
-    if rules > RULES_LIMIT:
-        raise InvalidRequestError(f"there are {rules} rules, expected at most {RULES_LIMIT}")
+    left = RULES_LIMIT
+    for number, route in enumerate(routes):
+        left = _checked(route.when, f"routes[{number}].when", 1, left)
 
 
-def _checked(rule: Rule | None, place: str, depth: int) -> int:
-    """How many rules there are, this one included; all of them are sound."""
+def _check_size(given: object) -> None:
+    """Refuses what is too much to look at: a list that stands in many places counts in each."""
+    left, inside = VALUES_LIMIT, [given]
+    while inside:
+        value = inside.pop()
+        if isinstance(value, Mapping):
+            value = tuple(value.values())
+        if isinstance(value, list | tuple | set | frozenset):
+            left -= len(value)
+            if left < 0:
+                raise InvalidRequestError(f"the routes have more than {VALUES_LIMIT} values")
+            inside.extend(value)
+
+
+def _checked(rule: Rule | None, place: str, depth: int, left: int) -> int:
+    """How many rules there may be beside this one and those in it, which are sound."""
     if rule is None:
-        return 0
+        return left
+    if left == 0:
+        raise InvalidRequestError(f"there are more than {RULES_LIMIT} rules")
     if depth > DEPTH_LIMIT:
         raise _too_deep(place)
     words = rule.words()
@@ -165,7 +184,10 @@ def _checked(rule: Rule | None, place: str, depth: int) -> int:
     if rule.all_ == () or rule.any_ == ():
         raise InvalidRequestError(f"{place}.{words[0]} has no rules, expected at least one")
     _check_constants(rule, place)
-    return 1 + sum(_checked(each, f"{place}.{inner}", depth + 1) for inner, each in rule.inner())
+    left -= 1
+    for inner, each in rule.inner():
+        left = _checked(each, f"{place}.{inner}", depth + 1, left)
+    return left
 
 
 def _check_constants(rule: Rule, place: str) -> None:

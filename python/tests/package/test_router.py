@@ -158,7 +158,7 @@ def when(**rule: Any) -> list[dict[str, Any]]:
         (when(column="v", all=[TEXT]), "which takes no column"),
         (when(any=[]), "has no rules"),
         (when(all=[TEXT, {"not": {"column": "v"}}]), r"routes\[0\].when.all\[1\].not says nothing"),
-        (when(all=[TEXT] * 4096), "4097 rules, expected at most 4096"),
+        (when(all=[TEXT] * 4096), "more than 4096 rules"),
         ("routes", "these are no routes"),
     ],
 )
@@ -167,6 +167,17 @@ def test_rules_are_checked_when_it_is_sealed(routes: object, told: str, tmp_path
     with pytest.raises(InvalidRequestError, match=told):
         seal(tmp_path / "bad", given)
     assert not (tmp_path / "bad").exists()
+
+
+def test_rules_that_stand_in_many_places_count_in_each(tmp_path: Path) -> None:
+    said: dict[str, Any] = TEXT
+    rule = Rule(column="value", is_="text")
+    for _ in range(7):
+        said, rule = {"any": [said] * 16}, Rule(any_=(rule,) * 16)
+    with pytest.raises(InvalidRequestError, match="more than 262144 values"):
+        seal(tmp_path / "bad", [{"model": "a", "when": said}])
+    with pytest.raises(InvalidRequestError, match="more than 4096 rules"):
+        seal(tmp_path / "bad", [Route(model="a", when=rule)])
 
 
 @pytest.mark.parametrize("route", [{"model": "mixed"}, {"model": "mixed", "version": "1"}])
@@ -184,6 +195,8 @@ def test_a_router_that_points_to_itself_is_refused(route: dict[str, Any], tmp_pa
         ("", "has nothing"),
         ("[[routes", "is not TOML"),
         ("# " + "x" * (1 << 20), "at most 1048576 are read"),
+        (f"[[routes]]\nwhen{'.not' * (1 << 17)} = 1", "line 2 has a key of more than 64 parts"),
+        ("routes = [{'a' " + '. "b"' * 64 + " = 1}]", "line 1 has a key of more than 64 parts"),
     ],
 )
 def test_a_file_of_something_else_is_refused(text: str, told: str, tmp_path: Path) -> None:
