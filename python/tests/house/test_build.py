@@ -29,7 +29,7 @@ NOT_COPIED = (
     "*.so",
     "node_modules",
 )
-# The profile does not matter to what is asked here, and this one is built in a fraction of the time.
+# The profile does not matter to what is asked here; this one is built in a fraction of the time.
 PROFILE = {"MATURIN_PEP517_ARGS": "--profile dev"}
 OUR_CRATES = ("shoal*", "libshoal*", "*native*", "echo*", "incremental")
 OUTSIDE = ("VIRTUAL_ENV", "CARGO_TARGET_DIR")
