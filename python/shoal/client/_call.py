@@ -35,7 +35,6 @@ class Call:
         sent: How often it was sent.
         outcome: What came of it, when it is settled.
         flight: The envelope it travels in, while it does.
-        timer: What ends it at its deadline.
     """
 
     __slots__ = (
@@ -46,7 +45,6 @@ class Call:
         "piece",
         "sent",
         "timeout_s",
-        "timer",
         "waiter",
     )
 
@@ -59,15 +57,12 @@ class Call:
         self.sent = 0
         self.outcome: Result | ShoalError | None = None
         self.flight: Any = None
-        self.timer: Any = None
 
     def settle(self, outcome: Result | ShoalError) -> None:
         """Ends it, and tells whoever waits; a second outcome is passed over."""
         if self.outcome is not None:
             return
         self.outcome = outcome
-        if self.timer is not None:
-            self.timer.cancel()
         if not self.waiter.done():
             self.waiter.set_result(None)
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from shoal.client._answers import check_outcome, copied, internal, matched
 from shoal.client._gather import Gatherer, Gathering
+from shoal.client._open_calls import OpenCalls
 from shoal.client._task import Merged, Result
 from shoal.client._transport import closed
 from shoal.client._wire._encoding import Due, Envelope
@@ -81,7 +82,7 @@ class Dispatcher:
         self._is_gathering = gathering is not None
         self._retry = retry
         self._loop = asyncio.get_running_loop()
-        self._calls: set[Call] = set()
+        self._open = OpenCalls(self._loop, self._expire)
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._is_departing = False
@@ -92,17 +93,12 @@ class Dispatcher:
 
     def submit(self, call: Call) -> None:
         """Takes a call in; it is settled in the end, unless it is withdrawn."""
-        self._calls.add(call)
-        if call.timeout_s is not None:
-            call.deadline_s = self._loop.time() + call.timeout_s
-            call.timer = self._loop.call_at(call.deadline_s, self._expire, call)
+        self._open.enter(call)
         self._enqueue(call)
 
     def withdraw(self, call: Call) -> None:
         """Forgets a call that nobody waits for any more."""
-        self._calls.discard(call)
-        if call.timer is not None:
-            call.timer.cancel()
+        self._open.leave(call)
         if call.outcome is None:
             call.outcome = InternalError("nobody waits for this call any more")
         flight = self._detach(call)
@@ -111,8 +107,9 @@ class Dispatcher:
 
     async def close(self) -> None:
         """Ends what is under way, and the connections."""
-        for call in list(self._calls):
+        for call in list(self._open):
             self._settle(call, closed())
+        self._open.close()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -246,7 +243,7 @@ class Dispatcher:
             self._settle(call, copied(error))
 
     def _settle(self, call: Call, outcome: Result | ShoalError) -> None:
-        self._calls.discard(call)
+        self._open.leave(call)
         call.settle(outcome)
 
     def _expire(self, call: Call) -> None:
