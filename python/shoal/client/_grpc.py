@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shoal.client._answers import with_wait
-from shoal.client._transport import closed
+from shoal.client._transport import closed, unreadable
 from shoal.client._wire._protobuf_envelopes import (
     field,
     read_protobuf,
@@ -82,7 +82,9 @@ class GrpcTransport:
         self.encoding = encoding
         self._server = server
         key = server.api_key
-        self._metadata = () if key is None else (("authorization", f"Bearer {key}"),)
+        self._metadata = server.headers
+        if key is not None:
+            self._metadata += (("authorization", f"Bearer {key}"),)
         self._channel: Any = None
         self._is_closed = False
         self._run: Any = None
@@ -149,7 +151,9 @@ class GrpcTransport:
         ]
         address = self._server.address
         if self._server.is_secure:
-            credentials = grpc.ssl_channel_credentials(_authorities(self._server))
+            credentials = grpc.ssl_channel_credentials(
+                _authorities(self._server), *_identity(self._server)
+            )
             self._channel = grpc.aio.secure_channel(address, credentials, options)
         else:
             self._channel = grpc.aio.insecure_channel(address, options)
@@ -200,3 +204,14 @@ def _authorities(server: Server) -> bytes | None:
         return Path(server.ca).read_bytes()
     except OSError as error:
         raise ConfigurationError(f"the certificates of `ca` cannot be read: {error}") from error
+
+
+def _identity(server: Server) -> tuple[bytes | None, bytes | None]:
+    """Gives the key of this client, and its certificate."""
+    if server.identity is None:
+        return None, None
+    certificate, key = server.identity
+    try:
+        return Path(key).read_bytes(), Path(certificate).read_bytes()
+    except OSError as error:
+        raise unreadable(error) from error

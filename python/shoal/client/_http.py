@@ -106,7 +106,7 @@ class HttpTransport:
             ssl=trust(self._server) if self._server.is_secure else True,
         )
         timeouts = aiohttp.ClientTimeout(total=None, sock_connect=self._server.connect_timeout_s)
-        headers = {hdrs.USER_AGENT: "shoal-client-python"}
+        headers = {hdrs.USER_AGENT: "shoal-client-python", **dict(self._server.headers)}
         if self._server.api_key is not None:
             headers[hdrs.AUTHORIZATION] = f"Bearer {self._server.api_key}"
         self._session = aiohttp.ClientSession(

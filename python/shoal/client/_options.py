@@ -15,6 +15,8 @@ from shoal.client._wire._json_envelopes import LARGE_VALUES, JsonEncoding
 from shoal.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from shoal.client._wire._encoding import Encoding
 
 ENCODINGS = ("auto", "json", "arrow", "protobuf")
@@ -28,6 +30,10 @@ class ClientOptions(TypedDict, total=False):
         api_key: Sent with each request, where the server asks for one.
         ca: Who may vouch for the server over TLS: a file of certificates, or its content as bytes.
             Without it, whom the system trusts.
+        certificate: By which a server that asks for one knows this client: a file in PEM.
+        certificate_key: Its key: a file in PEM, without a password.
+        headers: Sent with each request, such as those of a gateway or of traces; over gRPC they are
+            metadata.
         timeout_s: How long a task may take, retries included; None is no limit. 60 without it.
         encoding: `auto` is JSON, and Arrow for tables of more than 4,096 values, over HTTP, and
             protobuf over gRPC; `json`, `arrow` and `protobuf` are always that.
@@ -37,6 +43,9 @@ class ClientOptions(TypedDict, total=False):
 
     api_key: str | None
     ca: str | bytes | None
+    certificate: str | None
+    certificate_key: str | None
+    headers: Mapping[str, str] | None
     timeout_s: float | None
     encoding: Literal["auto", "json", "arrow", "protobuf"]
     gather: bool | Gathering
@@ -65,7 +74,13 @@ class Parts:
                 f"there is no option {min(unknown)!r}",
                 hint=f"the options are: {', '.join(ClientOptions.__annotations__)}",
             )
-        self.server = read_server(address, ca=options.get("ca"), api_key=options.get("api_key"))
+        self.server = read_server(
+            address,
+            ca=options.get("ca"),
+            api_key=options.get("api_key"),
+            headers=options.get("headers"),
+            identity=_identity(options),
+        )
         self._encoding = _encoding(self.server, options.get("encoding", "auto"))
         gather = options.get("gather", True)
         self._gathering = (
@@ -96,6 +111,17 @@ class Parts:
         opened, self._open = self._open, None
         if opened is not None:
             await opened[0].close()
+
+
+def _identity(options: ClientOptions) -> tuple[str, str] | None:
+    certificate, key = options.get("certificate"), options.get("certificate_key")
+    if certificate is not None and key is not None:
+        return certificate, key
+    if certificate is None and key is None:
+        return None
+    raise ConfigurationError(
+        "a certificate without its key, or a key without a certificate, is given"
+    )
 
 
 def _encoding(server: Server, name: str) -> Encoding:

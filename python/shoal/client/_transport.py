@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from shoal.errors import ConfigurationError, UnreachableError
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Mapping
 
     from shoal.client._task import Merged, Result, Results
     from shoal.client._wire._encoding import Encoding, Envelope
 
 SCHEMES = ("http", "https", "grpc", "grpcs")
+# What belongs to the client, or to the connection.
+_BODY = ("content-encoding", "content-length", "content-type", "transfer-encoding")
+_CONNECTION = ("connection", "expect", "host", "keep-alive", "te", "trailer", "upgrade")
+_OWN = ("accept", "accept-encoding", "authorization", "user-agent")
+RESERVED = frozenset((*_BODY, *_CONNECTION, *_OWN))
+_NAME = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)  # of both doors
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +36,8 @@ class Server:
         ca: A file of certificates, or its content: who may vouch for the server. None is the
             system's.
         api_key: Sent with each request. Never shown.
+        headers: Sent with each request, too, names in small letters. Never shown.
+        identity: Files of the certificate by which the server knows this client, and of its key.
         connect_timeout_s: How long a connection may take to come about.
     """
 
@@ -37,6 +46,8 @@ class Server:
     path: str = ""
     ca: str | bytes | None = None
     api_key: str | None = field(default=None, repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    identity: tuple[str, str] | None = None
     connect_timeout_s: float = 10.0
 
     @property
@@ -76,12 +87,62 @@ def closed() -> UnreachableError:
     return error
 
 
-def read_server(address: str, *, ca: str | bytes | None, api_key: str | None) -> Server:
-    """Reads an address such as `http://127.0.0.1:8000`.
+def read_server(
+    address: str,
+    *,
+    ca: str | bytes | None = None,
+    api_key: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    identity: tuple[str, str] | None = None,
+) -> Server:
+    """Reads an address such as `http://127.0.0.1:8000`; see `Server` for all else.
 
     Raises:
-        ConfigurationError: It is none, or has a user and a password; or the key is none.
+        ConfigurationError: It is none, or has a user and a password; or the key or a header is
+            none; or there is an identity for a door without TLS.
     """
+    parts = _address_parts(address)
+    if api_key is not None and not _is_value(api_key):
+        raise ConfigurationError(
+            "api_key has a character that no header may have, expected printable ASCII",
+            hint="a key that was read from a file may end in a line feed",
+        )
+    server = Server(
+        parts.scheme,
+        parts.netloc,
+        parts.path.rstrip("/"),
+        ca,
+        api_key,
+        tuple(_header(name, value) for name, value in (headers or {}).items()),
+        identity,
+    )
+    if identity is not None and not server.is_secure:
+        raise ConfigurationError(
+            f"there is a certificate for {parts.scheme}://, which shows none",
+            hint="the address begins with https:// or grpcs://",
+        )
+    return server
+
+
+def _header(name: str, value: str) -> tuple[str, str]:
+    small = name.lower()
+    is_reserved = small in RESERVED or small.startswith("grpc-") or small.endswith("-bin")
+    if is_reserved or not _NAME.fullmatch(name):
+        raise ConfigurationError(
+            f"there is a header {name!a}, expected letters, digits, '_', '.' and '-', and none "
+            "that the client sets itself",
+            hint="a key is given as api_key",
+        )
+    if not _is_value(value):
+        raise ConfigurationError(f"the header {name!r} has a value other than printable ASCII")
+    return small, value
+
+
+def _is_value(text: object) -> bool:
+    return isinstance(text, str) and text.isascii() and text.isprintable()
+
+
+def _address_parts(address: str) -> SplitResult:
     try:
         parts = urlsplit(address)
         is_address = parts.scheme in SCHEMES and parts.hostname and parts.port != 0
@@ -100,25 +161,40 @@ def read_server(address: str, *, ca: str | bytes | None, api_key: str | None) ->
         )
     if parts.scheme.startswith("grpc") and parts.path.strip("/"):
         raise ConfigurationError(f"{address!r} has a path, which gRPC does not know")
-    if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
-        raise ConfigurationError(
-            "api_key has a character that no header may have, expected printable ASCII",
-            hint="a key that was read from a file may end in a line feed",
-        )
-    return Server(parts.scheme, parts.netloc, parts.path.rstrip("/"), ca, api_key)
+    return parts
 
 
 def trust(server: Server) -> ssl.SSLContext:
     """Gives whom a client over TLS trusts.
 
     Raises:
-        ConfigurationError: The certificates cannot be read.
+        ConfigurationError: The certificates, or the key, cannot be read.
     """
     import ssl
 
     try:
         if isinstance(server.ca, bytes):
-            return ssl.create_default_context(cadata=server.ca.decode("ascii"))
-        return ssl.create_default_context(cafile=server.ca)
+            context = ssl.create_default_context(cadata=server.ca.decode("ascii"))
+        else:
+            context = ssl.create_default_context(cafile=server.ca)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"the certificates of `ca` cannot be read: {error}") from error
+    if server.identity is not None:
+        try:
+            context.load_cert_chain(*server.identity, password=_no_password)
+        except (OSError, ValueError) as error:
+            raise unreadable(error) from error
+    return context
+
+
+def unreadable(error: Exception) -> ConfigurationError:
+    """Gives the error of a certificate of this client that is none."""
+    return ConfigurationError(
+        f"`certificate` and `certificate_key` cannot be read: {error}",
+        hint="both are files in PEM, and the key has no password",
+    )
+
+
+def _no_password() -> str:
+    """Keeps OpenSSL from asking at the terminal."""
+    return ""

@@ -49,7 +49,7 @@ def serving(server: Server) -> BaseTestServer:
 
 def client_of(running: BaseTestServer, **options: Any) -> AsyncClient:
     options.setdefault("retry", None)
-    return AsyncClient(f"http://{running.host}:{running.port}", **options)
+    return AsyncClient(f"{running.scheme}://{running.host}:{running.port}", **options)
 
 
 async def ask(client: AsyncClient, **said: Any) -> list[Any]:

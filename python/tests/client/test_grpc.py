@@ -56,8 +56,10 @@ class Server:
 
 
 @asynccontextmanager
-async def asking(server: Server, **options: Any) -> AsyncIterator[AsyncClient]:
-    """A client of a server that runs meanwhile."""
+async def asking(
+    server: Server, credentials: grpc.ServerCredentials | None = None, **options: Any
+) -> AsyncIterator[AsyncClient]:
+    """A client of a server that runs meanwhile, over TLS where it has credentials."""
     running = grpc.aio.server()
     handlers = {
         "Run": grpc.unary_unary_rpc_method_handler(server.run),
@@ -66,11 +68,14 @@ async def asking(server: Server, **options: Any) -> AsyncIterator[AsyncClient]:
     running.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler("shoal.v1.Tasks", handlers),)
     )
-    port = running.add_insecure_port("127.0.0.1:0")
+    if credentials is None:
+        address = f"grpc://127.0.0.1:{running.add_insecure_port('127.0.0.1:0')}"
+    else:
+        address = f"grpcs://127.0.0.1:{running.add_secure_port('127.0.0.1:0', credentials)}"
     await running.start()
     options.setdefault("retry", None)
     try:
-        async with AsyncClient(f"grpc://127.0.0.1:{port}", **options) as client:
+        async with AsyncClient(address, **options) as client:
             yield client
     finally:
         await running.stop(None)
@@ -83,11 +88,12 @@ async def ask(client: AsyncClient, **said: Any) -> list[Any]:
 @in_a_loop
 async def test_what_is_sent() -> None:
     server = Server(good)
-    async with asking(server, api_key="secret") as client:
+    async with asking(server, api_key="secret", headers={"X-Tenant": "blue"}) as client:
         assert await ask(client, priority=3, outputs=["y"], timeout_ms=5000) == [7]
     (request,), (metadata,) = server.requests, server.metadata
     (task,) = request.tasks
     assert metadata["authorization"] == "Bearer secret"
+    assert metadata["x-tenant"] == "blue"
     assert (task.id, task.model, list(task.outputs), task.priority) == ("0", "m", ["y"], 3)
     assert 4_000_000 < task.timeout_us <= 5_000_000
     assert len(task.idempotency_key) > 20

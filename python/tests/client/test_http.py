@@ -39,6 +39,18 @@ async def test_what_is_sent() -> None:
 
 
 @in_a_loop
+async def test_headers_of_a_user_are_sent_and_shown_to_nobody() -> None:
+    server, headers = Server(good), {"X-Tenant": "blue", "traceparent": "00-1"}
+    said: dict[str, Any] = {"headers": headers, "api_key": "secret"}
+    async with serving(server) as running, client_of(running, **said) as client:
+        assert await ask(client) == [7]
+        assert "blue" not in f"{client!r} {client._parts.server!r}"
+    (head,) = server.heads
+    assert (head["x-tenant"], head["traceparent"]) == ("blue", "00-1")
+    assert (head["Authorization"], head["Content-Type"]) == ("Bearer secret", "application/json")
+
+
+@in_a_loop
 async def test_each_task_has_a_key_of_its_own_and_keeps_it() -> None:
     async def busy(_: web.Request, tasks: list[dict[str, Any]]) -> web.StreamResponse:
         failed = {"error": "full", "code": "queue_full", "retry_after_ms": 1}
@@ -365,6 +377,13 @@ def test_addresses_and_options_that_are_none_are_refused() -> None:
         ("http://localhost", {"timeout_s": 0}),
         ("http://localhost", {"timeout_s": math.nan}),
         ("http://localhost", {"api_key": "password\n"}),
+        ("http://localhost", {"headers": {"Authorization": "password"}}),
+        ("http://localhost", {"headers": {"content-type": "text/plain"}}),
+        ("grpc://localhost", {"headers": {"grpc-timeout": "1S"}}),
+        ("http://localhost", {"headers": {"x y": "1"}}),
+        ("http://localhost", {"headers": {"x": "password\r\ny: 1"}}),
+        ("http://localhost", {"certificate": "c.pem", "certificate_key": "k.pem"}),
+        ("https://localhost", {"certificate": "c.pem"}),
         ("http://localhost:80000", {}),
         ("http://[::1", {}),
         ("http://:8000", {}),
