@@ -230,7 +230,7 @@ def add_nothing(add: Arrow) -> None:
     for codec in ("lz4", "zstd"):
         options = pa.ipc.IpcWriteOptions(compression=codec)
         batch = pa.record_batch([pa.array([0] * 1000)], names=["x"])
-        add.broken(f"compressed_with_{codec}", as_arrow.stream(batch, options=options))
+        add.broken(f"compressed_with_{codec}", as_arrow.stream(batch, options=options), of="both")
     wide = pa.record_batch([pa.array([1], pa.int8())] * 1001, names=[str(n) for n in range(1001)])
     add.vectors.add_table(
         "bad_arrow_1001_columns", "arrow", as_arrow.stream(wide), "invalid_arrow", of="request"
