@@ -272,7 +272,7 @@ async def test_what_was_answered_is_kept_when_the_rest_fails(
 
     server = Server(busy, gateway if then == "gone" else endless)
     async with serving(server) as running, client_of(running, retry=Retry(attempts=2)) as client:
-        tasks = [Task(model="m", table={"x": [1]}, timeout_ms=300)] * 2
+        tasks = [Task(model="m", table={"x": [1]}, timeout_ms=900)] * 2
         first, second = await client.run(tasks)
     assert first.table["y"].to_list() == [7]
     assert isinstance(second.error, expected)
