@@ -240,6 +240,12 @@ pub enum Payload {
     Bytes(Vec<Vec<u8>>),
 }
 
+impl Default for Payload {
+    fn default() -> Self {
+        Self::Bytes(Vec::new())
+    }
+}
+
 impl Payload {
     /// An empty payload for a dtype, with room for `values`.
     #[must_use]
@@ -270,7 +276,7 @@ impl Payload {
 }
 
 /// One column: `rows` records of `shape` values each.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Values {
     /// The shape of one record; empty for a scalar.
     pub shape: Vec<usize>,
@@ -323,7 +329,7 @@ impl Values {
 }
 
 /// Records: columns in the order of a signature, all with the same number of rows.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
     /// How many records.
     pub rows: usize,

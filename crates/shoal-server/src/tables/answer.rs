@@ -1,18 +1,27 @@
 //! An answer of a model as a typed table.
 
+use std::sync::Arc;
+
 use super::{Column, Content, Kind, Typed};
 use crate::description::Description;
 use crate::flight::Answer;
 use crate::values::{Dtype, Payload, Values};
 
 /// The outputs of these indices, in this order. BYTES are UTF8 if all of them are.
-pub(crate) fn answered(description: &Description, answer: &Answer, indices: &[usize]) -> Typed {
+/// No index stands there twice.
+pub(crate) fn answered(description: &Description, mut answer: Answer, indices: &[usize]) -> Typed {
+    let (start, rows) = (answer.start, answer.rows);
+    // What nobody else refers to is handed on as it is.
+    let mut whole = if rows == answer.table.rows { Arc::get_mut(&mut answer.table).map(std::mem::take) } else { None };
     let column = |index: &usize| {
         let output = &description.signature.outputs[*index];
-        let values = answer.table.columns[*index].slice(output.dtype, (answer.start, answer.rows));
+        let values = match &mut whole {
+            Some(table) => std::mem::take(&mut table.columns[*index]),
+            None => answer.table.columns[*index].slice(output.dtype, (start, rows)),
+        };
         self::column(output.name.clone(), output.dtype, values)
     };
-    Typed { rows: answer.rows, columns: indices.iter().map(column).collect() }
+    Typed { rows, columns: indices.iter().map(column).collect() }
 }
 
 fn column(name: String, dtype: Dtype, values: Values) -> Column {

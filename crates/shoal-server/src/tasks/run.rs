@@ -224,7 +224,7 @@ impl Run {
     fn load(&mut self, number: usize, request: Request, priority: u8, loads: &mut Vec<Load>) {
         let Request { offer, table, wanted } = request;
         if table.rows == 0 {
-            return self.answer(number, &offer, &wanted, &offer.no_rows());
+            return self.answer(number, &offer, &wanted, offer.no_rows());
         }
         let lane = Arc::clone(offer.lane());
         let piece = Piece { job: number, offer, lane, request: None, wanted };
@@ -316,8 +316,8 @@ impl Run {
             }
             let (job, offer, wanted) = (piece.job, Arc::clone(&piece.offer), std::mem::take(&mut piece.wanted));
             match outcome {
-                Ok(answer) if self.jobs[job].gathered.is_some() => self.gather(number, &offer, &wanted, &answer),
-                Ok(answer) => self.answer(job, &offer, &wanted, &answer),
+                Ok(answer) if self.jobs[job].gathered.is_some() => self.gather(number, &offer, &wanted, answer),
+                Ok(answer) => self.answer(job, &offer, &wanted, answer),
                 Err(fault) => self.fail(job, Some(&offer), fault),
             }
         }
@@ -351,22 +351,22 @@ impl Run {
     }
 
     /// A model has answered.
-    fn answer(&mut self, number: usize, offer: &Offer, wanted: &[usize], answer: &Answer) {
+    fn answer(&mut self, number: usize, offer: &Offer, wanted: &[usize], answer: Answer) {
         count(&self.catalog, offer, self.arrived.elapsed(), None);
-        let description = offer.description();
+        let (batch_rows, description) = (answer.batch_rows, offer.description());
         let (model, version) = (description.name.clone(), description.version.clone());
         let outcome = Ok(answered(description, answer, wanted));
-        self.end(number, Ended { model, version, outcome, batch_rows: answer.batch_rows });
+        self.end(number, Ended { model, version, outcome, batch_rows });
     }
 
     /// A model of a router has answered.
-    fn gather(&mut self, piece: usize, offer: &Offer, wanted: &[usize], answer: &Answer) {
+    fn gather(&mut self, piece: usize, offer: &Offer, wanted: &[usize], answer: Answer) {
         count(&self.catalog, offer, self.arrived.elapsed(), None);
         let number = self.pieces[piece].job;
         let job = &mut self.jobs[number];
         if let Some(gathered) = &mut job.gathered {
-            gathered.answers[piece - job.pieces.start] = Some(answered(offer.description(), answer, wanted));
             gathered.batch_rows = gathered.batch_rows.max(answer.batch_rows);
+            gathered.answers[piece - job.pieces.start] = Some(answered(offer.description(), answer, wanted));
         }
         self.join(number);
     }
@@ -404,8 +404,10 @@ impl Run {
     fn end(&mut self, number: usize, ended: Ended) {
         let job = &mut self.jobs[number];
         let Ended { model, version, outcome, batch_rows } = ended;
-        let done = Done { id: std::mem::take(&mut job.id), model, version, outcome, batch_rows, weight: job.weight };
+        let mut done = Done { id: std::mem::take(&mut job.id), model, version, outcome, batch_rows, weight: job.weight };
         if let Some(ticket) = job.ticket.take() {
+            // What is kept and what is answered are the same numbers.
+            done.outcome = done.outcome.map(Typed::shared);
             ticket.settle(Instant::now(), &done);
         }
         self.deliver(number, done);

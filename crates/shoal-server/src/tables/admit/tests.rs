@@ -310,13 +310,18 @@ fn an_answer_is_a_table_of_the_outputs_that_are_wanted() {
     let table = Arc::new(Table { rows: 3, columns: vec![a, Values { shape: vec![], payload: bytes, missing: vec![] }] });
     let told = |start, rows, indices: &[usize]| {
         let mut out = Vec::new();
-        write(&mut out, &answered(&description, &Answer::new(Arc::clone(&table), start, rows), indices));
+        write(&mut out, &answered(&description, Answer::new(Arc::clone(&table), start, rows), indices));
         String::from_utf8(out).unwrap()
     };
     let (a, b) = (r#"{"name":"a","dtype":"FP32","shape":[2],"data":[null,[4.0,5.0]]}"#, r#"{"name":"b","dtype":"UTF8","data":["x","y"]}"#);
     assert_eq!(told(1, 2, &[1, 0]), format!(r#"{{"rows":2,"columns":[{b},{a}]}}"#));
     assert_eq!(told(0, 1, &[1]), r#"{"rows":1,"columns":[{"name":"b","dtype":"BYTES","data":["/w=="]}]}"#);
     assert_eq!(told(0, 0, &[]), r#"{"rows":0,"columns":[]}"#);
+    let Payload::Bytes(list) = &table.columns[1].payload else { panic!("bytes") };
+    let text = list[1].as_ptr();
+    let handed_on = answered(&description, Answer::new(table, 0, 3), &[1]);
+    let Content::Items(items) = &handed_on.columns[0].content else { panic!("items") };
+    assert_eq!(items[1].as_ptr(), text);
 }
 
 #[test]
@@ -341,7 +346,7 @@ fn no_table_panics_a_model() {
         if let Ok(admitted) = admit(&description, table.clone(), Extra::Refused) {
             assert_eq!(admitted.rows, rows);
             let indices: Vec<usize> = (0..admitted.columns.len()).collect();
-            let answer = answered(&description, &Answer::new(Arc::new(admitted), 0, rows), &indices);
+            let answer = answered(&description, Answer::new(Arc::new(admitted), 0, rows), &indices);
             assert_eq!(answer.take_rows(&(0..rows).collect::<Vec<_>>()), answer);
         }
         assert!(table.columns.iter().all(|column| column.kind != Kind::Untyped || matches!(column.content, Content::Text(_))));
