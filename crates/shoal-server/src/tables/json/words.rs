@@ -114,7 +114,7 @@ mod tests {
             let found = short_number(bytes);
             if let Some(text) = text.filter(is_json) {
                 let Short { digits, decimals, length } = found.unwrap();
-                assert_eq!((digits as f64 / 10_f64.powi(decimals as i32), length), (text.parse().unwrap(), text.len()));
+                assert_eq!((digits as f64 / 10_f64.powi(i32::try_from(decimals).unwrap()), length), (text.parse().unwrap(), text.len()));
             } else if let Some(short) = found {
                 // Two points: the number ends before the second.
                 assert_eq!(bytes[short.length], b'.');
