@@ -51,9 +51,7 @@ class AsyncClient:
         """
         task = Task(model=model, table=table, **options)
         piece, timeout_s = self._parts.preparation.call(task)
-        dispatcher, runner = self._parts.connected()
-        if not dispatcher.gathers(piece):
-            return (await runner.one(piece, timeout_s)).table
+        dispatcher = self._parts.connected()[0]
         answered = asyncio.get_running_loop().create_future()
         call = Call(piece, model, timeout_s, answered)
         dispatcher.submit(call)

@@ -7,6 +7,8 @@ Rules:
 - With nothing in flight, nothing waits longer than that: a lone caller is not delayed.
 - With an envelope in flight, calls gather for `wait_us`, counted from the first that waits, or
   until an envelope comes back: its callers ask again in that tick, and take those along who wait.
+- Of 32 calls and more that leave with nothing in flight, half leave in an envelope of their own:
+  while the server is at work on one half, the client is at work on the other.
 - An envelope has at most `tasks` tasks and `size_bytes` bytes; calls leave in the order in which
   they came. What reaches a limit is due at once, whatever is in flight. A call that is as large as
   the limit by itself leaves alone, and others are not held up by it.
@@ -23,6 +25,7 @@ from typing import Generic, TypeVar
 from shoal.errors import ConfigurationError
 
 _Call = TypeVar("_Call")
+_HALVED = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Gatherer(Generic[_Call]):
         self._limits = limits
         self._waiting: deque[tuple[_Call, int, int]] = deque()
         self._waiting_bytes = 0
+        self._other_half = 0
         self.in_flight = 0
 
     def __len__(self) -> int:
@@ -76,15 +80,15 @@ class Gatherer(Generic[_Call]):
         """
         if not self._waiting:
             return None
-        if not self.in_flight or self._is_full():
+        if not self.in_flight or self._other_half or self._is_full():
             return 0
         return max(0, self._waiting[0][2] + self._limits.wait_us - now_us)
 
     def depart(self) -> list[_Call]:
         """Gives the calls of the next envelope, which is in flight from now on."""
         taken: list[_Call] = []
-        taken_bytes = 0
-        while self._waiting and len(taken) < self._limits.tasks:
+        taken_bytes, most = 0, self._most()
+        while self._waiting and len(taken) < most:
             call, size_bytes, _ = self._waiting[0]
             if taken and taken_bytes + size_bytes > self._limits.size_bytes:
                 break
@@ -92,12 +96,21 @@ class Gatherer(Generic[_Call]):
             self._waiting_bytes -= size_bytes
             taken_bytes += size_bytes
             taken.append(call)
+        self._other_half = max(0, self._other_half - len(taken))
         self.in_flight += bool(taken)
         return taken
 
     def land(self) -> None:
         """Notes that an envelope came back, whatever came of it."""
         self.in_flight -= 1
+
+    def _most(self) -> int:
+        """Gives how many calls the next envelope takes at most; cuts in half what leaves first."""
+        most = self._other_half or len(self._waiting)
+        if not self.in_flight and most >= _HALVED:
+            self._other_half = most
+            most -= most // 2
+        return min(most, self._limits.tasks)
 
     def _is_full(self) -> bool:
         return (

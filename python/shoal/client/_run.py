@@ -120,14 +120,6 @@ class Runner:
         self._transport = transport
         self._retry = retry
 
-    async def one(self, piece: Piece, timeout_s: float | None) -> Result:
-        """Gives the result of a task that travels by itself; see `run`."""
-        results = await self.run(Order((Item("0", piece, timeout_s),)))
-        result = results[0]
-        if result.error is not None:
-            result.error.task_id = None  # nobody gave it one
-        return result
-
     async def run(self, order: Order) -> Results:
         """Gives the result of each task, in order.
 

@@ -54,6 +54,29 @@ def test_an_envelope_that_comes_back_takes_along_who_waits() -> None:
     assert calls.due_us(1001) == 0
 
 
+def test_many_calls_leave_in_halves_so_that_server_and_client_work_at_the_same_time() -> None:
+    calls = gatherer(Gathering())
+    for number in range(65):
+        calls.arrive(str(number), 10, 0)
+    assert calls.due_us(0) == 0
+    assert len(calls.depart()) == 33
+    assert calls.due_us(0) == 0  # the other half waits for nobody
+    calls.arrive("later", 10, 100)
+    assert len(calls.depart()) == 32
+    assert calls.due_us(100) == 300
+    calls.land()
+    assert calls.depart() == ["later"]
+
+
+def test_with_an_envelope_in_flight_nothing_is_halved() -> None:
+    calls = gatherer(Gathering())
+    calls.arrive("first", 10, 0)
+    calls.depart()
+    for number in range(64):
+        calls.arrive(str(number), 10, 0)
+    assert len(calls.depart()) == 64
+
+
 @pytest.mark.parametrize(("count", "size_bytes"), [(4, 1), (2, 50)])
 def test_what_reaches_a_limit_is_due_at_once(count: int, size_bytes: int) -> None:
     calls = gatherer()
@@ -74,11 +97,13 @@ def test_a_call_larger_than_the_limit_leaves_alone() -> None:
 
 @given(
     st.lists(st.tuples(st.integers(0, 120), st.integers(0, 500)), max_size=60),
+    st.sampled_from([4, 40]),
 )
 def test_every_call_leaves_once_in_order_within_the_limits(
-    arrivals: list[tuple[int, int]],
+    arrivals: list[tuple[int, int]], tasks: int
 ) -> None:
-    calls: Gatherer[int] = Gatherer(LIMITS)
+    limits = Gathering(tasks=tasks, size_bytes=25 * tasks, wait_us=300)
+    calls: Gatherer[int] = Gatherer(limits)
     now_us, left, flying = 0, [], 0
     for number, (size_bytes, gap_us) in enumerate(arrivals):
         now_us += gap_us
@@ -86,14 +111,14 @@ def test_every_call_leaves_once_in_order_within_the_limits(
         while calls.due_us(now_us) == 0:
             taken = calls.depart()
             sizes = [arrivals[each][0] for each in taken]
-            assert len(taken) <= LIMITS.tasks
-            assert len(taken) == 1 or sum(sizes) <= LIMITS.size_bytes
+            assert len(taken) <= limits.tasks
+            assert len(taken) == 1 or sum(sizes) <= limits.size_bytes
             left += taken
             flying += 1
             if flying % 3 == 0:
                 calls.land()
         due_us = calls.due_us(now_us)
-        assert due_us is None or 0 < due_us <= LIMITS.wait_us
+        assert due_us is None or 0 < due_us <= limits.wait_us
     while len(calls):
         left += calls.depart()
     assert left == list(range(len(arrivals)))
