@@ -1,7 +1,7 @@
 """Takes the turns: a server on one core, and on the other whoever asks it, one after the other.
 
-The processor time of the server is that of all its threads, to the nanosecond
-(`/proc/PID/task/*/schedstat`). What neither it nor those who ask have used is others'.
+The processor time of the server is that of all its threads, those that have ended, too
+(`/proc/PID/stat`). What neither it nor those who ask have used is others'.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Stage:
         askers_s = sum(each.cpu_s() for each in self.askers.values())
         all_s = self.server.cpu_s() + askers_s + own_s()
         batches = read_batches(self.place.http, METRIC)
-        return _Clocks(self.server.run_s(), all_s, cpu_times(), batches)
+        return _Clocks(self.server.cpu_s(), all_s, cpu_times(), batches)
 
 
 @contextmanager
