@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its __all__
     NewPartitions,
 )
 
 from shoal.errors import DtypeError, InvalidRequestError, SourceError
 from shoal.source import KafkaSource, Limit, PlacedSource, Refused
+from shoal.source._kafka._client import limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,6 +46,32 @@ def opened(kafka: Broker, tmp_path: Path) -> Iterator[Opens]:
     yield open_source
     for source in sources:
         source.close()
+
+
+class Leaderless:
+    """A consumer whose partition has no leader for a while."""
+
+    def __init__(self, *codes: int) -> None:
+        self.codes = list(codes)
+        self.looked = 0
+
+    def get_watermark_offsets(self, _: TopicPartition, **__: object) -> tuple[int, int]:
+        if self.codes:
+            raise KafkaException(KafkaError(self.codes.pop(0)))
+        return (3, 7)
+
+    def list_topics(self, *_: object, **__: object) -> None:
+        self.looked += 1
+
+
+def test_a_partition_without_a_leader_is_asked_again() -> None:
+    waits: Any = Leaderless(KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION)
+    assert limits(waits, "topic", 0) == (3, 7)
+    assert waits.looked == 2
+    refuses: Any = Leaderless(KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    with pytest.raises(KafkaException):
+        limits(refuses, "topic", 0)
+    assert refuses.looked == 0
 
 
 def arrived(source: KafkaSource, start: dict[str, int], rows: int) -> dict[str, int]:

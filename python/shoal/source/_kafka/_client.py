@@ -5,6 +5,7 @@
   which the guarantees rest cannot be given.
 - A cluster that cannot be reached is waited for, which is logged once; librdkafka itself, which
   would log every attempt, is kept quiet (`log_level`).
+- A partition that has no leader yet, because it is new or moves to another broker, is asked again.
 - A consumer is assigned once: one that is assigned anew tells its earlier position for a while.
 - A range of a partition is read until the *position* reaches its end, not until so many records
   came: marks of transactions and what was aborted take offsets too, and are never delivered.
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import closing, contextmanager
+from threading import Event
 from typing import TYPE_CHECKING, Any, cast
 
 from shoal.errors import InvalidRequestError, PipelineError, RequirementError, SourceError
@@ -53,8 +55,12 @@ __all__ = [
 
 # How long a cluster may take to answer a question.
 ANSWER_SECONDS = 10.0
+# So often a partition without a leader is asked again, after so long each time.
+_LEADERLESS_TRIES, _LEADERLESS_PAUSE_S = 50, 0.1
 # So many records are taken at once.
 MOST_RECORDS = 10_000
+
+_LEADERLESS = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
 
 _log = logging.getLogger("shoal.source")
 
@@ -164,10 +170,20 @@ def limits(consumer: Consumer, topic: str, number: int) -> tuple[int, int]:
     Raises:
         KafkaException: the cluster does not answer.
     """
-    found = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=ANSWER_SECONDS)
-    if found is None:
-        raise KafkaException(KafkaError(KafkaError.REQUEST_TIMED_OUT))
-    return found
+    wanted, tries_left = TopicPartition(topic, number), _LEADERLESS_TRIES
+    while True:
+        try:
+            found = consumer.get_watermark_offsets(wanted, timeout=ANSWER_SECONDS)
+        except KafkaException as error:
+            tries_left -= 1
+            if not tries_left or reason(error).code() not in _LEADERLESS:
+                raise
+            consumer.list_topics(topic, timeout=ANSWER_SECONDS)  # who leads it by now
+            Event().wait(_LEADERLESS_PAUSE_S)
+            continue
+        if found is None:
+            raise KafkaException(KafkaError(KafkaError.REQUEST_TIMED_OUT))
+        return found
 
 
 def written(settings: dict[str, Any], topic: str) -> tuple[int, int]:
