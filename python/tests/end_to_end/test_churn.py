@@ -20,6 +20,7 @@ from shoal.train._run._plan import plan_in
 from tests.end_to_end.driver import serving
 
 ROOT = Path(__file__).parents[3]
+pytestmark = pytest.mark.timeout(300)  # the whole example
 EXAMPLE = ROOT / "examples" / "churn"
 
 
@@ -31,7 +32,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if file.is_file():
             shutil.copy(file, place)
     asked = (place / "train.toml").read_text()
-    (place / "train.toml").write_text(asked.replace("seconds = 60", "trials = 14"))
+    (place / "train.toml").write_text(asked.replace("seconds = 60", "trials = 8"))
     environment = {
         "PYTHONPATH": f"{ROOT / 'python'}:{ROOT}",
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",

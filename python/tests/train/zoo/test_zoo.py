@@ -13,6 +13,8 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from shoal import serve
 from shoal.values import from_arrow, to_json
 from tests.train.zoo.combining import ROWS, combinations, through_the_runtime, tried
@@ -48,6 +50,7 @@ def through_a_server(package: Package, rows: pa.RecordBatch) -> list[Any]:
     return answers
 
 
+@pytest.mark.timeout(0)  # many models; what hangs is ended by `faulthandler_timeout`
 def test_what_is_sealed_answers_fresh_rows_as_the_original(
     tmp_path: Path, prove_scale: int, record_property: Callable[[str, object], None]
 ) -> None:
