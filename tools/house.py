@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("python", "tools", "examples", "benchmarks", "crates", "clients")
+FOLDERS = ("python", "tools", "examples", "benchmarks", "crates", "clients", "protocol")
 NOT_OURS = {
     *("target", "environments", "work", "peers", "__pycache__"),
     *("node_modules", "build", "dist"),

@@ -185,7 +185,7 @@ def add_moments(add: Json) -> None:
 
 
 def add_wrong_moments(add: Json) -> None:
-    """Adds texts that are no moments or no days, and columns of them with wrong fields."""
+    """Adds texts that are no moments."""
     good = '["2021-05-31T10:20:30Z"]'
     add.bad("moment_without_zone", "TIMESTAMP", '["2021-05-31T10:20:30"]', "time_without_zone")
     add.bad("moment_of_an_empty_zone", "TIMESTAMP", good, "time_without_zone", zone="")
@@ -210,6 +210,11 @@ def add_wrong_moments(add: Json) -> None:
     }
     for name, text in wrong.items():
         add.bad(f"moment_{name}", "TIMESTAMP", f'["{text}"]')
+
+
+def add_wrong_units(add: Json) -> None:
+    """Adds moments that are no text or that their unit does not hold, and wrong units and zones."""
+    good = '["2021-05-31T10:20:30Z"]'
     add.bad("moment_as_number", "TIMESTAMP", "[1622456430]")
     add.bad("moment_beyond_ns", "TIMESTAMP", '["2262-04-11T23:47:16.854775808Z"]', unit="ns")
     add.bad("moment_of_an_unknown_unit", "TIMESTAMP", good, "invalid_request", unit="min")
@@ -217,6 +222,10 @@ def add_wrong_moments(add: Json) -> None:
     add.bad("moment_of_a_zone_that_is_no_text", "TIMESTAMP", good, "invalid_request", zone=1)
     add.bad("unit_of_a_number", "INT64", "[1]", "invalid_request", unit="s")
     add.bad("zone_of_a_day", "DATE", '["2021-05-31"]', "invalid_request", zone="UTC")
+
+
+def add_wrong_days(add: Json) -> None:
+    """Adds texts that are no days."""
     days = {
         "no_leap_year": "2100-02-29",
         "month_13": "2021-13-01",
@@ -293,5 +302,8 @@ def add_all(vectors: Vectors) -> None:
     add = Json(vectors)
     for part in (add_forms, add_numbers, add_wrong_integers, add_wrong_values, add_moments):
         part(add)
-    for part in (add_wrong_moments, add_wrong_shapes, add_wrong_structure):
+    add_wrong_moments(add)
+    add_wrong_units(add)
+    add_wrong_days(add)
+    for part in (add_wrong_shapes, add_wrong_structure):
         part(add)

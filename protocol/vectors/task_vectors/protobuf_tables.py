@@ -150,6 +150,12 @@ def add_wrong_columns(add: Protobuf) -> None:
     )
     both = mixed + message(6, b"") * 2 + octets(7, b"\1\1")
     add.column("missing_of_mixed", both, "invalid_request")
+    twice = unsigned(1, 2) + message(2, HEAD + VALUES) * 2
+    add.bad("duplicate_column", twice, "duplicate_column", of="both")
+
+
+def add_wrong_moments(add: Protobuf) -> None:
+    """Adds moments with wrong units, zones and values, and units and zones of what is no moment."""
     add.column("unit_of_a_number", HEAD + VALUES + octets(8, "s"), "invalid_request")
     add.column("zone_of_a_number", HEAD + VALUES + octets(9, "UTC"), "invalid_request")
     moment = octets(1, "x") + octets(2, "TIMESTAMP") + octets(4, b"\0" * 16)
@@ -165,12 +171,10 @@ def add_wrong_columns(add: Protobuf) -> None:
     add.column("day_year_10000", late, "wrong_dtype")
     early = octets(4, struct.pack("<2q", 0, -62135596801)) + octets(8, "s") + octets(9, "UTC")
     add.column("moment_year_0", octets(1, "x") + octets(2, "TIMESTAMP") + early, "wrong_dtype")
-    twice = unsigned(1, 2) + message(2, HEAD + VALUES) * 2
-    add.bad("duplicate_column", twice, "duplicate_column", of="both")
 
 
 def add_all(vectors: Vectors) -> None:
     """Adds all tables of this file."""
     add = Protobuf(vectors)
-    for part in (add_forms, add_arrow, add_broken, add_wrong_columns):
+    for part in (add_forms, add_arrow, add_broken, add_wrong_columns, add_wrong_moments):
         part(add)

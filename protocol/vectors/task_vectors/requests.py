@@ -217,19 +217,20 @@ def add_bad_envelopes(add: Requests) -> None:
         add.add(f"request_bad_{name}", "json", body, "malformed_json")
 
 
+TWO = Envelope([Task("a", "m", ONE), Task("b", "n", Table.of(Column("y", "UTF8", ["z"])))])
+
+
+def arrow_body(first: Any, second: Any, *tail: bytes) -> bytes:
+    """Gives an envelope in Arrow of two tasks with these tables, and the streams that follow."""
+    tasks = [{"id": "a", "model": "m", "table": first}, {"id": "b", "model": "n", "table": second}]
+    return as_arrow.head(as_json.text({"tasks": tasks})) + b"".join(tail)
+
+
 def add_arrow(add: Requests) -> None:
-    """Adds envelopes in Arrow whose head and streams are unusual, or do not fit."""
-    two = Envelope([Task("a", "m", ONE), Task("b", "n", Table.of(Column("y", "UTF8", ["z"])))])
+    """Adds envelopes in Arrow whose head and streams are unusual, or fail some of their tasks."""
+    two, body = TWO, arrow_body
     streams = [as_arrow.table(table) for table in tables_of(two)]
     sizes = [len(stream) for stream in streams]
-
-    def body(first: Any, second: Any, *tail: bytes) -> bytes:
-        tasks = [
-            {"id": "a", "model": "m", "table": first},
-            {"id": "b", "model": "n", "table": second},
-        ]
-        return as_arrow.head(as_json.text({"tasks": tasks})) + b"".join(tail)
-
     plain = as_json.table(ONE)
     add.add("request_json_beside_arrow", "arrow", body(plain, {"arrow": sizes[1]}, streams[1]), two)
     fit = ({"arrow": sizes[0]}, {"arrow": sizes[1]})
@@ -244,6 +245,14 @@ def add_arrow(add: Requests) -> None:
     add.add("request_stream_of_no_bytes", "arrow", body({"arrow": 0}, fit[1], streams[1]), none)
     unknown = Envelope([Refused("a", "unknown_table"), second])
     add.add("request_arrow_unknown_table", "arrow", body("t", fit[1], streams[1]), unknown)
+
+
+def add_wrong_arrow(add: Requests) -> None:
+    """Adds envelopes in Arrow that are refused."""
+    body = arrow_body
+    streams = [as_arrow.table(table) for table in tables_of(TWO)]
+    sizes = [len(stream) for stream in streams]
+    fit = ({"arrow": sizes[0]}, {"arrow": sizes[1]})
     whole = body(*fit, *streams)
     wrong = {
         "bytes_missing": whole[:-8],
@@ -252,7 +261,7 @@ def add_arrow(add: Requests) -> None:
         "stream_missing": whole[: -sizes[1]],
         "stream_left_over": whole + streams[0],
         "cut_in_its_head": whole[:100],
-        "json_alone": as_json_body(two),
+        "json_alone": as_json_body(TWO),
         "size_below_zero": body({"arrow": -8}, fit[1], *streams),
         "size_with_point": body({"arrow": 8.5}, fit[1], *streams),
         "size_as_text": body({"arrow": str(sizes[0])}, fit[1], *streams),
@@ -276,30 +285,29 @@ def add_arrow(add: Requests) -> None:
     add.add("request_bad_arrow_duplicate_task", "arrow", as_arrow.head(same), "duplicate_task")
 
 
-def add_protobuf(add: Requests) -> None:
-    """Adds envelopes in protobuf that are not as they would be written, and wrong ones."""
-    table = message(4, table_message(ONE))
-    good = message(2, octets(1, "good") + octets(2, "m") + table)
-    expect = Task("good", "m", ONE)
+TABLE = message(4, table_message(ONE))
+GOOD = message(2, octets(1, "good") + octets(2, "m") + TABLE)
+EXPECT = Task("good", "m", ONE)
 
-    def beside(name: str, task: bytes, code: str = "invalid_request") -> None:
-        body = message(2, octets(1, "bad") + task) + good
-        add.add(
-            f"request_bad_task_protobuf_{name}",
-            "protobuf",
-            body,
-            Envelope([Refused("bad", code), expect]),
-        )
 
-    beside("unknown_table", octets(2, "m") + message(5, b"t"), "unknown_table")
+def add_wrong_tasks_in_protobuf(add: Requests) -> None:
+    """Adds envelopes in protobuf of a task that is wrong, and one that is not."""
     column = octets(1, "x") + octets(2, "BOOL") + octets(4, b"\2")
-    beside(
-        "wrong_value",
-        octets(2, "m") + message(4, unsigned(1, 1) + message(2, column)),
-        "wrong_dtype",
-    )
     cut = message(4, octets(3, as_arrow.table(ONE)[:-16]))
-    beside("broken_arrow", octets(2, "m") + cut, "invalid_arrow")
+    wrong = {
+        "unknown_table": (message(5, b"t"), "unknown_table"),
+        "wrong_value": (message(4, unsigned(1, 1) + message(2, column)), "wrong_dtype"),
+        "broken_arrow": (cut, "invalid_arrow"),
+    }
+    for name, (given, code) in wrong.items():
+        body = message(2, octets(1, "bad") + octets(2, "m") + given) + GOOD
+        expect = Envelope([Refused("bad", code), EXPECT])
+        add.add(f"request_bad_task_protobuf_{name}", "protobuf", body, expect)
+
+
+def add_protobuf(add: Requests) -> None:
+    """Adds envelopes in protobuf that are not as they would be written."""
+    table, good, expect = TABLE, GOOD, EXPECT
     arrow = message(
         2, octets(1, "good") + octets(2, "m") + message(4, octets(3, as_arrow.table(ONE)))
     )
@@ -314,6 +322,11 @@ def add_protobuf(add: Requests) -> None:
         2, octets(1, "good") + octets(2, "m") + table + unsigned(91, 7)
     )
     add.add("request_protobuf_unknown_fields", "protobuf", newer, Envelope([expect]))
+
+
+def add_wrong_protobuf(add: Requests) -> None:
+    """Adds envelopes in protobuf that are refused."""
+    table, good = TABLE, GOOD
     shared = message(1, octets(1, "t") + message(2, table_message(ONE)))
     refused = {
         "zero_tasks": (b"", "invalid_request"),
@@ -354,4 +367,7 @@ def add_all(vectors: Vectors) -> None:
     for part in (add_written, add_forms, add_bad_tasks, add_bad_fields, add_bad_envelopes):
         part(add)
     add_arrow(add)
+    add_wrong_arrow(add)
+    add_wrong_tasks_in_protobuf(add)
     add_protobuf(add)
+    add_wrong_protobuf(add)
