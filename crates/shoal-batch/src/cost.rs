@@ -8,8 +8,8 @@
 //!    looked at is the table, not the line: the **knee** is the smallest size whose cost per row is within 5 % of the
 //!    best measured, the **best** is the cheapest.
 //! 4. **Search.** What was never tried is tried: where the bins above the chosen one were not measured, up to twice its
-//!    size is worth a call; where no bin below it was, half of it. A server that was busy from its first request on has
-//!    seen large micro-batches only.
+//!    size is worth a call; where the smallest measured is not clearly dearer than the best, half of that. A server that
+//!    was busy from its first request on has seen large micro-batches only.
 //!
 //! Source: Crankshaw et al., Clipper (NSDI 2017) learn the largest batch within a latency; Shen et al., Nexus (SOSP
 //! 2019): a request that just missed a batch waits for two, so a target holds while 2 * S(n) is within it.

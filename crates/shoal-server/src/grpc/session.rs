@@ -120,7 +120,7 @@ impl Session {
             self.share.iter().for_each(|share| share.begin_again());
         }
         self.in_flight.remove(&done.id);
-        let size = done.outcome.as_ref().map_or(0, Typed::size_bytes);
+        let size = done.size_bytes();
         let written = by_size(size, move || Bytes::from(protobuf::result(&done, true).encode_to_vec())).await;
         output.send(written.map_err(|fault| refused(&self.catalog, &fault))).await
     }

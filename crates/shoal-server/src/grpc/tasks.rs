@@ -25,11 +25,11 @@ use super::{client_of, patience, status};
 use crate::bodies::Held;
 use crate::catalog::Catalog;
 use crate::fault::{Code, Fault, Outcome};
-use crate::tables::Typed;
+
 use crate::tasks::door::by_size;
 use crate::tasks::room::Room;
 use crate::tasks::run::run;
-use crate::tasks::{Caller, Envelope, protobuf};
+use crate::tasks::{Caller, Done, Envelope, protobuf};
 use crate::wire::Peer;
 
 const NAME: &str = "shoal.v1.Tasks";
@@ -152,7 +152,7 @@ impl Asked {
         catalog.metrics.envelope(envelope.tasks.len());
         let merge = envelope.merge.take();
         let results = run(catalog, envelope, self.caller).await;
-        let size = results.iter().filter_map(|done| done.outcome.as_ref().ok()).map(Typed::size_bytes).sum();
+        let size = results.iter().map(Done::size_bytes).sum();
         let write = move || protobuf::write(&results, merge.map(|merge| merge.join(&results)).as_ref());
         by_size(size, write).await.map(Bytes::from)
     }

@@ -322,7 +322,7 @@ impl Typed {
         Self { rows: rows.len(), columns: self.columns.iter().map(|column| column.take_rows(rows)).collect() }
     }
 
-    /// The same table, whose copies share the values of fixed width: for tables that many tasks refer to.
+    /// The same table, whose copies share the values of fixed width: for tables that many tasks refer to, and results that are kept.
     pub(crate) fn shared(mut self) -> Self {
         for column in &mut self.columns {
             if let Content::Fixed(buffer) = &mut column.content {

@@ -16,7 +16,6 @@ use crate::compression::off_the_loop;
 use crate::connections::Watch;
 use crate::fault::Outcome;
 use crate::reply::{Content, Reply};
-use crate::tables::Typed;
 
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const ARROW: &str = "application/vnd.apache.arrow.stream";
@@ -115,7 +114,7 @@ pub(crate) async fn answer(catalog: &Arc<Catalog>, headers: &HeaderMap, body: By
         return Ok(reply(encoding, Content::Lines(Box::new(lines))));
     }
     let results = run(catalog, envelope, asked.caller).await;
-    let size = results.iter().filter_map(|done| done.outcome.as_ref().ok()).map(Typed::size_bytes).sum();
+    let size = results.iter().map(Done::size_bytes).sum();
     let body = by_size(size, move || encoding.write(&results, merge.map(|merge| merge.join(&results)).as_ref())).await??;
     Ok(reply(encoding, body.into()))
 }

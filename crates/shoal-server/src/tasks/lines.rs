@@ -15,9 +15,8 @@ use super::{Done, Merge, Merged, json};
 use crate::bodies::Holding;
 use crate::catalog::Catalog;
 use crate::connections::Watch;
-use crate::fault::{Fault, Outcome};
+use crate::fault::Fault;
 use crate::guard::Turn;
-use crate::tables::Typed;
 
 /// A piece is sent when it is so long, although more is ready.
 const PIECE_BYTES: usize = 64 << 10;
@@ -70,7 +69,7 @@ impl Lines {
                 json::write_line(piece, &done, false);
                 results[place] = Some(done);
             }
-            (Some((_, done)), None) if size(&done.outcome) < LARGE_BYTES => json::write_line(piece, &done, true),
+            (Some((_, done)), None) if done.size_bytes() < LARGE_BYTES => json::write_line(piece, &done, true),
             (Some((_, done)), None) => self.writing = Some(Box::pin(line(done))),
             (None, merge) => match merge.take() {
                 Some((merge, results)) => self.writing = Some(Box::pin(merged_line(merge, results.into_iter().flatten().collect()))),
@@ -87,13 +86,9 @@ impl Lines {
     }
 }
 
-fn size(outcome: &Outcome<Typed>) -> usize {
-    outcome.as_ref().map_or(0, Typed::size_bytes)
-}
-
 /// The line of a task that has ended.
 async fn line(done: Done) -> Vec<u8> {
-    let (id, bytes) = (done.id.clone(), size(&done.outcome));
+    let (id, bytes) = (done.id.clone(), done.size_bytes());
     let failed = |fault| Done { id, model: String::new(), version: String::new(), outcome: Err(fault), batch_rows: 0, weight: 1.0 };
     let tell = |out: &mut Vec<u8>, fault| json::write_line(out, &failed(fault), true);
     written(bytes, move |out| json::write_line(out, &done, true), tell).await
@@ -101,7 +96,7 @@ async fn line(done: Done) -> Vec<u8> {
 
 /// The last line, where a merge was asked for.
 async fn merged_line(merge: Merge, results: Vec<Done>) -> Vec<u8> {
-    let bytes = results.iter().map(|done| size(&done.outcome)).sum();
+    let bytes = results.iter().map(Done::size_bytes).sum();
     let tell = |out: &mut Vec<u8>, fault| json::write_merged_line(out, &Merged { outcome: Err(fault), left_out: Vec::new() });
     written(bytes, move |out| json::write_merged_line(out, &merge.join(&results)), tell).await
 }

@@ -126,8 +126,8 @@ pub(crate) struct SharedTable {
 }
 
 impl SharedTable {
-    pub(crate) const fn new(table: Typed, held: Option<Holding>) -> Self {
-        Self { table, hashed: OnceLock::new(), _held: held }
+    pub(crate) fn new(table: Typed, held: Option<Holding>) -> Self {
+        Self { table: table.shared(), hashed: OnceLock::new(), _held: held }
     }
 }
 
@@ -163,6 +163,13 @@ pub(crate) struct Done {
     pub(crate) batch_rows: usize,
     /// How much each record counts in a merge.
     pub(crate) weight: f64,
+}
+
+impl Done {
+    /// Bytes that the answer takes.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.outcome.as_ref().map_or(0, Typed::size_bytes)
+    }
 }
 
 /// The results of an envelope, joined.

@@ -11,7 +11,7 @@ use prost::Message;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
 use super::check::too_many_tasks;
-use super::json::unknown_table;
+use super::json::{table_twice, unknown_table};
 use super::merge::By;
 use super::room::Room;
 use super::{Done, Envelope, Input, Merge, Merged, SharedTable, TASKS_LIMIT, Task};
@@ -167,17 +167,16 @@ pub(crate) struct Shared {
 
 impl Shared {
     fn add(&mut self, message: v1::SharedTable) -> Outcome<()> {
-        if self.messages.insert(message.name.clone(), message.table.unwrap_or_default()).is_some() {
-            let shown: String = message.name.chars().take(64).collect();
-            return Err(Fault::new(Code::InvalidRequest, format!("the shared table {shown:?} stands twice")));
+        match self.messages.insert(message.name.clone(), message.table.unwrap_or_default()) {
+            None => Ok(()),
+            Some(_) => Err(table_twice(&message.name)),
         }
-        Ok(())
     }
 
     /// A table that takes the place of one of the same name; one that is wrong is the fault of the tasks that refer to it. It is
     /// held until nobody refers to it any more.
     pub(crate) fn replace(&mut self, name: String, table: Outcome<Typed>, held: Holding) {
-        self.tables.insert(name, table.map(|table| Arc::new(SharedTable::new(table.shared(), Some(held)))));
+        self.tables.insert(name, table.map(|table| Arc::new(SharedTable::new(table, Some(held)))));
     }
 
     fn named(&mut self, name: &str, room: &mut Room) -> Outcome<Input> {

@@ -1,4 +1,4 @@
-//! The room that the tables of one envelope may take in memory, whatever they are sent as.
+//! The room that the tables and the names of one envelope may take in memory, whatever they are sent as.
 //!
 //! A few bytes may stand for many: numbers of one digit, nulls of tensors, entries of a dictionary. What every table takes is
 //! added up while they are read, and nothing more is read once there is no room.
@@ -55,7 +55,7 @@ impl Room {
     }
 
     fn too_large(&self) -> Fault {
-        let message = format!("the tables of the envelope take more than {} bytes in memory", self.limit_bytes);
+        let message = format!("the tables and names of the envelope take more than {} bytes in memory", self.limit_bytes);
         Fault::new(Code::BodyTooLarge, message).hint("send the tasks in several envelopes")
     }
 }

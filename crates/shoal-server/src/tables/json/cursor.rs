@@ -6,7 +6,7 @@ use super::words::{eight_digits, next_mark, short_number};
 
 /// Why a text is not what it should be, and where that shows; [`super::fault`] says it in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wrong {
+pub(crate) enum Wrong {
     /// The text is no JSON.
     Malformed,
     /// The value that starts here is none of its column.
@@ -28,7 +28,6 @@ pub(super) struct Number<'t> {
     /// Its digits, without point and exponent; wrong where there are more than 19.
     digits: u64,
     digit_count: usize,
-    decimals: usize,
     has_exponent: bool,
     has_point: bool,
 }
@@ -47,12 +46,8 @@ impl Number<'_> {
         !self.has_point && !self.has_exponent
     }
 
-    /// The nearest double; infinite where it is too large.
+    /// The nearest double; infinite where it is too large. Those of few digits were read before.
     pub(super) fn float(&self) -> Option<f64> {
-        if self.digit_count <= DIGITS && self.digits < EXACT && self.decimals < POWERS.len() && !self.has_exponent {
-            let number = self.digits as f64 / POWERS[self.decimals];
-            return Some(if self.is_negative { -number } else { number });
-        }
         std::str::from_utf8(self.token).ok()?.parse().ok()
     }
 
@@ -70,19 +65,19 @@ impl Number<'_> {
 
 /// A text, and how far it has been read.
 #[derive(Clone)]
-pub(super) struct Cursor<'t> {
-    pub(super) text: &'t [u8],
-    pub(super) at: usize,
+pub(crate) struct Cursor<'t> {
+    pub(crate) text: &'t [u8],
+    pub(crate) at: usize,
 }
 
 impl<'t> Cursor<'t> {
-    pub(super) const fn new(text: &'t [u8]) -> Self {
+    pub(crate) const fn new(text: &'t [u8]) -> Self {
         Self { text, at: 0 }
     }
 
     /// The next byte that is not white space; 0, which no JSON has there, at the end.
     #[inline]
-    pub(super) fn peek(&mut self) -> u8 {
+    pub(crate) fn peek(&mut self) -> u8 {
         loop {
             match self.text.get(self.at) {
                 Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
@@ -104,7 +99,7 @@ impl<'t> Cursor<'t> {
 
     /// Goes behind a byte if it comes next.
     #[inline]
-    pub(super) fn take(&mut self, wanted: u8) -> bool {
+    pub(crate) fn take(&mut self, wanted: u8) -> bool {
         let found = self.peek() == wanted;
         self.at += usize::from(found);
         found
@@ -112,7 +107,7 @@ impl<'t> Cursor<'t> {
 
     /// Whether a list or object goes on behind an entry; goes behind its comma or its end.
     #[inline]
-    pub(super) fn is_more(&mut self, end: u8) -> Result<bool, Wrong> {
+    pub(crate) fn is_more(&mut self, end: u8) -> Result<bool, Wrong> {
         let byte = self.peek();
         if byte != b',' && byte != end {
             return Err(Wrong::Malformed);
@@ -141,7 +136,7 @@ impl<'t> Cursor<'t> {
     }
 
     /// The end of the text.
-    pub(super) fn end(&mut self) -> Result<(), Wrong> {
+    pub(crate) fn end(&mut self) -> Result<(), Wrong> {
         if self.peek() == 0 && self.at == self.text.len() { Ok(()) } else { Err(Wrong::Malformed) }
     }
 
@@ -251,7 +246,7 @@ impl<'t> Cursor<'t> {
         }
         let has_exponent = matches!(rest.get(at), Some(b'e' | b'E')) && self.exponent()?;
         let token = &rest[..self.at - (self.text.len() - rest.len())];
-        Ok(Number { token, is_negative: start == 1, digits, digit_count: whole + decimals, decimals, has_exponent, has_point })
+        Ok(Number { token, is_negative: start == 1, digits, digit_count: whole + decimals, has_exponent, has_point })
     }
 
     #[cold]

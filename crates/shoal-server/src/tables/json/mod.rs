@@ -1,7 +1,7 @@
 //! Typed tables in JSON, read in one run over the text and written byte by byte.
 //!
 //! [`read`] takes one table, `{"rows": N, "columns": [...]}`; [`write`] writes the one form that servers write. `cursor` knows
-//! JSON, `leaves` the values of each dtype, `values` how they are nested, `data` both together, `column` what a column says of itself. Nothing here
+//! JSON, `words` reads eight bytes at a time for it, `leaves` the values of each dtype, `values` how they are nested, `data` both together, `column` what a column says of itself. Nothing here
 //! recurses deeper than a tensor has dimensions.
 //! A column without a dtype stays text; [`signed`] reads it once a signature says what it is, [`mixed`] where nobody does.
 
@@ -22,11 +22,12 @@ mod values;
 mod words;
 mod write;
 
+pub(crate) use cursor::Cursor;
 pub(super) use data::{mixed, signed};
 pub(crate) use write::write;
 
 use column::Draft;
-use cursor::{Cursor, Wrong};
+use cursor::Wrong;
 use values::Records;
 
 /// Reads one table. Bytes that are no JSON are refused, except within the data of columns without a dtype, which is read

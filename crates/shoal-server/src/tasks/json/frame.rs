@@ -11,7 +11,7 @@ use super::super::merge::By;
 use super::super::room::Room;
 use super::super::{Envelope, Input, Merge, SharedTable, TASKS_LIMIT, Task};
 use super::scan::{Form, Scan};
-use super::unknown_table;
+use super::{table_twice, unknown_table};
 use crate::fault::{Code, Fault, Outcome};
 use crate::tables::{Kind, Typed, json};
 
@@ -21,7 +21,7 @@ const TASK: Form = Form {
     known: &["model", "table", "id", "version", "outputs", "priority", "timeout_us", "idempotency_key", "weight"],
     required: 2,
 };
-const MERGE: Form = Form { what: "merge", known: &["by", "columns"], required: 1 };
+const MERGE: Form = Form { what: "merge", known: &["by", "columns"], required: 0 };
 
 /// Who reads tables.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Default for Given<'_> {
 /// Looks a frame through.
 ///
 /// # Errors
-/// `MalformedJson`, `InvalidRequest`.
+/// `MalformedJson`, `InvalidRequest`, `BodyTooLarge`.
 pub(crate) fn frame(body: &[u8], room: Room, tables: Tables) -> Outcome<Frame<'_>> {
     let (mut scan, mut frame) = (Scan::new(body), Frame { tasks: Vec::new(), shared: Vec::new(), merge: None, timeout: None, room });
     scan.fields(&ENVELOPE, |scan, field| match field {
@@ -130,15 +130,16 @@ impl<'t> Frame<'t> {
         if self.tasks.len() > TASKS_LIMIT {
             return scan.value().map(drop);
         }
-        self.tasks.push(Said::default());
-        let (room, Some(said)) = (&mut self.room, self.tasks.last_mut()) else { return Ok(()) };
+        let (room, mut said) = (&mut self.room, Said::default());
         scan.fields(&TASK, |scan, field| match field {
             1 => {
                 said.table = given_table(scan, room, tables)?;
                 Ok(())
             }
             _ => said.set(field, scan, room),
-        })
+        })?;
+        self.tasks.push(said);
+        Ok(())
     }
 }
 
@@ -225,8 +226,7 @@ impl<'t> Frame<'t> {
         let mut shared = Shared { read, room: self.room, sources: HashMap::with_capacity(self.shared.len()), tables: HashMap::new() };
         for (name, table) in self.shared {
             if shared.sources.insert(name.clone(), table).is_some() {
-                let shown: String = name.chars().take(64).collect();
-                return Err(Fault::new(Code::InvalidRequest, format!("the shared table {shown:?} stands twice")));
+                return Err(table_twice(&name));
             }
         }
         let settled = |mut said: Said<'t>| {

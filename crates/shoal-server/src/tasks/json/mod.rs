@@ -22,6 +22,12 @@ pub(crate) fn read(body: &[u8], room: Room) -> Outcome<Envelope> {
     frame(body, room, Tables::AsJson)?.envelope(tables::json::read)
 }
 
+/// The fault of an envelope with two shared tables of one name.
+pub(crate) fn table_twice(name: &str) -> Fault {
+    let shown: String = name.chars().take(64).collect();
+    Fault::new(Code::InvalidRequest, format!("the shared table {shown:?} stands twice"))
+}
+
 /// The fault of a task that refers to a table which is not there.
 pub(crate) fn unknown_table(name: &str) -> Fault {
     let shown: String = name.chars().take(64).collect();

@@ -1,6 +1,6 @@
 //! JSON looked through for its objects, lists and fields: each value is a text that somebody else reads.
 //!
-//! Values are delimited, and texts and numbers read, by `serde_json`; what is done here is what lies between them.
+//! Values are delimited, and texts with escapes and numbers read, by `serde_json`; what is done here is what lies between them.
 
 use std::borrow::Cow;
 
@@ -8,11 +8,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::fault::{Code, Fault, Outcome};
+use crate::tables::json::Cursor;
 
 /// A text, and how far it has been looked through.
 pub(super) struct Scan<'t> {
-    text: &'t [u8],
-    at: usize,
+    cursor: Cursor<'t>,
 }
 
 /// What an object is called in messages, and which fields it has: 32 at most, those first that must be there.
@@ -24,28 +24,22 @@ pub(super) struct Form {
 
 impl<'t> Scan<'t> {
     pub(super) const fn new(text: &'t [u8]) -> Self {
-        Self { text, at: 0 }
+        Self { cursor: Cursor::new(text) }
     }
 
     /// What has not been looked through.
     pub(super) fn rest(&self) -> &'t [u8] {
-        &self.text[self.at..]
+        &self.cursor.text[self.cursor.at..]
     }
 
     /// Goes behind so many bytes, which somebody else has read.
     pub(super) const fn skip(&mut self, bytes: usize) {
-        self.at += bytes;
+        self.cursor.at += bytes;
     }
 
     /// The next byte that is not white space; 0, which no JSON has there, at the end.
     pub(super) fn peek(&mut self) -> u8 {
-        loop {
-            match self.text.get(self.at) {
-                Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
-                Some(byte) => return *byte,
-                None => return 0,
-            }
-        }
+        self.cursor.peek()
     }
 
     /// Nothing follows.
@@ -53,7 +47,7 @@ impl<'t> Scan<'t> {
     /// # Errors
     /// `MalformedJson`.
     pub(super) fn end(&mut self) -> Outcome<()> {
-        if self.peek() == 0 && self.at == self.text.len() { Ok(()) } else { Err(self.malformed("nothing more")) }
+        self.cursor.end().map_err(|_| self.malformed("nothing more"))
     }
 
     /// The next value, whatever it is.
@@ -64,10 +58,12 @@ impl<'t> Scan<'t> {
         let mut values = serde_json::Deserializer::from_slice(self.rest()).into_iter::<&RawValue>();
         match values.next() {
             Some(Ok(value)) => {
-                self.at += values.byte_offset();
+                self.cursor.at += values.byte_offset();
                 Ok(value.get().as_bytes())
             }
-            Some(Err(error)) => Err(Fault::new(Code::MalformedJson, format!("the envelope is not JSON behind byte {}: {error}", self.at))),
+            Some(Err(error)) => {
+                Err(Fault::new(Code::MalformedJson, format!("the envelope is not JSON behind byte {}: {error}", self.cursor.at)))
+            }
             None => Err(self.malformed("a value")),
         }
     }
@@ -100,10 +96,10 @@ impl<'t> Scan<'t> {
         if self.peek() != b'"' {
             return None;
         }
-        let inside = &self.text[self.at + 1..];
+        let inside = &self.rest()[1..];
         let length = inside.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).filter(|end| inside[*end] == b'"')?;
         let text = std::str::from_utf8(&inside[..length]).ok()?;
-        self.at += length + 2;
+        self.cursor.at += length + 2;
         Some(text)
     }
 
@@ -179,20 +175,15 @@ impl<'t> Scan<'t> {
     }
 
     fn take(&mut self, wanted: u8) -> bool {
-        let found = self.peek() == wanted;
-        self.at += usize::from(found);
-        found
+        self.cursor.take(wanted)
     }
 
     fn is_more(&mut self, end: u8) -> Outcome<bool> {
-        if self.take(b',') {
-            return Ok(true);
-        }
-        if self.take(end) { Ok(false) } else { Err(self.malformed("a comma or an end")) }
+        self.cursor.is_more(end).map_err(|_| self.malformed("a comma or an end"))
     }
 
     fn malformed(&self, wanted: &str) -> Fault {
-        Fault::new(Code::MalformedJson, format!("the envelope is not JSON at byte {}: expected {wanted}", self.at))
+        Fault::new(Code::MalformedJson, format!("the envelope is not JSON at byte {}: expected {wanted}", self.cursor.at))
     }
 }
 

@@ -135,14 +135,14 @@ impl Rule {
 /// all one that is not.
 fn folded(rules: &[Rule], (table, records): (&Typed, &[usize]), decides: bool) -> Outcome<Vec<bool>> {
     let mut met = vec![!decides; records.len()];
-    let (mut open, mut asked) = ((0..records.len()).collect::<Vec<_>>(), records.to_vec());
+    let mut open: Vec<usize> = (0..records.len()).collect();
     for rule in rules {
+        let asked: Vec<usize> = open.iter().map(|place| records[*place]).collect();
         let mut answers = rule.met(table, &asked)?.into_iter();
         open.extract_if(.., |_| answers.next() == Some(decides)).for_each(|place| met[place] = decides);
         if open.is_empty() {
             break;
         }
-        asked = open.iter().map(|place| records[*place]).collect();
     }
     Ok(met)
 }
