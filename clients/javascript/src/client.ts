@@ -39,7 +39,10 @@ export interface ClientOptions {
   readonly timeoutMs?: number | undefined;
   /** How many times a task is sent at most; 4. With 1 nothing is tried again. */
   readonly attempts?: number | undefined;
-  /** How long it waits before a task is sent again, at most, whoever asks for more; 5,000. */
+  /**
+   * The longest wait before a task is sent again, to which chance adds up to half of what a server asks for; where it
+   * asks for more, the task fails. 5,000.
+   */
   readonly maxWaitMs?: number | undefined;
   /** Whether calls of `predict` made within the same tick travel in one envelope; they do. */
   readonly microBatching?: boolean | undefined;

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class AsyncClient:
     """Asks a server, in the event loop in which it is used.
 
-    Calls of `predict` that are made at the same time travel in one request. One client serves any
+    Calls of `predict` that are made at the same time travel together. One client serves any
     number of tasks; each client keeps connections of its own.
 
     Args:

@@ -45,9 +45,7 @@ if TYPE_CHECKING:
     from shoal.client._call import Call
     from shoal.client._retry import Retry
     from shoal.client._transport import Transport
-    from shoal.client._wire._encoding import Piece
 
-ALONE = Gathering(tasks=1)
 # Refusals that are about no call: it does not help to send each alone.
 _OF_ALL = (ConfigurationError, MethodError, UnauthorizedError, UnknownRouteError)
 
@@ -78,7 +76,7 @@ class Dispatcher:
 
     def __init__(self, transport: Transport, gathering: Gathering | None, retry: Retry) -> None:
         self._transport = transport
-        self._gatherer: Gatherer[Call] = Gatherer(gathering or ALONE)
+        self._gatherer: Gatherer[Call] = Gatherer(gathering or Gathering())
         self._is_gathering = gathering is not None
         self._retry = retry
         self._loop = asyncio.get_running_loop()
@@ -86,10 +84,6 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._is_departing = False
-
-    def gathers(self, piece: Piece) -> bool:
-        """Whether a task travels with others; one with a large table does not."""
-        return self._is_gathering and not piece.streams
 
     def submit(self, call: Call) -> None:
         """Takes a call in; it is settled in the end, unless it is withdrawn."""
@@ -109,7 +103,6 @@ class Dispatcher:
         """Ends what is under way, and the connections."""
         for call in list(self._open):
             self._settle(call, closed())
-        self._open.close()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -119,7 +112,7 @@ class Dispatcher:
     def _enqueue(self, call: Call) -> None:
         if call.outcome is not None:
             return
-        if not self.gathers(call.piece):
+        if not self._is_gathering or call.piece.streams:  # a table in Arrow travels alone
             self._start(self._fly([call]))
             return
         self._gatherer.arrive(call, call.piece.size_bytes, self._now_us())
@@ -248,7 +241,7 @@ class Dispatcher:
 
     def _expire(self, call: Call) -> None:
         told = f"there is no answer after {call.timeout_s} s, the time it had"
-        self._settle(call, DeadlineError(told))
+        call.settle(DeadlineError(told))
         self.withdraw(call)
 
     def _now_us(self) -> int:

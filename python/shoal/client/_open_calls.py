@@ -1,7 +1,7 @@
 """The calls of a client that have not ended, and the end of those whose time has passed.
 
 Calls that may take equally long end in the order in which they began: only the first of them needs
-a timer. Nearly all are answered long before, and then cost none.
+a timer, which serves them all.
 """
 
 from __future__ import annotations
@@ -44,14 +44,13 @@ class OpenCalls:
         self._calls.setdefault(timeout_s, {})[call] = deadline_s
 
     def leave(self, call: Call) -> None:
-        """Forgets a call that has ended."""
-        self._calls.get(call.timeout_s, {}).pop(call, None)
-
-    def close(self) -> None:
-        """Stops all timers."""
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
+        """Forgets a call that has ended, and the timer with the last that may take as long."""
+        calls = self._calls.get(call.timeout_s)
+        if calls is None or calls.pop(call, None) is None or calls:
+            return
+        del self._calls[call.timeout_s]
+        if call.timeout_s is not None:
+            self._timers.pop(call.timeout_s).cancel()
 
     def _wind(self, timeout_s: float, at_s: float) -> None:
         self._timers[timeout_s] = self._loop.call_at(at_s, self._ring, timeout_s)

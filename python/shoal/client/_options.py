@@ -35,7 +35,7 @@ class ClientOptions(TypedDict, total=False):
         headers: Sent with each request, such as those of a gateway or of traces; over gRPC they are
             metadata.
         timeout_s: How long a task may take, retries included; None is no limit. 60 without it.
-        encoding: `auto` is JSON, and Arrow for tables of more than 4,096 values, over HTTP, and
+        encoding: `auto` is JSON, and Arrow for tables of 4,096 values and more, over HTTP, and
             protobuf over gRPC; `json`, `arrow` and `protobuf` are always that.
         gather: False sends each call of `predict` by itself; a `Gathering` sets other limits.
         retry: What is sent again, and when; None is nothing.

@@ -36,7 +36,8 @@ class Retry:
     Attributes:
         attempts: How often it is sent at most; 1 is never again.
         first_wait_ms: The limit of the first wait, which doubles with each.
-        max_wait_ms: No wait is longer; a server that asks for more is not asked again.
+        max_wait_ms: The longest wait, before chance adds up to a quarter to what a server asks
+            for; a server that asks for more is not asked again.
 
     Raises:
         ConfigurationError: A number is below 1.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Client:
     """Asks a server; any number of threads may use one client at the same time.
 
-    Calls of `predict` that threads make at the same time travel in one request.
+    Calls of `predict` that threads make at the same time travel together.
 
     Args:
         address: `http://HOST:PORT`, `https://`, `grpc://` or `grpcs://`.

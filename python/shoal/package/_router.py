@@ -26,7 +26,8 @@ FORMAT = 1
 LIMIT_BYTES = 1 << 20
 DOTS_LIMIT = 64
 
-_PART = r"(?:\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'|[\w-]+)"
+# Of longer parts there is no room for many; to look for their ends from each place would take long.
+_PART = r"(?:\"(?:[^\"\\\n]|\\.){0,256}\"|'[^'\n]{0,256}'|[\w-]{1,256})"
 _DOTTED = re.compile(rf"(?<![\w-])(?:{_PART}[ \t]*\.[ \t]*){{{DOTS_LIMIT}}}")
 
 

@@ -46,8 +46,10 @@ def test_compressed_buffers_are_refused(codec: str) -> None:
 
 
 LONG, ROWS = "a" * (1 << 20), 1000
+DICTIONARY = pa.DictionaryArray.from_arrays(pa.array([0] * ROWS, pa.int8()), pa.array([LONG]))
 REPEATED = {
-    "dictionary": pa.DictionaryArray.from_arrays(pa.array([0] * ROWS, pa.int8()), pa.array([LONG])),
+    "dictionary": DICTIONARY,
+    "extension": pa.ExtensionArray.from_storage(pa.opaque(DICTIONARY.type, "t", "v"), DICTIONARY),
     "union": pa.UnionArray.from_dense(
         pa.array([0] * ROWS, pa.int8()), pa.array([0] * ROWS, pa.int32()), [pa.array([LONG])]
     ),

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+class Handle:
+    """Of a timer."""
+
+    def __init__(self, cancel: Callable[[], None]) -> None:
+        self.cancel = cancel
+
+
 class Turned:
     """A loop's clock and timers."""
 
@@ -29,8 +36,9 @@ class Turned:
 
     def call_at(self, at_s: float, ring: Callable[..., Any], *words: Any) -> asyncio.TimerHandle:
         self.wound += 1
-        self.timers.append((at_s, ring, words))
-        return cast("asyncio.TimerHandle", None)  # none is cancelled here
+        timer = (at_s, ring, words)
+        self.timers.append(timer)
+        return cast("asyncio.TimerHandle", Handle(lambda: self.timers.remove(timer)))
 
     def turn(self, to_s: float) -> None:
         """Goes on to a time, ringing on the way."""
@@ -93,4 +101,4 @@ def test_calls_of_one_length_have_one_timer() -> None:
     assert len(list(opened)) == 1000
     for one in calls:
         opened.leave(one)
-    assert clock.wound == 1
+    assert (clock.wound, clock.timers) == (1, [])

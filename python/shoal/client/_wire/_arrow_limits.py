@@ -109,6 +109,8 @@ def _is_text(kind: pa.DataType) -> bool:
 
 def _repeated_bytes(array: Any) -> int:
     """Gives how many bytes the texts have that are said by their place, each time anew."""
+    if isinstance(array.type, pa.BaseExtensionType):
+        array = array.storage
     if pa.types.is_dictionary(array.type):
         return _sum_at(array.dictionary, array.indices)
     if not pa.types.is_union(array.type) or not len(array):

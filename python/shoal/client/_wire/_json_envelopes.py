@@ -99,7 +99,7 @@ class JsonEncoding:
         return Body(ARROW, b"".join([write_head(head), *streams]))
 
 
-@lru_cache(1024)
+@lru_cache(1024, typed=True)  # a priority of True is none, and not to be sent for 1
 def _frame(
     model: str, version: str, outputs: tuple[str, ...], priority: int
 ) -> tuple[bytes, bytes]:
