@@ -1,4 +1,4 @@
-//! A hash of one 64-bit number, for the two tables on the hot path.
+//! A hash of one 64-bit number, for the tables on the hot path.
 //!
 //! The standard hash resists keys chosen by an attacker and costs three times as much. The keys here are numbers that
 //! the owner hands out, so a multiplication that mixes all bits into both halves is enough.
@@ -6,14 +6,15 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// A table from 64-bit numbers.
-pub(crate) type NumberMap<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
+/// A table from 64-bit numbers that its owner hands out.
+pub type NumberMap<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
 
 /// 2^64 divided by the golden ratio, made odd. Source: Knuth, The Art of Computer Programming 3, section 6.4.
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
-#[derive(Default)]
-pub(crate) struct NumberHasher(u64);
+/// Mixes one number.
+#[derive(Clone, Debug, Default)]
+pub struct NumberHasher(u64);
 
 impl Hasher for NumberHasher {
     fn finish(&self) -> u64 {

@@ -78,6 +78,7 @@ mod waiting;
 
 pub use batcher::{Batcher, NextUp, PATIENCE};
 pub use cost::{CostModel, Measured};
+pub use hash::{NumberHasher, NumberMap};
 pub use kin::{Kin, Queued, Shape};
 pub use lengths::rounded_length;
 pub use limits::Limits;

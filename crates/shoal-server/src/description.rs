@@ -14,6 +14,13 @@ use crate::values::Dtype;
 /// What a package says instead of a runtime if it says where records go.
 const ROUTER: &str = "router";
 
+/// Who answers: a model or a router, and in which version.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Author {
+    pub(crate) model: String,
+    pub(crate) version: String,
+}
+
 /// The description of a package.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Description {

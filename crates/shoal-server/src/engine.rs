@@ -15,7 +15,7 @@ use shoal_batch::{Client, CostModel, Limits, Moment, Policy, RequestId};
 use tokio::sync::{Notify, oneshot};
 
 use crate::connections::Crowd;
-use crate::description::Description;
+use crate::description::{Author, Description};
 use crate::executor::{Executor, Health};
 use crate::fault::{Code, Fault, Outcome};
 use crate::flight::{Answer, Flight, Hold, run};
@@ -44,6 +44,7 @@ enum Place {
 /// One model that answers requests.
 pub struct Served {
     description: Description,
+    author: Arc<Author>,
     place: Place,
     queue: Mutex<Queue>,
     form: Form,
@@ -98,6 +99,7 @@ impl Served {
             health: executors.first().and_then(|executor| executor.health()),
             epoch,
             kept,
+            author: Arc::new(Author { model: description.name.clone(), version: description.version.clone() }),
             description,
             crowd,
         }
@@ -107,6 +109,11 @@ impl Served {
     #[must_use]
     pub fn description(&self) -> &Description {
         &self.description
+    }
+
+    /// The name and the version of the package.
+    pub(crate) const fn author(&self) -> &Arc<Author> {
+        &self.author
     }
 
     /// How records may be written in the short form.

@@ -144,7 +144,11 @@ fn record_shape(column: &Column, full: &[usize], rows: usize) -> Outcome<Vec<usi
     if fits { Ok(rest.to_vec()) } else { Err(wrong()) }
 }
 
-fn check_flags(column: &Column, payload: &Payload) -> Outcome<()> {
+/// Refuses bytes that are no BOOL.
+///
+/// # Errors
+/// `WrongDtype`.
+pub(crate) fn check_flags(column: &Column, payload: &Payload) -> Outcome<()> {
     match payload {
         Payload::Fixed(buffer) if column.dtype == Dtype::Bool => match buffer.bytes().iter().position(|byte| *byte > 1) {
             Some(place) => Err(Fault::new(

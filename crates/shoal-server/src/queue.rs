@@ -4,12 +4,12 @@
 //! one way: its answer is sent once, or its caller gave it up (`forget`). Answers find their request
 //! by a number that is never used twice, so rows that come back late cannot reach somebody else.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use shoal_batch::{
-    Arrival, Bucket, Client, CostModel, Limits, Measured, Moment, Next, Policy, Priority, Refusal, RequestId, Run, Scheduler, TurnedAway,
+    Arrival, Bucket, Client, CostModel, Limits, Measured, Moment, Next, NumberMap, Policy, Priority, Refusal, RequestId, Run, Scheduler,
+    TurnedAway,
 };
 use tokio::sync::oneshot;
 
@@ -84,7 +84,7 @@ struct Pending {
 /// The requests of one model.
 pub(crate) struct Queue {
     scheduler: Scheduler,
-    pending: HashMap<u64, Pending>,
+    pending: NumberMap<u64, Pending>,
     /// How many of them bear the name of a client.
     named: usize,
     buckets: Buckets,
@@ -97,7 +97,7 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub(crate) fn new(limits: Limits, policy: Policy, output_dtypes: Vec<Dtype>) -> Self {
-        let (scheduler, pending, buckets) = (Scheduler::new(limits, policy), HashMap::new(), Buckets::default());
+        let (scheduler, pending, buckets) = (Scheduler::new(limits, policy), NumberMap::default(), Buckets::default());
         Self { scheduler, pending, named: 0, buckets, next_id: 0, output_dtypes, ledger: None, padding: None }
     }
 

@@ -10,6 +10,11 @@ use crate::values::{Dtype, Payload, Values};
 
 /// Writes a text with its quotes and escapes.
 pub(crate) fn text(out: &mut Vec<u8>, text: &str) {
+    if text.bytes().all(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20)) {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        return out.push(b'"');
+    }
     // Writing to a Vec does not fail.
     let _ = serde_json::to_writer(out, text);
 }

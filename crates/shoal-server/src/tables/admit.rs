@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 
 use super::convert::{Target, received};
-use super::{Column, Content, Typed};
+use super::{Column, Content, Kind, Typed};
 use crate::description::{self, Description};
 use crate::fault::{Code, Fault, Outcome};
-use crate::intake::{Received, absent, check_texts, fit, unexpected};
+use crate::intake::{Received, absent, check_flags, check_texts, fit, unexpected};
 use crate::missing;
 use crate::values::{Buffer, Payload, Table, Values};
 
@@ -26,10 +26,14 @@ pub(crate) enum Extra {
 /// `MissingColumn`, `UnexpectedColumn`, `WrongDtype`, `WrongShape`, `NullNotAllowed`, `BodyTooLarge` for nulls that stand for too
 /// much, and `MalformedJson` in the data of a column without a dtype.
 pub(crate) fn admit(description: &Description, table: Typed, leniency: Extra) -> Outcome<Table> {
+    let inputs = &description.signature.inputs;
+    let table = match as_it_is(inputs, table)? {
+        Ok(table) => return Ok(table),
+        Err(other) => other,
+    };
     let is_untyped = !table.columns.is_empty() && table.columns.iter().all(|column| matches!(column.content, Content::Text(_)));
     let stated = table.rows;
     let mut source = Source::new(table);
-    let inputs = &description.signature.inputs;
     let found = inputs.iter().map(|input| source.input(description, input)).collect::<Outcome<Vec<_>>>()?;
     if let (Extra::Refused, Some(column)) = (leniency, source.columns.iter().flatten().next()) {
         return Err(unexpected(inputs, &column.name));
@@ -39,10 +43,39 @@ pub(crate) fn admit(description: &Description, table: Typed, leniency: Extra) ->
     if rows != stated && !(is_untyped && rows > 0 && rows < stated && stated.is_multiple_of(rows)) {
         return Err(super::rules::other_rows(&inputs[0].name, rows, stated));
     }
-    let columns = inputs.iter().zip(found).map(|(input, column)| settled(description, input, column, rows));
+    // In this order what was found gives its room to what becomes of it.
+    let columns = found.into_iter().zip(inputs).map(|(column, input)| settled(description, input, column, rows));
     let mut table = Table { rows, columns: columns.collect::<Outcome<Vec<_>>>()? };
     missing::settle(&mut table, description)?;
     Ok(table)
+}
+
+/// The columns of a table that is just as the signature says and lacks nothing: they stay what they are. The table, where it is
+/// another one.
+fn as_it_is(inputs: &[description::Column], table: Typed) -> Outcome<Result<Table, Typed>> {
+    let rows = table.rows;
+    let mut pairs = table.columns.iter().zip(inputs);
+    if table.columns.len() != inputs.len() || !pairs.all(|(column, input)| is_as_said(column, input, rows)) {
+        return Ok(Err(table));
+    }
+    let values = |(column, input): (Column, &description::Column)| {
+        let payload = if let Content::Fixed(buffer) = column.content { Payload::Fixed(buffer) } else { Payload::default() };
+        check_flags(input, &payload)?;
+        Ok(Values { shape: column.shape, payload, missing: Vec::new() })
+    };
+    let columns = table.columns.into_iter().zip(inputs).map(values);
+    Ok(Ok(Table { rows, columns: columns.collect::<Outcome<_>>()? }))
+}
+
+/// Whether a column has the name, the dtype and the shape of an input, and so many records, none of which is missing.
+fn is_as_said(column: &Column, input: &description::Column, rows: usize) -> bool {
+    let Content::Fixed(buffer) = &column.content else { return false };
+    column.name == input.name
+        && column.kind == Kind::Plain(input.dtype)
+        && column.missing.is_empty()
+        && column.shape.len() == input.shape.len()
+        && column.shape.iter().zip(&input.shape).all(|(have, want)| usize::try_from(*want) == Ok(*have))
+        && buffer.len() == rows * column.per_row() * input.dtype.width()
 }
 
 fn settled(description: &Description, input: &description::Column, received: Received, rows: usize) -> Outcome<Values> {

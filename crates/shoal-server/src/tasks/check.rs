@@ -19,14 +19,19 @@ impl Envelope {
         if tasks.len() > TASKS_LIMIT {
             return Err(too_many_tasks());
         }
+        let mut has_ids = false;
         for (place, task) in tasks.iter_mut().enumerate() {
             if task.id.is_empty() {
-                task.id = place.to_string();
+                itoa::Buffer::new().format(place).clone_into(&mut task.id);
+            } else {
+                has_ids = true;
             }
             task.timeout = task.timeout.into_iter().chain(timeout).min();
             task.check()?;
         }
-        check_ids(&tasks)?;
+        if has_ids {
+            check_ids(&tasks)?;
+        }
         check_rows(&tasks)?;
         for task in tasks.iter_mut().filter(|task| task.key.is_some()) {
             task.digest = digest::of(task);

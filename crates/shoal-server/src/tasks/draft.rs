@@ -14,12 +14,21 @@ use crate::tables::admit::{Extra, admit};
 use crate::values::Table;
 
 /// What a task asks for, before it is in any queue.
-pub(crate) struct Draft {
-    /// Who was named: a model, or a router.
-    pub(crate) offer: Arc<Offer>,
+pub(crate) enum Draft {
+    /// A model.
+    Asked(Request),
+    /// The models of a router, whose answers become one.
+    Routed(Routed),
+}
+
+/// What is asked of the models of a router.
+pub(crate) struct Routed {
+    pub(crate) router: Arc<Offer>,
+    /// One for each leg of the way.
     pub(crate) requests: Vec<Request>,
-    /// How the answers become one; None of a model, whose answer is the only one.
-    pub(crate) way: Option<(Arc<Way>, Option<Vec<String>>)>,
+    pub(crate) way: Arc<Way>,
+    /// The output columns that are wanted; None is all.
+    pub(crate) outputs: Option<Vec<String>>,
 }
 
 /// A request before it is in the queue of its model.
@@ -86,8 +95,7 @@ impl<'c> Drafts<'c> {
             Input::Own(table) => admitted(table)?,
             Input::Shared(table) => once(&mut self.admitted, (&table, offer), admitted)?,
         };
-        let request = Request { offer: Arc::clone(offer), table, wanted };
-        Ok(Draft { offer: Arc::clone(offer), requests: vec![request], way: None })
+        Ok(Draft::Asked(Request { offer: Arc::clone(offer), table, wanted }))
     }
 
     /// The requests to the models of a router.
@@ -103,7 +111,7 @@ impl<'c> Drafts<'c> {
         let request =
             |leg: &Leg| Request { offer: Arc::clone(&leg.offer), table: Arc::clone(&leg.table), wanted: known(&leg.offer, outputs) };
         let requests = way.legs.iter().map(request).collect();
-        Ok(Draft { offer: Arc::clone(offer), requests, way: Some((way, task.outputs)) })
+        Ok(Draft::Routed(Routed { router: Arc::clone(offer), requests, way, outputs: task.outputs }))
     }
 }
 

@@ -221,7 +221,7 @@ mod tests {
     }
 
     fn done(outcome: Outcome<Typed>) -> Done {
-        Done { id: "0".into(), model: "m".into(), version: "1".into(), outcome, batch_rows: 1, weight: 1.0 }
+        Done { id: "0".into(), author: None, outcome, batch_rows: 1, weight: 1.0 }
     }
 
     fn table() -> Typed {

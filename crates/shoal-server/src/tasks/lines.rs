@@ -89,7 +89,7 @@ impl Lines {
 /// The line of a task that has ended.
 async fn line(done: Done) -> Vec<u8> {
     let (id, bytes) = (done.id.clone(), done.size_bytes());
-    let failed = |fault| Done { id, model: String::new(), version: String::new(), outcome: Err(fault), batch_rows: 0, weight: 1.0 };
+    let failed = |fault| Done { id, author: None, outcome: Err(fault), batch_rows: 0, weight: 1.0 };
     let tell = |out: &mut Vec<u8>, fault| json::write_line(out, &failed(fault), true);
     written(bytes, move |out| json::write_line(out, &done, true), tell).await
 }

@@ -33,6 +33,7 @@ use shoal_batch::Client;
 use self::digest::Digest;
 use self::merge::{By, Part, merged};
 use crate::bodies::Holding;
+use crate::description::Author;
 use crate::fault::Outcome;
 use crate::tables::Typed;
 
@@ -155,9 +156,8 @@ impl Merge {
 #[derive(Clone, Debug)]
 pub(crate) struct Done {
     pub(crate) id: String,
-    /// Who answered; empty where nobody did.
-    pub(crate) model: String,
-    pub(crate) version: String,
+    /// Who answered; None where nobody did.
+    pub(crate) author: Option<Arc<Author>>,
     pub(crate) outcome: Outcome<Typed>,
     /// Rows of the largest micro-batch in which it travelled.
     pub(crate) batch_rows: usize,

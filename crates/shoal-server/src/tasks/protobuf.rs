@@ -16,6 +16,7 @@ use super::merge::By;
 use super::room::Room;
 use super::{Done, Envelope, Input, Merge, Merged, SharedTable, TASKS_LIMIT, Task};
 use crate::bodies::Holding;
+use crate::description::Author;
 use crate::fault::{Code, Fault, Outcome};
 use crate::tables::{self, Typed};
 use crate::tasks_v1 as v1;
@@ -238,13 +239,8 @@ pub(crate) fn result(done: &Done, has_table: bool) -> v1::TaskResult {
         Err(fault) => Some(v1::task_result::Outcome::Error(error(fault))),
         Ok(table) => has_table.then(|| v1::task_result::Outcome::Table(tables::protobuf::write(table))),
     };
-    v1::TaskResult {
-        id: done.id.clone(),
-        model: done.model.clone(),
-        version: done.version.clone(),
-        batch_rows: done.batch_rows as u64,
-        outcome,
-    }
+    let Author { model, version } = done.author.as_deref().cloned().unwrap_or_default();
+    v1::TaskResult { id: done.id.clone(), model, version, batch_rows: done.batch_rows as u64, outcome }
 }
 
 fn error(fault: &Fault) -> v1::Error {

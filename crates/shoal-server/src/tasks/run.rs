@@ -18,12 +18,12 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
-use super::draft::{Draft, Drafts, Refused, Request, Way};
+use super::draft::{Draft, Drafts, Refused, Request, Routed, Way};
 use super::kept::{Known, Name, News, Ticket};
 use super::route::join;
 use super::{Caller, Done, Envelope, Task};
 use crate::catalog::Catalog;
-use crate::description::Description;
+use crate::description::Author;
 use crate::engine::Served;
 use crate::fault::{Code, Fault, Outcome};
 use crate::flight::Answer;
@@ -141,11 +141,11 @@ impl Run {
         run
     }
 
-    fn add(&mut self, task: Task, drafts: &mut Drafts<'_>, loads: &mut Vec<Load>) {
+    fn add(&mut self, mut task: Task, drafts: &mut Drafts<'_>, loads: &mut Vec<Load>) {
         let number = self.jobs.len();
         let deadline = task.timeout.and_then(|timeout| self.arrived.checked_add(timeout));
         self.jobs.push(Job {
-            id: task.id.clone(),
+            id: std::mem::take(&mut task.id),
             weight: task.weight,
             ticket: None,
             pieces: 0..0,
@@ -208,17 +208,19 @@ impl Run {
     }
 
     fn take(&mut self, number: usize, draft: Draft, priority: u8, loads: &mut Vec<Load>) {
-        let Draft { offer, requests, way } = draft;
         self.jobs[number].pieces = self.pieces.len()..self.pieces.len();
-        if let Some((way, outputs)) = way {
-            let answers = requests.iter().map(|_| None).collect();
-            self.jobs[number].gathered = Some(Gathered { router: offer, way, outputs, answers, batch_rows: 0 });
+        match draft {
+            Draft::Asked(request) => self.load(number, request, priority, loads),
+            Draft::Routed(Routed { router, requests, way, outputs }) => {
+                let answers = requests.iter().map(|_| None).collect();
+                self.jobs[number].gathered = Some(Gathered { router, way, outputs, answers, batch_rows: 0 });
+                for request in requests {
+                    self.load(number, request, priority, loads);
+                }
+                // A router that got no records waits for nobody.
+                self.join(number);
+            }
         }
-        for request in requests {
-            self.load(number, request, priority, loads);
-        }
-        // A router that got no records waits for nobody.
-        self.join(number);
     }
 
     fn load(&mut self, number: usize, request: Request, priority: u8, loads: &mut Vec<Load>) {
@@ -353,10 +355,9 @@ impl Run {
     /// A model has answered.
     fn answer(&mut self, number: usize, offer: &Offer, wanted: &[usize], answer: Answer) {
         count(&self.catalog, offer, self.arrived.elapsed(), None);
-        let (batch_rows, description) = (answer.batch_rows, offer.description());
-        let (model, version) = (description.name.clone(), description.version.clone());
-        let outcome = Ok(answered(description, answer, wanted));
-        self.end(number, Ended { model, version, outcome, batch_rows });
+        let (batch_rows, author) = (answer.batch_rows, Some(Arc::clone(offer.author())));
+        let outcome = Ok(answered(offer.description(), answer, wanted));
+        self.end(number, Ended { author, outcome, batch_rows });
     }
 
     /// A model of a router has answered.
@@ -380,8 +381,7 @@ impl Run {
             Err(fault) => self.fail(number, None, fault),
             Ok(table) => {
                 count(&self.catalog, &router, self.arrived.elapsed(), None);
-                let Description { name, version, .. } = router.description();
-                self.end(number, Ended { model: name.clone(), version: version.clone(), outcome: Ok(table), batch_rows });
+                self.end(number, Ended { author: Some(Arc::clone(router.author())), outcome: Ok(table), batch_rows });
             }
         }
     }
@@ -398,13 +398,13 @@ impl Run {
             router.metrics().failed(fault.code.name(), took);
         }
         self.give_up(self.jobs[number].pieces.clone());
-        self.end(number, Ended { model: String::new(), version: String::new(), outcome: Err(fault), batch_rows: 0 });
+        self.end(number, Ended { author: None, outcome: Err(fault), batch_rows: 0 });
     }
 
     fn end(&mut self, number: usize, ended: Ended) {
         let job = &mut self.jobs[number];
-        let Ended { model, version, outcome, batch_rows } = ended;
-        let mut done = Done { id: std::mem::take(&mut job.id), model, version, outcome, batch_rows, weight: job.weight };
+        let Ended { author, outcome, batch_rows } = ended;
+        let mut done = Done { id: std::mem::take(&mut job.id), author, outcome, batch_rows, weight: job.weight };
         if let Some(ticket) = job.ticket.take() {
             // What is kept and what is answered are the same numbers.
             done.outcome = done.outcome.map(Typed::shared);
@@ -439,8 +439,7 @@ impl Drop for Run {
 
 /// How a task ended.
 struct Ended {
-    model: String,
-    version: String,
+    author: Option<Arc<Author>>,
     outcome: Outcome<Typed>,
     batch_rows: usize,
 }

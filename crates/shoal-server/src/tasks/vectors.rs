@@ -1,5 +1,6 @@
 //! The golden vectors of envelopes, which are read, and of answers, which are written.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use super::merge::By;
 use super::room::Room;
 use super::{Done, Envelope, Input, Merge, Merged, Task, arrow, json as text, protobuf};
+use crate::description::Author;
 use crate::fault::{Code, Fault, Outcome};
 use crate::tables::vectors::{folder, neutral};
 use crate::tables::{Column, Content, Kind, Scalar, Typed, Unit};
@@ -135,7 +137,8 @@ fn lines(results: &[Done], merged: Option<&Merged>) -> Vec<u8> {
 fn done(value: &Value) -> Done {
     let said = |field: &str| value[field].as_str().unwrap_or_default().to_owned();
     let batch_rows = usize::try_from(value["batch_rows"].as_u64().unwrap_or(0)).unwrap();
-    Done { id: said("id"), model: said("model"), version: said("version"), outcome: outcome(value), batch_rows, weight: 1.0 }
+    let author = Some(Arc::new(Author { model: said("model"), version: said("version") }));
+    Done { id: said("id"), author, outcome: outcome(value), batch_rows, weight: 1.0 }
 }
 
 fn merged_of(value: &Value) -> Merged {

@@ -1,5 +1,7 @@
 //! What a column says of itself, and its data by that.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::cursor::Cursor;
@@ -25,13 +27,13 @@ pub(super) struct Draft<'t> {
 /// The fields of a column, as they come.
 #[derive(Default)]
 struct Fields<'t> {
-    name: Option<String>,
-    dtype: Option<String>,
+    name: Option<Cow<'t, str>>,
+    dtype: Option<Cow<'t, str>>,
     shape: Option<Vec<usize>>,
-    unit: Option<String>,
-    zone: Option<String>,
+    unit: Option<Cow<'t, str>>,
+    zone: Option<Cow<'t, str>>,
     data: Option<Cursor<'t>>,
-    /// What was read of the data, by the fields that had come by then.
+    /// What was read of the data, where no field came behind it.
     draft: Option<Draft<'t>>,
 }
 
@@ -96,11 +98,12 @@ pub(super) fn settle(column: &mut Column, records: Records, (rows, is_stated): (
 
 impl<'t> Fields<'t> {
     fn read(&mut self, cursor: &mut Cursor<'t>, field: &str, nulls_bytes: &mut usize) -> Outcome<()> {
+        self.draft = None;
         let is_second = match field {
-            "name" => self.name.replace(string(cursor, "the name of a column")?.into_owned()).is_some(),
-            "dtype" => self.dtype.replace(string(cursor, "the dtype of a column")?.into_owned()).is_some(),
-            "unit" => self.unit.replace(string(cursor, "the unit of a column")?.into_owned()).is_some(),
-            "zone" => self.zone.replace(string(cursor, "the zone of a column")?.into_owned()).is_some(),
+            "name" => self.name.replace(string(cursor, "the name of a column")?).is_some(),
+            "dtype" => self.dtype.replace(string(cursor, "the dtype of a column")?).is_some(),
+            "unit" => self.unit.replace(string(cursor, "the unit of a column")?).is_some(),
+            "zone" => self.zone.replace(string(cursor, "the zone of a column")?).is_some(),
             "shape" => self.shape.replace(shape(cursor)?).is_some(),
             "data" if self.data.is_none() => {
                 self.data = Some(cursor.clone());
@@ -133,24 +136,18 @@ impl<'t> Fields<'t> {
 
     fn finish(mut self, before: usize, nulls_bytes: &mut usize) -> Outcome<Draft<'t>> {
         let absent = |field: &str| Fault::new(Code::InvalidRequest, format!("a column has no field {field:?}"));
-        let name = self.name.clone().ok_or_else(|| absent("name"))?;
+        if let Some(draft) = self.draft.take() {
+            return Ok(draft);
+        }
+        if self.name.is_none() {
+            return Err(absent("name"));
+        }
         let mut data = self.data.clone().ok_or_else(|| absent("data"))?;
         if self.dtype.is_none() {
-            return self.untyped(name, &mut data);
+            return self.untyped(&mut data);
         }
-        match self.draft.take() {
-            Some(draft) if self.is_as_said(&draft.column) => Ok(draft),
-            _ => {
-                *nulls_bytes = before;
-                self.draft(&mut data, nulls_bytes)
-            }
-        }
-    }
-
-    /// Whether a column that was read before all fields had come is what they say.
-    fn is_as_said(&self, column: &Column) -> bool {
-        let has_shape = self.shape.as_deref().unwrap_or_default() == column.shape;
-        has_shape && self.kind().is_ok_and(|kind| kind == column.kind)
+        *nulls_bytes = before;
+        self.draft(&mut data, nulls_bytes)
     }
 
     fn kind(&self) -> Outcome<Kind> {
@@ -164,13 +161,14 @@ impl<'t> Fields<'t> {
 
     fn draft(&self, cursor: &mut Cursor<'t>, nulls_bytes: &mut usize) -> Outcome<Draft<'t>> {
         let (kind, shape) = (self.kind()?, self.shape.clone().unwrap_or_default());
-        let name = self.name.clone().unwrap_or_default();
+        let name = self.name.clone().unwrap_or_default().into_owned();
         check_shape(&name, &kind, &shape)?;
         let Data { content, shape, missing, records } = read(cursor, &kind, (&name, shape, Way::Stated), nulls_bytes)?;
         Ok(Draft { column: Column { name, kind, shape, content, missing }, text: None, records: Some(records), entries: None })
     }
 
-    fn untyped(self, name: String, data: &mut Cursor<'t>) -> Outcome<Draft<'t>> {
+    fn untyped(self, data: &mut Cursor<'t>) -> Outcome<Draft<'t>> {
+        let name = self.name.unwrap_or_default().into_owned();
         if self.unit.is_some() || self.zone.is_some() {
             return Err(Fault::new(Code::InvalidRequest, format!("column {name:?} has a unit or zone, and no dtype")));
         }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::words::{eight_digits, next_mark, short_number};
+use super::words::{Short, eight_digits, next_mark, short_number};
 
 /// Why a text is not what it should be, and where that shows; [`super::fault`] says it in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,17 +181,43 @@ impl<'t> Cursor<'t> {
         (digits, at)
     }
 
+    /// The next value, if it is a number of few bytes.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the loop over the values of a column is this one")]
+    fn short(&mut self) -> Option<(bool, Short)> {
+        let rest = &self.text[self.at..];
+        let is_negative = rest.first() == Some(&b'-');
+        let start = usize::from(is_negative);
+        let short = rest[start..].first_chunk().and_then(|eight| short_number(*eight))?;
+        self.at += start + short.length;
+        Some((is_negative, short))
+    }
+
+    /// As [`Cursor::plain_float`], to the nearest single. What is exact in both of its parts has one that is nearest, and its
+    /// double does not lead past it: Figueroa, "When is double rounding innocuous?", 1995.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the loop over the values of a column is this one")]
+    #[expect(clippy::cast_possible_truncation, reason = "numbers of few digits are within the limits of a single")]
+    pub(super) fn plain_single(&mut self) -> Option<f32> {
+        let Some((is_negative, short)) = self.short() else { return self.long_float().map(|wide| wide as f32) };
+        // Seven digits at most, and as many decimals: both are exact.
+        let number = short.digits as u32 as f32 / POWERS[short.decimals] as f32;
+        Some(if is_negative { -number } else { number })
+    }
+
     /// The nearest double of a number that is exact in both of its parts; None, and nothing is read, for any other value.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the loop over the values of a column is this one")]
     pub(super) fn plain_float(&mut self) -> Option<f64> {
+        let Some((is_negative, short)) = self.short() else { return self.long_float() };
+        let number = short.digits as f64 / POWERS[short.decimals];
+        Some(if is_negative { -number } else { number })
+    }
+
+    /// The same for numbers of more bytes.
+    fn long_float(&mut self) -> Option<f64> {
         let rest = &self.text[self.at..];
         let start = usize::from(rest.first() == Some(&b'-'));
-        if let Some(short) = rest[start..].first_chunk().and_then(|eight| short_number(*eight)) {
-            self.at += start + short.length;
-            let number = short.digits as f64 / POWERS[short.decimals];
-            return Some(if start == 1 { -number } else { number });
-        }
         let (digits, point, at) = Self::digits(rest, start);
         if at == start {
             return None;

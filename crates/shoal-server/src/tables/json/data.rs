@@ -7,7 +7,7 @@ use super::column::settle;
 use super::cursor::{Cursor, Wrong};
 use super::leaves::{self, Way};
 use super::shown;
-use super::values::{OPEN, Records, Values};
+use super::values::{Leaf, OPEN, Records, Runs, Values};
 use crate::fault::{Code, Fault, Outcome};
 use crate::tables::convert::Target;
 use crate::tables::rules::{check_shape, too_many_nulls};
@@ -35,7 +35,7 @@ pub(super) fn read(
         Kind::Utf8 => reader.items(leaves::text),
         Kind::Bytes if way == Way::Signed => reader.items(leaves::text),
         Kind::Bytes => reader.items(leaves::base64),
-        Kind::Timestamp(unit, _) => reader.fixed(|cursor| leaves::timestamp(cursor, *unit)),
+        Kind::Timestamp(unit, _) => reader.fixed(|cursor: &mut Cursor<'_>| leaves::timestamp(cursor, *unit)),
         Kind::Date => reader.fixed(leaves::date),
         Kind::Mixed | Kind::Untyped => reader.mixed(),
     }
@@ -44,19 +44,33 @@ pub(super) fn read(
 fn plain(reader: Reader<'_, '_>, dtype: Dtype, way: Way) -> Outcome<Data> {
     match dtype {
         Dtype::Bool => reader.fixed(leaves::boolean),
-        Dtype::Uint8 => reader.fixed(|cursor| leaves::whole::<u8>(cursor, way)),
-        Dtype::Uint16 => reader.fixed(|cursor| leaves::whole::<u16>(cursor, way)),
-        Dtype::Uint32 => reader.fixed(|cursor| leaves::whole::<u32>(cursor, way)),
-        Dtype::Uint64 => reader.fixed(|cursor| leaves::whole::<u64>(cursor, way)),
-        Dtype::Int8 => reader.fixed(|cursor| leaves::whole::<i8>(cursor, way)),
-        Dtype::Int16 => reader.fixed(|cursor| leaves::whole::<i16>(cursor, way)),
-        Dtype::Int32 => reader.fixed(|cursor| leaves::whole::<i32>(cursor, way)),
-        Dtype::Int64 => reader.fixed(|cursor| leaves::whole::<i64>(cursor, way)),
-        Dtype::Fp16 => reader.fixed::<f16>(|cursor| leaves::float16(cursor, way)),
-        Dtype::Fp32 => reader.fixed(|cursor| leaves::float32(cursor, way)),
-        Dtype::Fp64 => reader.fixed(|cursor| leaves::float(cursor, way)),
+        Dtype::Uint8 => reader.fixed::<u8>(wholes(way)),
+        Dtype::Uint16 => reader.fixed::<u16>(wholes(way)),
+        Dtype::Uint32 => reader.fixed::<u32>(wholes(way)),
+        Dtype::Uint64 => reader.fixed::<u64>(wholes(way)),
+        Dtype::Int8 => reader.fixed::<i8>(wholes(way)),
+        Dtype::Int16 => reader.fixed::<i16>(wholes(way)),
+        Dtype::Int32 => reader.fixed::<i32>(wholes(way)),
+        Dtype::Int64 => reader.fixed::<i64>(wholes(way)),
+        Dtype::Fp16 => reader.fixed::<f16>(|cursor: &mut Cursor<'_>| leaves::float16(cursor, way)),
+        Dtype::Fp32 => reader.fixed::<f32>(singles(way)),
+        Dtype::Fp64 => reader.fixed::<f64>(doubles(way)),
         Dtype::Bytes => reader.items(leaves::text),
     }
+}
+
+/// Whole numbers of one dtype.
+fn wholes<T: TryFrom<i64> + TryFrom<i128>>(way: Way) -> impl Leaf<T> {
+    let usual = |cursor: &mut Cursor<'_>| T::try_from(cursor.plain_whole()?).ok();
+    Runs { usual, any: move |cursor: &mut Cursor<'_>| leaves::whole(cursor, way) }
+}
+
+fn singles(way: Way) -> impl Leaf<f32> {
+    Runs { usual: |cursor: &mut Cursor<'_>| cursor.plain_single(), any: move |cursor: &mut Cursor<'_>| leaves::float32(cursor, way) }
+}
+
+fn doubles(way: Way) -> impl Leaf<f64> {
+    Runs { usual: |cursor: &mut Cursor<'_>| cursor.plain_float(), any: move |cursor: &mut Cursor<'_>| leaves::float(cursor, way) }
 }
 
 /// What is to be read.
@@ -70,11 +84,11 @@ struct Reader<'r, 't> {
 }
 
 impl Reader<'_, '_> {
-    fn fixed<T: Pod + Default>(self, leaf: impl Fn(&mut Cursor<'_>) -> Result<T, Wrong> + Copy) -> Outcome<Data> {
+    fn fixed<T: Pod + Default>(self, leaf: impl Leaf<T>) -> Outcome<Data> {
         self.read(leaf, |items| Content::Fixed(Buffer::copy_of(bytemuck::cast_slice(&items))))
     }
 
-    fn items(self, leaf: impl Fn(&mut Cursor<'_>) -> Result<Vec<u8>, Wrong> + Copy) -> Outcome<Data> {
+    fn items(self, leaf: impl Leaf<Vec<u8>>) -> Outcome<Data> {
         self.read(leaf, Content::Items)
     }
 
@@ -84,11 +98,7 @@ impl Reader<'_, '_> {
         Ok(Data { missing: Vec::new(), ..data })
     }
 
-    fn read<T: Clone + Default>(
-        self,
-        leaf: impl Fn(&mut Cursor<'_>) -> Result<T, Wrong> + Copy,
-        content: impl FnOnce(Vec<T>) -> Content,
-    ) -> Outcome<Data> {
+    fn read<T: Clone + Default>(self, leaf: impl Leaf<T>, content: impl FnOnce(Vec<T>) -> Content) -> Outcome<Data> {
         let mut values = Values::new(self.dims, self.way == Way::Signed, *self.nulls_bytes);
         let records = values.read(self.cursor, leaf);
         let records = records.map_err(|wrong| fault(wrong, (self.name, self.dtype), values.items.len(), self.cursor))?;

@@ -311,6 +311,40 @@ fn a_shared_table_lends_its_values() {
 }
 
 #[test]
+fn each_number_of_a_list_is_what_another_parser_makes_of_it_and_a_null_is_missing() {
+    let number = proptest::prop_oneof![
+        4 => "-?(0|[1-9][0-9]{0,5})([.][0-9]{1,4})?",
+        1 => "-?(0|[1-9][0-9]{0,15})([.][0-9]{1,12})?([eE][+-]?[0-9])?",
+        1 => proptest::strategy::Just("null".to_owned()),
+    ];
+    let between = proptest::prop_oneof![3 => proptest::strategy::Just(","), 2 => proptest::strategy::Just(", "), 1 => proptest::strategy::Just(" ,  ")];
+    run(&proptest::collection::vec((number, between), 1..12), |list| {
+        let text: String = list.iter().flat_map(|(number, between)| [number.as_str(), *between]).collect();
+        let data = text.trim_end_matches([',', ' ']);
+        let wanted: Vec<Option<f64>> = serde_json::from_str(&format!("[{data}]")).unwrap();
+        let read_as = |dtype: &str, shape: &str, data: &str| {
+            table(&format!(r#"{{"columns":[{{"name":"x","dtype":"{dtype}","shape":{shape},"data":{data}}}]}}"#))
+        };
+        let (flat, tensor) = (format!("[{data}]"), format!("[{}]", list.len()));
+        for (shape, data) in [("[]", flat.clone()), (&tensor, flat.clone()), (&tensor, format!("[{flat}]"))] {
+            if wanted.iter().all(Option::is_none) && shape != "[]" && data == flat {
+                continue;
+            }
+            let (wide, narrow) = (read_as("FP64", shape, &data), read_as("FP32", shape, &data));
+            let bits = |number: &f64| number.to_bits();
+            assert!(numbers::<f64>(&wide).iter().map(bits).eq(wanted.iter().map(|number| bits(&number.unwrap_or(0.0)))), "{data}");
+            #[expect(clippy::cast_possible_truncation, reason = "to the nearest, as is asked for")]
+            let nearest = wanted.iter().map(|number| (number.unwrap_or(0.0) as f32).to_bits());
+            assert!(numbers::<f32>(&narrow).iter().map(|number| number.to_bits()).eq(nearest), "{data}");
+            let flags = |column: &Column| (0..list.len()).map(|at| column.missing.get(at).copied().unwrap_or(false)).collect::<Vec<_>>();
+            if shape == "[]" {
+                assert_eq!(flags(&wide.columns[0]), wanted.iter().map(Option::is_none).collect::<Vec<_>>(), "{data}");
+            }
+        }
+    });
+}
+
+#[test]
 fn every_number_is_what_another_parser_makes_of_it() {
     let number = proptest::prop_oneof![
         "-?[0-9]{1,20}",

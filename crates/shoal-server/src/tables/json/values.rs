@@ -9,6 +9,59 @@ use super::cursor::{Cursor, Wrong};
 /// A dimension that the first record decides.
 pub(super) const OPEN: usize = usize::MAX;
 
+/// How the values of a column are read.
+pub(super) trait Leaf<T>: Copy {
+    /// The next value, which is no null.
+    fn one(self, cursor: &mut Cursor<'_>) -> Result<T, Wrong>;
+
+    /// Reads values and the commas between them, at most so many, for as long as they are of the usual form. True where the last
+    /// one was read, false where a value has to come that somebody else reads.
+    fn run(self, _cursor: &mut Cursor<'_>, _items: &mut Vec<T>, _most: usize) -> bool {
+        false
+    }
+}
+
+impl<T, F: Fn(&mut Cursor<'_>) -> Result<T, Wrong> + Copy> Leaf<T> for F {
+    fn one(self, cursor: &mut Cursor<'_>) -> Result<T, Wrong> {
+        self(cursor)
+    }
+}
+
+/// Values that mostly are of one form, which is read at a run; none of `usual` says that a value is none.
+#[derive(Clone, Copy)]
+pub(super) struct Runs<U, A> {
+    pub(super) usual: U,
+    pub(super) any: A,
+}
+
+impl<T, U, A> Leaf<T> for Runs<U, A>
+where
+    U: Fn(&mut Cursor<'_>) -> Option<T> + Copy,
+    A: Fn(&mut Cursor<'_>) -> Result<T, Wrong> + Copy,
+{
+    fn one(self, cursor: &mut Cursor<'_>) -> Result<T, Wrong> {
+        (self.any)(cursor)
+    }
+
+    #[inline]
+    fn run(self, cursor: &mut Cursor<'_>, items: &mut Vec<T>, most: usize) -> bool {
+        let end = items.len().saturating_add(most);
+        loop {
+            let start = cursor.at;
+            let Some(value) = (self.usual)(cursor) else {
+                cursor.at = start;
+                return false;
+            };
+            items.push(value);
+            if items.len() == end || cursor.text.get(cursor.at) != Some(&b',') {
+                return true;
+            }
+            cursor.at += 1;
+            cursor.at += usize::from(cursor.text.get(cursor.at) == Some(&b' '));
+        }
+    }
+}
+
 /// Values as they are read.
 pub(super) struct Values<T> {
     pub(super) items: Vec<T>,
@@ -56,11 +109,7 @@ impl<T: Clone + Default> Values<T> {
     }
 
     /// Reads the list that comes next.
-    pub(super) fn read(
-        &mut self,
-        cursor: &mut Cursor<'_>,
-        leaf: impl Fn(&mut Cursor<'_>) -> Result<T, Wrong> + Copy,
-    ) -> Result<Records, Wrong> {
+    pub(super) fn read(&mut self, cursor: &mut Cursor<'_>, leaf: impl Leaf<T>) -> Result<Records, Wrong> {
         if cursor.peek() != b'[' {
             return cursor.refuse().map_err(|wrong| if wrong == Wrong::Malformed { wrong } else { Wrong::Ragged });
         }
@@ -68,6 +117,7 @@ impl<T: Clone + Default> Values<T> {
         if cursor.take(b']') {
             return self.records();
         }
+        self.items.reserve(self.expected(cursor));
         if self.dims.is_empty() && !(self.takes_matrix && cursor.peek() == b'[') {
             self.scalars(cursor, leaf)?;
         } else {
@@ -76,28 +126,41 @@ impl<T: Clone + Default> Values<T> {
         self.records()
     }
 
+    /// Values of the first record, no more than its text has bytes for: each has one, and a comma.
+    fn expected(&self, cursor: &Cursor<'_>) -> usize {
+        let per_row = self.dims.iter().try_fold(1_usize, |product, dim| product.checked_mul(*dim));
+        per_row.map_or(0, |count| count.min((cursor.text.len() - cursor.at) / 2))
+    }
+
     /// A list of scalars.
-    fn scalars(&mut self, cursor: &mut Cursor<'_>, leaf: impl Fn(&mut Cursor<'_>) -> Result<T, Wrong>) -> Result<(), Wrong> {
+    fn scalars(&mut self, cursor: &mut Cursor<'_>, leaf: impl Leaf<T>) -> Result<(), Wrong> {
         self.found = Found::Flat;
         loop {
-            self.value(cursor, &leaf)?;
+            self.values(cursor, leaf, usize::MAX)?;
             if !cursor.is_more(b']')? {
                 return Ok(());
             }
         }
     }
 
-    /// A value or a null in its place.
+    /// Values or nulls in their place: one at least, and as many as come at a run, with the commas between them.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "it is what the loops over values do")]
-    fn value(&mut self, cursor: &mut Cursor<'_>, leaf: &impl Fn(&mut Cursor<'_>) -> Result<T, Wrong>) -> Result<(), Wrong> {
+    fn values(&mut self, cursor: &mut Cursor<'_>, leaf: impl Leaf<T>, most: usize) -> Result<(), Wrong> {
+        let has_ended = leaf.run(cursor, &mut self.items, most);
+        if !self.missing.is_empty() {
+            self.missing.resize(self.items.len(), false);
+        }
+        if has_ended {
+            return Ok(());
+        }
         if cursor.null()? {
             self.missing.resize(self.items.len(), false);
             self.missing.push(true);
             self.items.push(T::default());
             return Ok(());
         }
-        self.items.push(leaf(cursor)?);
+        self.items.push(leaf.one(cursor)?);
         if !self.missing.is_empty() {
             self.missing.push(false);
         }
@@ -105,7 +168,7 @@ impl<T: Clone + Default> Values<T> {
     }
 
     /// A list of records, or of values of tensors.
-    fn entries(&mut self, cursor: &mut Cursor<'_>, leaf: impl Fn(&mut Cursor<'_>) -> Result<T, Wrong> + Copy) -> Result<(), Wrong> {
+    fn entries(&mut self, cursor: &mut Cursor<'_>, leaf: impl Leaf<T>) -> Result<(), Wrong> {
         let is_column = self.dims.is_empty();
         if is_column {
             self.dims.push(1);
@@ -128,7 +191,7 @@ impl<T: Clone + Default> Values<T> {
         Ok(())
     }
 
-    fn entry(&mut self, cursor: &mut Cursor<'_>, leaf: impl Fn(&mut Cursor<'_>) -> Result<T, Wrong> + Copy) -> Result<(), Wrong> {
+    fn entry(&mut self, cursor: &mut Cursor<'_>, leaf: impl Leaf<T>) -> Result<(), Wrong> {
         match (cursor.peek(), self.found) {
             (b'n', Found::Nothing) => {
                 cursor.word(b"null")?;
@@ -148,19 +211,14 @@ impl<T: Clone + Default> Values<T> {
             (_, Found::Nested(_)) => return cursor.refuse().map_err(|wrong| if wrong == Wrong::Malformed { wrong } else { Wrong::Ragged }),
             (_, Found::Nothing | Found::Flat) => {
                 self.found = Found::Flat;
-                self.value(cursor, &leaf)?;
+                self.values(cursor, leaf, usize::MAX)?;
             }
         }
         Ok(())
     }
 
     /// A list at some depth of a record.
-    fn record(
-        &mut self,
-        cursor: &mut Cursor<'_>,
-        depth: usize,
-        leaf: impl Fn(&mut Cursor<'_>) -> Result<T, Wrong> + Copy,
-    ) -> Result<(), Wrong> {
+    fn record(&mut self, cursor: &mut Cursor<'_>, depth: usize, leaf: impl Leaf<T>) -> Result<(), Wrong> {
         if cursor.peek() != b'[' {
             return cursor.null().and(Err(Wrong::Ragged));
         }
@@ -172,14 +230,16 @@ impl<T: Clone + Default> Values<T> {
         }
         if !cursor.take(b']') {
             loop {
-                length += 1;
-                if length > self.dims[depth] {
+                if length == self.dims[depth] {
                     return Err(Wrong::Ragged);
                 }
                 if depth + 1 == self.dims.len() {
-                    self.value(cursor, &leaf)?;
+                    let before = self.items.len();
+                    self.values(cursor, leaf, self.dims[depth] - length)?;
+                    length += self.items.len() - before;
                 } else {
                     self.record(cursor, depth + 1, leaf)?;
+                    length += 1;
                 }
                 if !cursor.is_more(b']')? {
                     break;

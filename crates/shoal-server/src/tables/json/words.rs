@@ -3,6 +3,7 @@
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 const ZEROS: u64 = 0x30 * ONES;
+const POINTS: u64 = 0x2e * ONES;
 /// Of `[`, `]`, `{` and `}`, and few other bytes, nothing but these bits are left when those of [`BRACKET_BITS`] are set.
 const BRACKETS: u64 = 0x7f * ONES;
 const BRACKET_BITS: u64 = 0x26 * ONES;
@@ -39,29 +40,39 @@ pub(super) struct Short {
 }
 
 /// The number at the beginning of eight bytes, if it is written as JSON has it, ends within them and has no exponent.
-/// Nothing here branches by how many digits there are: where lengths vary from value to value, guessing them costs most.
-#[inline]
+///
+/// Nothing here branches by how many digits there are: where lengths vary from value to value, guessing them costs most. How
+/// long the number is, on which the next one waits, is known without looking at a byte by its place.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "the loop over the values of a column is this one")]
 pub(super) const fn short_number(bytes: [u8; 8]) -> Option<Short> {
-    let word = u64::from_le_bytes(bytes) ^ ZEROS;
+    let text = u64::from_le_bytes(bytes);
+    let word = text ^ ZEROS;
     // Of a byte that is no digit the highest bit: 10 and more carries into it, and no byte into the next.
-    let others = (((word & !HIGH) + 0x76 * ONES) | word) & HIGH;
-    let whole = others.trailing_zeros() as usize / 8;
-    let has_point = whole < 8 && bytes[whole] == b'.';
-    let ends = if has_point { others & (others - 1) } else { others };
-    let length = ends.trailing_zeros() as usize / 8;
-    if whole == 0 || length == 8 || (whole > 1 && bytes[0] == b'0') || bytes[length] | 0x20 == b'e' {
+    let others = above(word, 9);
+    let points = !above(text ^ POINTS, 0) & HIGH;
+    let point = others & others.wrapping_neg() & points;
+    let length = (others ^ point).trailing_zeros() / 8;
+    let whole = others.trailing_zeros() / 8;
+    if length == 8 || whole == 0 || (whole > 1 && bytes[0] == b'0') || (text >> (8 * length)) & 0xdf == b'E' as u64 {
         return None;
     }
-    let point = has_point as usize;
-    let decimals = length - whole - point;
-    if has_point && decimals == 0 {
+    let decimals = length - whole - (point != 0) as u32;
+    if point != 0 && decimals == 0 {
         return None;
     }
     let before = word & ((1 << (8 * whole)) - 1);
-    let behind = (word >> (8 * (whole + point))) & ((1 << (8 * decimals)) - 1);
+    let behind = (word >> (8 * (length - decimals))) & ((1 << (8 * decimals)) - 1);
     // Zeros before the number: it is the end of eight digits.
     let digits = (before | (behind << (8 * whole))) << (8 * (8 - whole - decimals));
-    Some(Short { digits: joined(digits), decimals, length })
+    Some(Short { digits: joined(digits), decimals: decimals as usize, length: length as usize })
+}
+
+/// The highest bit of each byte that is above a number, which is below 128.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "it is one expression of the loop over values")]
+const fn above(word: u64, number: u64) -> u64 {
+    (((word & !HIGH) + (0x7f - number) * ONES) | word) & HIGH
 }
 
 /// The highest bit of each byte that is zero; above the first of them there may be others.

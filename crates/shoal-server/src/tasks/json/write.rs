@@ -55,10 +55,11 @@ fn write_done(out: &mut Vec<u8>, done: &Done, has_table: bool, write: WriteTable
             write_fault(out, fault);
         }
         Ok(table) => {
+            let (model, version) = done.author.as_ref().map_or(("", ""), |author| (&author.model, &author.version));
             out.extend_from_slice(b",\"model\":");
-            text(out, &done.model);
+            text(out, model);
             out.extend_from_slice(b",\"version\":");
-            text(out, &done.version);
+            text(out, version);
             if has_table {
                 out.extend_from_slice(b",\"table\":");
                 write(out, table);

@@ -3,6 +3,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::*;
+use crate::description::Description;
 use crate::executor::Executor;
 use crate::tables::{Column, Content, Kind};
 use crate::tasks::Input;
