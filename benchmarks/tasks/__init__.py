@@ -7,7 +7,7 @@ within a round all ways of asking take turns, and a figure is the median of the 
 |---|---|
 | `envelope` | 64 tasks in one envelope against 64 requests, by the Python client and by wrk |
 | `callers` | 256 callers, client micro-batching on and off, in Python and JavaScript |
-| `alone` | one caller, on and off |
+| `alone` | one caller, on and off in turn |
 | `tables` | 10,000 rows of 20 mixed columns, as Arrow and as JSON |
 | `triton` | 64 asyncio callers, beside tritonclient on the same server |
 | `server` | processor time of the server for a task in an envelope of 64, above its kernel |

@@ -117,6 +117,8 @@ class Callers:
             case "callers":
                 asking = self._asking(job)
                 return await _repeated(self._one(asking), job["callers"], seconds)
+            case "alone":
+                return await _in_turn(self._one(self.on), self._one(self.off), seconds)
             case "envelope":
                 return await _repeated(self._envelope, 1, seconds, tasks=TASKS)
             case "requests":
@@ -194,3 +196,23 @@ async def _repeated(
             group.create_task(caller(number))
     took = time.perf_counter() - start
     return Seen(len(took_s) * tasks, took, float(np.median(took_s)) * 1e6)
+
+
+async def _in_turn(
+    on: Callable[[int], Awaitable[None]], off: Callable[[int], Awaitable[None]], seconds: float
+) -> Seen:
+    """One caller asks in one way and the other; which of both is first changes every time."""
+    on_s: list[float] = []
+    off_s: list[float] = []
+    number, start = 0, time.perf_counter()
+    ended = start
+    while ended < start + seconds:
+        both = ((on, on_s), (off, off_s))
+        for ask, took_s in both[:: -1 if number % 2 else 1]:
+            begun = time.perf_counter()
+            await ask(number)
+            ended = time.perf_counter()
+            took_s.append(ended - begun)
+        number += 1
+    on_us, off_us = (float(np.median(took_s)) * 1e6 for took_s in (on_s, off_s))
+    return Seen(2 * number, ended - start, on_us, off_us)

@@ -10,11 +10,20 @@ from benchmarks.serve._machine import Machine, Neighbours
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What a load saw: tasks that were answered, in how long, and the median time of one call."""
+    """What a load saw.
+
+    Attributes:
+        tasks: That were answered.
+        seconds: In how long.
+        p50_us: The median time of one call; of one with micro-batching, where `off_p50_us` is.
+        off_p50_us: Of a lone caller who asks in turn with micro-batching and without: that of a
+            call without it.
+    """
 
     tasks: int
     seconds: float
     p50_us: float
+    off_p50_us: float | None = None
 
 
 class Turn(msgspec.Struct, frozen=True):

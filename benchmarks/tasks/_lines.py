@@ -42,6 +42,15 @@ def _p50_us(turn: Turn) -> float:
     return turn.seen.p50_us
 
 
+def _on_over_off(way: str) -> Callable[[Measured], Values]:
+    """The median times of calls that one caller made in turn."""
+    return lambda seen: {
+        turn.round: turn.seen.p50_us / turn.seen.off_p50_us
+        for turn in seen.turns
+        if turn.way == way and turn.seen.off_p50_us
+    }
+
+
 def _divided(above: Values, below: Values) -> Values:
     return {number: above[number] / below[number] for number in above if number in below}
 
@@ -106,7 +115,7 @@ LINES = (
             "at most",
             1.1,
             1.02,
-            _ratio(f"alone: {who}, on", f"alone: {who}, off", _p50_us),
+            _on_over_off(f"alone: {who}, on and off"),
         )
         for who in ("python", "javascript")
     ),

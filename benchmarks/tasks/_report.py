@@ -48,11 +48,17 @@ def _turn(way: str, turns: list[Turn]) -> list[str]:
     return [
         way,
         _shown(rates(turns)),
-        _shown(spread(turn.seen.p50_us for turn in turns)),
+        _p50s(turns),
         _shown(spread(turn.server_us_per_task for turn in turns), 2),
         f"{spread(rows).median:.1f}" if rows else "",
         f"{max(turn.others_share for turn in turns) * 100:.1f}",
     ]
+
+
+def _p50s(turns: list[Turn]) -> str:
+    off = [turn.seen.off_p50_us for turn in turns if turn.seen.off_p50_us is not None]
+    on = _shown(spread(turn.seen.p50_us for turn in turns))
+    return f"on {on}, off {_shown(spread(off))}" if off else on
 
 
 def _shown(value: Spread, digits: int = 0) -> str:

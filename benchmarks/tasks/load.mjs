@@ -43,10 +43,31 @@ async function repeated(client, callers, seconds) {
   return { tasks: took.length, seconds: (ended - start) / 1000, p50_us: took[took.length >> 1] * 1000 };
 }
 
+/** One caller, who asks with micro-batching and without in turn; which of both is first changes every time. */
+async function inTurn(seconds) {
+  const took = { on: [], off: [] };
+  const start = performance.now();
+  let number = 0;
+  for (let ended = start; ended < start + seconds * 1000; number += 1) {
+    for (const mode of number % 2 ? ["off", "on"] : ["on", "off"]) {
+      const begun = performance.now();
+      await label(clients[mode], number % arrays.length);
+      ended = performance.now();
+      took[mode].push(ended - begun);
+    }
+  }
+  const p50_us = (times) => times.sort((one, other) => one - other)[times.length >> 1] * 1000;
+  const spent = (performance.now() - start) / 1000;
+  return { tasks: 2 * number, seconds: spent, p50_us: p50_us(took.on), off_p50_us: p50_us(took.off) };
+}
+
+function ask({ kind, gather, callers }, seconds) {
+  return kind === "alone" ? inTurn(seconds) : repeated(gather ? clients.on : clients.off, callers, seconds);
+}
+
 console.log(JSON.stringify({ ready: true }));
 for await (const line of createInterface({ input: process.stdin })) {
-  const { gather, callers, seconds } = JSON.parse(line);
-  const client = gather ? clients.on : clients.off;
-  await repeated(client, callers, seconds * WARM_UP_SHARE);
-  console.log(JSON.stringify(await repeated(client, callers, seconds)));
+  const job = JSON.parse(line);
+  await ask(job, job.seconds * WARM_UP_SHARE);
+  console.log(JSON.stringify(await ask(job, job.seconds)));
 }

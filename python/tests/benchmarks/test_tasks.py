@@ -16,7 +16,7 @@ from benchmarks.tasks._lines import LINES, bounds
 from benchmarks.tasks._mixed import KINDS, ROWS, table
 from benchmarks.tasks._protocols import MANY_JSON, MANY_PROTOBUF, ONE_JSON, PROTOCOLS
 from benchmarks.tasks._report import disturbances, markdown, picture
-from benchmarks.tasks._ways import PARTS, WAYS
+from benchmarks.tasks._ways import PARTS, WAYS, Way
 from shoal import serve
 from shoal.client import Client
 from tests.end_to_end.driver import ask
@@ -51,6 +51,12 @@ def turn(way: str, number: int, tasks_per_s: float, **differing: object) -> Turn
         steal_share=0.0,
     )
     return msgspec.structs.replace(plain, **differing)
+
+
+def seen_by(way: Way, number: int) -> Turn:
+    alone = Seen(tasks=1000, seconds=1.0, p50_us=1000.0, off_p50_us=1000.0)
+    plain = turn(way.title, number, 1000.0)
+    return msgspec.structs.replace(plain, seen=alone) if way.part == "alone" else plain
 
 
 def result(turns: list[Turn], kernels: list[Kernel] | None = None) -> Result:
@@ -100,7 +106,7 @@ def test_the_large_table_has_ten_thousand_rows_of_twenty_columns_of_all_kinds() 
 def test_every_way_is_compared_and_every_line_is_measured() -> None:
     assert {way.part for way in WAYS} == set(PARTS)
     assert len({way.title for way in WAYS}) == len(WAYS)
-    turns = [turn(way.title, number, 1000.0) for way in WAYS for number in (1, 2)]
+    turns = [seen_by(way, number) for way in WAYS for number in (1, 2)]
     seen = result(turns, [Kernel(number, COSTS) for number in (1, 2)])
     assert len(seen.bounds) == len(LINES)
     assert all(bound.value is not None for bound in seen.bounds)
@@ -119,9 +125,10 @@ def test_a_line_is_the_median_of_what_each_round_says_by_itself() -> None:
 
 
 def test_one_caller_is_compared_by_how_long_it_waits() -> None:
-    ways = ("alone: python, on", "alone: python, off")
-    seen = result([turn(ways[0], 1, 1000.0), turn(ways[1], 1, 1062.5)])
+    waits = Seen(tasks=2000, seconds=1.0, p50_us=1062.5, off_p50_us=1000.0)
+    seen = result([turn("alone: python, on and off", 1, 2000.0, seen=waits)])
     assert value(seen, "p50: python") == (1.0625, True, False)
+    assert "on 1,062 (1,062 to 1,062), off 1,000 (1,000 to 1,000)" in markdown(seen)
 
 
 def test_the_quicker_of_both_peers_counts() -> None:
