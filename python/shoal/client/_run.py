@@ -135,17 +135,16 @@ class Runner:
             try:
                 answer = await self._answered(order, items)
             except ShoalError as error:
-                if not self._all_again(this, error):
-                    if not found:
-                        raise
-                    if order.merge is None:  # with one, the answer before this is whole
-                        found |= {id_: Result(id_, outcome=copied(error)) for id_ in this.asked}
+                if not self._again(this, error) and not found:
+                    raise
+                if order.merge is None:  # with one, all are asked again, or were answered before
+                    found |= {id_: Result(id_, outcome=copied(error)) for id_ in this.asked}
             else:
                 merged = answer.merged
                 for result in answer:
                     found[result.id] = result
                     self._judge(this, result)
-            items = order.items if this.again and order.merge is not None else this.again
+            items = self._asked_again(order, this)
             if items:
                 await asyncio.sleep(this.wait_ms / 1e3)
         return Results([found[item.id] for item in order.items], merged)
@@ -174,9 +173,14 @@ class Runner:
             async with aclosing(self._streamed(this, self._envelope(order, items))) as answers:
                 async for found in answers:
                     yield found
-            items = this.again
+            items = self._asked_again(order, this)
             if items:
                 await asyncio.sleep(this.wait_ms / 1e3)
+
+    @staticmethod
+    def _asked_again(order: Order, this: _Round) -> Sequence[Item]:
+        """Gives what is sent next: with a merge all tasks, where any of them is."""
+        return order.items if this.again and order.merge is not None else this.again
 
     async def _streamed(
         self, this: _Round, envelope: Envelope
@@ -192,10 +196,11 @@ class Runner:
                         yield found
             this.finish()
         except ShoalError as error:
-            if self._all_again(this, error):
-                return
-            if not this.is_answered:
+            is_again = self._again(this, error)
+            if not is_again and not this.is_answered:
                 raise
+            if is_again and this.has_merge:
+                return
             for lost in this.lost(error):
                 yield lost
 
@@ -250,17 +255,18 @@ class Runner:
         this.wait_ms = max(this.wait_ms, wait_ms)
         return True
 
-    def _all_again(self, this: _Round, error: ShoalError) -> bool:
-        """Notes that nothing more comes; whether what was not answered is sent again."""
+    def _again(self, this: _Round, error: ShoalError) -> bool:
+        """Notes that nothing more comes; whether any task is sent again that was not answered.
+
+        What stays in `asked` is not: its time is over sooner.
+        """
         if this.is_answered and this.has_merge:
             return False
-        waits = [self._wait_ms(item, error) for item in this.asked.values()]
-        known = [wait for wait in waits if wait is not None]
-        if len(known) < len(waits):
-            return False
-        this.again += this.asked.values()
-        this.wait_ms = max([this.wait_ms, *known])
-        return True
+        waits = {item.id: self._wait_ms(item, error) for item in this.asked.values()}
+        known = {id_: wait for id_, wait in waits.items() if wait is not None}
+        this.again += [this.asked.pop(id_) for id_ in known]
+        this.wait_ms = max([this.wait_ms, *known.values()])
+        return bool(known)
 
     def _wait_ms(self, item: Item, error: ShoalError) -> float | None:
         now_s = asyncio.get_running_loop().time()

@@ -279,6 +279,38 @@ async def test_what_was_answered_is_kept_when_the_rest_fails(
     assert second.error.task_id == "1"
 
 
+@pytest.mark.parametrize("form", ["whole", "stream"])
+@in_a_loop
+async def test_a_task_without_time_for_it_does_not_keep_others_from_being_sent_again(
+    form: str,
+) -> None:
+    async def busy(_: web.Request, tasks: list[dict[str, Any]]) -> web.StreamResponse:
+        said = {"error": "full", "code": "queue_full", "retry_after_ms": 200}
+        return web.json_response(said, status=429)
+
+    async def rest(_: web.Request, tasks: list[dict[str, Any]]) -> web.StreamResponse:
+        if form == "whole":
+            return web.json_response({"results": [result(task) for task in tasks]})
+        lines = "".join(json.dumps(result(task)) + "\n" for task in tasks)
+        return web.Response(text=lines, content_type="application/x-ndjson")
+
+    server = Server(busy, rest)
+    async with serving(server) as running, client_of(running, retry=Retry()) as client:
+        asked = (("hasty", 100), ("patient", 30_000))
+        tasks = [
+            Task(model="m", table={"x": [1]}, id=name, timeout_ms=time_ms)
+            for name, time_ms in asked
+        ]
+        if form == "whole":
+            results = {each.id: each for each in await client.run(tasks)}
+        else:
+            results = {each.id: each async for each in client.stream(tasks)}
+    assert results["hasty"].error is not None
+    assert results["hasty"].error.code == "queue_full"
+    assert results["patient"].table["y"].to_list() == [7]
+    assert [task["id"] for task in server.envelopes[1]["tasks"]] == ["patient"]
+
+
 @in_a_loop
 async def test_a_refusal_that_is_about_no_call_is_not_taken_apart() -> None:
     async def nowhere(_: web.Request, tasks: list[dict[str, Any]]) -> web.StreamResponse:
