@@ -178,12 +178,22 @@ impl Scheduler {
             return Ok(());
         }
         let budget = deadline - now;
+        if self.is_far(now, arrival, budget) {
+            return Ok(());
+        }
         let ahead = self.batcher.rows_before(deadline);
         let Some(predicted) = self.predicted(now, arrival, ahead).filter(|predicted| *predicted > budget) else { return Ok(()) };
         if self.is_doubted() {
             return Ok(());
         }
         Err(TurnedAway { refusal: Refusal::OutOfReach { predicted, budget }, retry_after: Some(predicted.saturating_sub(budget)) })
+    }
+
+    /// Whether all that waits would be done by then one row at a time: most deadlines are that far, and nothing is to be weighed.
+    fn is_far(&self, now: Moment, arrival: &Arrival, budget: Duration) -> bool {
+        let rows = u32::try_from(self.batcher.queued_rows() + arrival.rows).unwrap_or(u32::MAX);
+        let one_by_one = self.costs.of(arrival.bucket).predict(1).and_then(|one| one.checked_mul(rows));
+        one_by_one.is_some_and(|all| self.until_free(now) + all <= budget)
     }
 
     fn is_doubted(&mut self) -> bool {

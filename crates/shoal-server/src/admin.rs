@@ -37,7 +37,7 @@ use crate::catalog::Catalog;
 use crate::connections::{Connections, Place, Watch};
 use crate::door;
 use crate::fault::{Code, Fault, Outcome};
-use crate::http::{json, refuse};
+use crate::http::{json, not_allowed, refuse};
 use crate::reply::Reply;
 use crate::repository::{Indexed, index, load, unload};
 use crate::server::{give_up, settle, until_stopped};
@@ -204,7 +204,7 @@ impl<T> Default for Needed<T> {
 /// The body of a POST; an empty one says nothing.
 fn read<T: Default + DeserializeOwned>(Asked { method, body, .. }: &Asked<'_>) -> Outcome<T> {
     if method != Method::POST {
-        return Err(Fault::new(Code::MethodNotAllowed, format!("{method} is not allowed here; use POST")));
+        return Err(not_allowed(method, "POST"));
     }
     if body.is_empty() {
         return Ok(T::default());

@@ -254,6 +254,8 @@ pub struct Fault {
     pub hint: Option<String>,
     /// When it may be worth trying again, from now on.
     pub retry_after: Option<Duration>,
+    /// The method that the address takes, where another was used.
+    pub allowed: Option<&'static str>,
 }
 
 impl Fault {
@@ -269,7 +271,7 @@ impl Fault {
                 message.push_str("...");
             }
         }
-        Self { code, message, hint: None, retry_after: None }
+        Self { code, message, hint: None, retry_after: None, allowed: None }
     }
 
     /// The same fault with a remedy.

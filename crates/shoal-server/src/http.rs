@@ -3,12 +3,13 @@
 //! Open Inference Protocol v2 under `/v2`, version 1 of `KServe` under `/v1`, the short form `POST /predict`, `/metrics` for Prometheus. Every
 //! error is `{"error": message, "code": code, "hint": remedy}` with the status of its code.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use shoal_batch::Client;
@@ -120,6 +121,9 @@ pub(crate) fn refuse(fault: &Fault) -> Reply {
         // RFC 9110, section 10.2.3: whole seconds.
         reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(after.as_secs() + 1));
     }
+    if let Some(method) = fault.allowed {
+        reply.headers_mut().insert(ALLOW, HeaderValue::from_static(method));
+    }
     if fault.code == Code::Unauthorized {
         reply.headers_mut().insert(WWW_AUTHENTICATE, BEARER);
     }
@@ -179,8 +183,14 @@ fn require(catalog: &Catalog, call: &Call<'_>, method: &Method) -> Outcome<()> {
     if used == method {
         return Ok(());
     }
-    let fault = Fault::new(Code::MethodNotAllowed, format!("{used} {path} is not allowed; use {method}"));
-    Err(fault).inspect_err(counted(catalog))
+    let allowed = if method == Method::POST { "POST" } else { "GET" };
+    Err(not_allowed(format!("{used} {path}"), allowed)).inspect_err(counted(catalog))
+}
+
+/// The fault of a method that an address does not take; the answer names the one that it takes (RFC 9110, section 15.5.6).
+pub(crate) fn not_allowed(what: impl Display, allowed: &'static str) -> Fault {
+    let fault = Fault::new(Code::MethodNotAllowed, format!("{what} is not allowed; use {allowed}"));
+    Fault { allowed: Some(allowed), ..fault }
 }
 
 async fn on_predict(catalog: &Catalog, call: &mut Call<'_>) -> Outcome<Reply> {

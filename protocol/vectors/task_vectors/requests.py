@@ -124,6 +124,8 @@ def add_forms(add: Requests) -> None:
     add.json("merge_of_all_columns", merge, Envelope([Task("0", "m", ONE)], merge=Merge("concat")))
     escaped = task.replace('"m"', r'"\u006d"')
     add.json("escaped_name", f'{{"tasks":[{escaped}]}}', envelope)
+    nobody = task.replace('"m"', '""')
+    add.json("empty_model", f'{{"tasks":[{nobody}]}}', Envelope([Task("0", "", ONE)]))
     half = Table([], 500_000)
     two = '{"model":"m","table":"t"},{"model":"m","table":"t"}'
     text = f'{{"tables":{{"t":{{"rows":500000,"columns":[]}}}},"tasks":[{two}]}}'
@@ -164,6 +166,7 @@ def add_bad_fields(add: Requests) -> None:
         "task_timeout_with_point": '"timeout_us":1.5',
         "weight_below_zero": '"weight":-0.5',
         "weight_that_is_no_number": '"weight":"NaN"',
+        "weight_beyond_a_double": '"weight":1e400',
         "version_number": '"version":1',
         "outputs_text": '"outputs":"y"',
         "outputs_of_numbers": '"outputs":[1]',
@@ -318,6 +321,8 @@ def add_protobuf(add: Requests) -> None:
     )
     weighed = message(2, octets(1, "good") + octets(2, "m") + table + double(10, 1.0))
     add.add("request_protobuf_weight_of_one", "protobuf", weighed, Envelope([expect]))
+    nobody = message(2, octets(1, "good") + table)
+    add.add("request_protobuf_without_model", "protobuf", nobody, Envelope([Task("good", "", ONE)]))
     newer = unsigned(90, 5) + message(
         2, octets(1, "good") + octets(2, "m") + table + unsigned(91, 7)
     )

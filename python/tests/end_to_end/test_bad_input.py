@@ -117,7 +117,7 @@ CASES = [
     Case("unknown model's metadata", 404, "unknown_model", None, "/v2/models/nobody", "GET"),
     Case("batching of none", 404, "unknown_model", None, "/v2/models/nobody/batching", "GET"),
     Case("unknown route", 404, "unknown_route", None, "/nowhere", "GET"),
-    Case("wrong method", 405, "method_not_allowed", None, INFER, "GET"),
+    Case("wrong method", 405, "method_not_allowed", None, INFER, "GET", says="use POST"),
     Case("compressed body", 400, "invalid_request", inputs(column()),
          headers={"content-encoding": "gzip"}, says="gzip"),
     Case("a model that raises", 500, "model_failed", {"inputs": [ticket("value", "FP64", -1.0)]},

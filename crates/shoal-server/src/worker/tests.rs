@@ -188,11 +188,10 @@ fn a_program_that_is_no_worker_is_refused_by_what_it_does() {
 }
 
 /// What an exchange with a worker comes to that is ready, reads a byte, and then runs `script`.
-fn exchanged(script: &str) -> Broken {
+fn exchanged(script: &str, call_limit: Duration) -> Broken {
     let setup_bytes = HEADER_BYTES + b"{}".len();
-    let pool =
-        Pool::start(played(&format!("head -c {setup_bytes} >/dev/null; printf '{READY}' >&0; head -c 1 >/dev/null; {script}")), &|| true)
-            .unwrap();
+    let plan = played(&format!("head -c {setup_bytes} >/dev/null; printf '{READY}' >&0; head -c 1 >/dev/null; {script}"));
+    let pool = Pool::start(Plan { call_limit, ..plan }, &|| true).unwrap();
     let mut connection = pool.shared.borrow().unwrap();
     let process = Arc::clone(&connection.process);
     let broken = connection.exchange(&[Cow::Borrowed(&[0; 64])]).err().unwrap();
@@ -203,9 +202,10 @@ fn exchanged(script: &str) -> Broken {
 
 #[test]
 fn a_worker_that_answers_nothing_nonsense_or_not_in_time_is_told_apart() {
-    assert!(matches!(exchanged("exit 0"), Broken::Ended));
-    assert!(matches!(exchanged("printf 'this is no frame' >&0; exec sleep 60"), Broken::Garbled(_)));
-    assert!(matches!(exchanged(&format!("printf '{READY}{READY}' >&0; exec sleep 60")), Broken::Garbled(_)));
-    assert!(matches!(exchanged("exec sleep 60"), Broken::TooLate));
-    assert!(matches!(exchanged("printf SHW >&0; exec sleep 60"), Broken::TooLate));
+    let (patience, haste) = (Duration::from_secs(20), Duration::from_millis(100));
+    assert!(matches!(exchanged("exit 0", patience), Broken::Ended));
+    assert!(matches!(exchanged("printf 'this is no frame' >&0; exec sleep 60", patience), Broken::Garbled(_)));
+    assert!(matches!(exchanged(&format!("printf '{READY}{READY}' >&0; exec sleep 60"), patience), Broken::Garbled(_)));
+    assert!(matches!(exchanged("exec sleep 60", haste), Broken::TooLate));
+    assert!(matches!(exchanged("printf SHW >&0; exec sleep 60", haste), Broken::TooLate));
 }

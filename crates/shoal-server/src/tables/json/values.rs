@@ -8,6 +8,8 @@ use super::cursor::{Cursor, Wrong};
 
 /// A dimension that the first record decides.
 pub(super) const OPEN: usize = usize::MAX;
+/// Values for which there is room before they come.
+const EXPECTED: usize = 4096;
 
 /// How the values of a column are read.
 pub(super) trait Leaf<T>: Copy {
@@ -117,7 +119,7 @@ impl<T: Clone + Default> Values<T> {
         if cursor.take(b']') {
             return self.records();
         }
-        self.items.reserve(self.expected(cursor));
+        self.expect(self.dims.iter().try_fold(1_usize, |product, dim| product.checked_mul(*dim)), cursor);
         if self.dims.is_empty() && !(self.takes_matrix && cursor.peek() == b'[') {
             self.scalars(cursor, leaf)?;
         } else {
@@ -126,10 +128,10 @@ impl<T: Clone + Default> Values<T> {
         self.records()
     }
 
-    /// Values of the first record, no more than its text has bytes for: each has one, and a comma.
-    fn expected(&self, cursor: &Cursor<'_>) -> usize {
-        let per_row = self.dims.iter().try_fold(1_usize, |product, dim| product.checked_mul(*dim));
-        per_row.map_or(0, |count| count.min((cursor.text.len() - cursor.at) / 2))
+    /// Makes room for values that are said to come: no more than the text has bytes for, a value and its comma, and no more than
+    /// [`EXPECTED`]: who says so may be wrong.
+    fn expect(&mut self, count: Option<usize>, cursor: &Cursor<'_>) {
+        self.items.reserve(count.unwrap_or(0).min((cursor.text.len() - cursor.at) / 2).min(EXPECTED));
     }
 
     /// A list of scalars.
@@ -225,8 +227,7 @@ impl<T: Clone + Default> Values<T> {
         cursor.at += 1;
         let mut length = 0;
         if depth + 1 == self.dims.len() && self.dims[depth] != OPEN {
-            // No more than the text has room for.
-            self.items.reserve(self.dims[depth].min((cursor.text.len() - cursor.at) / 2));
+            self.expect(Some(self.dims[depth]), cursor);
         }
         if !cursor.take(b']') {
             loop {

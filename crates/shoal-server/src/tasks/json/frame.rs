@@ -169,7 +169,7 @@ impl Said<'_> {
             5 => self.priority = scan.read(name)?,
             6 => self.timeout = timeout(scan)?,
             7 => self.key = Some(scan.string(name)?.into_owned()).filter(|key| !key.is_empty()),
-            _ => self.weight = Some(scan.read(name)?),
+            _ => self.weight = Some(scan.number(name)?),
         }
         Ok(())
     }

@@ -80,6 +80,19 @@ impl<'t> Scan<'t> {
         })
     }
 
+    /// The next value, which is a number, read as the field of that name: infinite where it is too large for a double.
+    ///
+    /// # Errors
+    /// `MalformedJson`, `InvalidRequest`.
+    pub(super) fn number(&mut self, field: &str) -> Outcome<f64> {
+        let value = self.value()?;
+        let text = std::str::from_utf8(value).ok().filter(|text| text.starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']));
+        text.and_then(|text| text.parse().ok()).ok_or_else(|| {
+            let shown: String = String::from_utf8_lossy(value).chars().take(32).collect();
+            Fault::new(Code::InvalidRequest, format!("the field {field:?} is {shown}; expected a number"))
+        })
+    }
+
     /// The next value, which is a text, read as the field of that name.
     ///
     /// # Errors
