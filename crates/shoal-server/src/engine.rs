@@ -131,6 +131,11 @@ impl Served {
         Moment::from(self.epoch.elapsed())
     }
 
+    /// That moment on the clock of this model.
+    pub(crate) fn moment(&self, instant: Instant) -> Moment {
+        Moment::from(instant.saturating_duration_since(self.epoch))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }

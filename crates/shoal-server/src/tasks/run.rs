@@ -232,8 +232,7 @@ impl Run {
         let piece = Piece { job: number, offer, lane, request: None, wanted };
         let deadline = self.jobs[number].deadline;
         self.deadlines.extend(deadline.map(|deadline| (deadline, number)));
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let wishes = Wishes { priority, deadline: left.map(|left| piece.lane.now() + left), ..Wishes::default() };
+        let wishes = Wishes { priority, deadline: deadline.map(|deadline| piece.lane.moment(deadline)), ..Wishes::default() };
         let order = piece.lane.order(table, wishes, Reply::Slip(self.mailbox.slip(self.pieces.len())));
         let load = load_of(loads, &piece.lane);
         load.orders.push(order);
