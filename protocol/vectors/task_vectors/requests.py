@@ -124,8 +124,6 @@ def add_forms(add: Requests) -> None:
     add.json("merge_of_all_columns", merge, Envelope([Task("0", "m", ONE)], merge=Merge("concat")))
     escaped = task.replace('"m"', r'"\u006d"')
     add.json("escaped_name", f'{{"tasks":[{escaped}]}}', envelope)
-    nobody = task.replace('"m"', '""')
-    add.json("empty_model", f'{{"tasks":[{nobody}]}}', Envelope([Task("0", "", ONE)]))
     half = Table([], 500_000)
     two = '{"model":"m","table":"t"},{"model":"m","table":"t"}'
     text = f'{{"tables":{{"t":{{"rows":500000,"columns":[]}}}},"tasks":[{two}]}}'
@@ -321,8 +319,6 @@ def add_protobuf(add: Requests) -> None:
     )
     weighed = message(2, octets(1, "good") + octets(2, "m") + table + double(10, 1.0))
     add.add("request_protobuf_weight_of_one", "protobuf", weighed, Envelope([expect]))
-    nobody = message(2, octets(1, "good") + table)
-    add.add("request_protobuf_without_model", "protobuf", nobody, Envelope([Task("good", "", ONE)]))
     newer = unsigned(90, 5) + message(
         2, octets(1, "good") + octets(2, "m") + table + unsigned(91, 7)
     )

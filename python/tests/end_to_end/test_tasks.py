@@ -150,6 +150,11 @@ def test_one_bad_task_harms_no_other(many: Served, digits: Sealed) -> None:
     assert all("table" not in result for result in results[::2])
 
 
+def test_an_empty_name_is_that_of_no_model(many: Served) -> None:
+    nobody, good = run(many, task("", values(1)), task("fragile", values(21)))
+    assert (code(nobody), data(good, "double")) == ("unknown_model", [42.0])
+
+
 def test_outputs_are_chosen_and_ordered(many: Served, digits: Sealed) -> None:
     picture = pixels(digits.rows[0])
     both, swapped, all_of_them, wrong = run(
