@@ -61,8 +61,8 @@ class Asking(Protocol):
 class Shoal:
     """The client of this project."""
 
-    def __init__(self, place: Place, *, gather: bool, encoding: Any = "auto") -> None:
-        self.client = AsyncClient(f"http://{place.http}", gather=gather, encoding=encoding)
+    def __init__(self, address: str, *, gather: bool, encoding: Any = "auto") -> None:
+        self.client = AsyncClient(address, gather=gather, encoding=encoding)
 
     async def label(self, row: Any) -> int:
         """See `Asking`."""
@@ -104,12 +104,14 @@ class Callers:
         self.rows = [rows[at : at + 1] for at in range(len(rows))]
         self.labels: list[int] = known["labels"]
         self.mixed = pq.read_table(place.mixed)
-        self.on = Shoal(place, gather=True)
-        self.off = Shoal(place, gather=False)
-        self.triton = {name: Triton(place, is_grpc=name == "triton-grpc") for name in TRITONS}
-        self.tables = {
-            name: Shoal(place, gather=False, encoding=name) for name in ("arrow", "json")
+        http = f"http://{place.http}"
+        self.on = Shoal(http, gather=True)
+        self.off = Shoal(http, gather=False)
+        self.grpc = {
+            gather: Shoal(f"grpc://{place.grpc}", gather=gather) for gather in (True, False)
         }
+        self.triton = {name: Triton(place, is_grpc=name == "triton-grpc") for name in TRITONS}
+        self.tables = {name: Shoal(http, gather=False, encoding=name) for name in ("arrow", "json")}
 
     async def ask(self, job: Mapping[str, Any], seconds: float) -> Seen:
         """Does a job for so long."""
@@ -131,6 +133,8 @@ class Callers:
     def _asking(self, job: Mapping[str, Any]) -> Asking:
         if job["client"] in self.triton:
             return self.triton[job["client"]]
+        if job["client"] == "shoal-grpc":
+            return self.grpc[job["gather"]]
         return self.on if job["gather"] else self.off
 
     def _one(self, asking: Asking) -> Callable[[int], Awaitable[None]]:
@@ -163,7 +167,8 @@ class Callers:
 
     async def close(self) -> None:
         """Ends all connections."""
-        asked: list[Asking] = [self.on, self.off, *self.triton.values(), *self.tables.values()]
+        asked: list[Asking] = [self.on, self.off, *self.grpc.values()]
+        asked += [*self.triton.values(), *self.tables.values()]
         for each in asked:
             await each.close()
 

@@ -64,6 +64,8 @@ WAYS = (
     Way("tables", "json", "python", {"kind": "table", "encoding": "json"}),
     Way("triton", "shoal, on", "python", _callers("shoal", SOME, gather=True)),
     Way("triton", "shoal, off", "python", _callers("shoal", SOME)),
+    Way("triton", "shoal over gRPC, on", "python", _callers("shoal-grpc", SOME, gather=True)),
+    Way("triton", "shoal over gRPC, off", "python", _callers("shoal-grpc", SOME)),
     Way("triton", "tritonclient.http.aio", "python", _callers("triton-http", SOME)),
     Way("triton", "tritonclient.grpc.aio", "python", _callers("triton-grpc", SOME)),
     Way("server", "envelope, JSON", "wrk", _wrk("tasks-json-64", 1)),
