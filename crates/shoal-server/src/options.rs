@@ -107,7 +107,6 @@ pub enum WorkerEnvironment {
 
 impl Default for Options {
     fn default() -> Self {
-        // What Triton takes by default.
         Self {
             http: "127.0.0.1:0".into(),
             grpc: "127.0.0.1:0".into(),
@@ -116,7 +115,7 @@ impl Default for Options {
             // One answers as many requests as most machines are ever sent; more are the operator's choice.
             threads: 1,
             cores: None,
-            body_limit_bytes: 64 << 20,
+            body_limit_bytes: 64 << 20, // What Triton takes by default.
             max_wait_ms: None,
             latency_target_ms: None,
             // Each holds the model in memory once more, so more are the operator's choice.

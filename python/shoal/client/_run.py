@@ -1,7 +1,8 @@
 """Many tasks in one envelope: sent, and what may be sent again is sent again.
 
 - Each task is answered by its own result or its own error; a task that failed in a way that may
-  pass is sent again with those that did, not with those that were answered.
+  pass is sent again with those that did, not with those that were answered; one without time for
+  it has that failure as its error, and does not keep the others from it.
 - With a merge all are sent again, because the server joins what it is sent: their keys spare those
   that were answered from being computed twice.
 - As they are ready, each task is answered once; what the server did not answer before it went away

@@ -59,7 +59,10 @@ fn as_it_is(inputs: &[description::Column], table: Typed) -> Outcome<Result<Tabl
         return Ok(Err(table));
     }
     let values = |(column, input): (Column, &description::Column)| {
-        let payload = if let Content::Fixed(buffer) = column.content { Payload::Fixed(buffer) } else { Payload::default() };
+        let Content::Fixed(buffer) = column.content else {
+            return Err(Fault::new(Code::Internal, "a column that was looked at is another"));
+        };
+        let payload = Payload::Fixed(buffer);
         check_flags(input, &payload)?;
         Ok(Values { shape: column.shape, payload, missing: Vec::new() })
     };

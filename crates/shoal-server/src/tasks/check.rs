@@ -19,12 +19,10 @@ impl Envelope {
         if tasks.len() > TASKS_LIMIT {
             return Err(too_many_tasks());
         }
-        let mut has_ids = false;
+        let has_ids = tasks.iter().any(|task| !task.id.is_empty());
         for (place, task) in tasks.iter_mut().enumerate() {
             if task.id.is_empty() {
                 itoa::Buffer::new().format(place).clone_into(&mut task.id);
-            } else {
-                has_ids = true;
             }
             task.timeout = task.timeout.into_iter().chain(timeout).min();
             task.check()?;

@@ -86,11 +86,9 @@ impl<'t> Scan<'t> {
     /// `MalformedJson`, `InvalidRequest`.
     pub(super) fn number(&mut self, field: &str) -> Outcome<f64> {
         let value = self.value()?;
-        let text = std::str::from_utf8(value).ok().filter(|text| text.starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']));
-        text.and_then(|text| text.parse().ok()).ok_or_else(|| {
-            let shown: String = String::from_utf8_lossy(value).chars().take(32).collect();
-            Fault::new(Code::InvalidRequest, format!("the field {field:?} is {shown}; expected a number"))
-        })
+        let text = std::str::from_utf8(value).ok().filter(|text| text.starts_with(|first: char| first == '-' || first.is_ascii_digit()));
+        let wrong = || Fault::new(Code::InvalidRequest, format!("the field {field:?} is {}; expected a number", shown(value)));
+        text.and_then(|text| text.parse().ok()).ok_or_else(wrong)
     }
 
     /// The next value, which is a text, read as the field of that name.
@@ -182,9 +180,8 @@ impl<'t> Scan<'t> {
             return Ok(());
         }
         let value = self.value()?;
-        let shown: String = String::from_utf8_lossy(value).chars().take(32).collect();
         let form = if bracket == b'[' { "list" } else { "object" };
-        Err(Fault::new(Code::InvalidRequest, format!("{what} is {shown}; expected {form}")))
+        Err(Fault::new(Code::InvalidRequest, format!("{what} is {}; expected {form}", shown(value))))
     }
 
     fn take(&mut self, wanted: u8) -> bool {
@@ -198,6 +195,11 @@ impl<'t> Scan<'t> {
     fn malformed(&self, wanted: &str) -> Fault {
         Fault::new(Code::MalformedJson, format!("the envelope is not JSON at byte {}: expected {wanted}", self.cursor.at))
     }
+}
+
+/// The beginning of a value, as a message shows it.
+fn shown(value: &[u8]) -> String {
+    String::from_utf8_lossy(value).chars().take(32).collect()
 }
 
 impl Form {
