@@ -10,7 +10,7 @@ within a round all ways of asking take turns, and a figure is the median of the 
 | `alone` | one caller, on and off in turn |
 | `tables` | 10,000 rows of 20 mixed columns, as Arrow and as JSON |
 | `triton` | 64 asyncio callers, beside tritonclient on the same server |
-| `server` | processor time of the server for a task in an envelope of 64, above its kernel |
+| `server` | processor time of the server for a task of 64 in an envelope, one or four in flight |
 """
 
 from benchmarks.tasks._command import main

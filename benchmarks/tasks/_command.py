@@ -125,8 +125,10 @@ def _write(seen: Result, folder: Path, console: Console) -> None:
     text = msgspec.json.format(msgspec.json.encode(seen), indent=1)
     (folder / f"{stem}.json").write_bytes(text + b"\n")
     (folder / f"{stem}.md").write_text(markdown(seen), encoding="utf-8")
-    (folder / f"{stem}.svg").write_text(picture(seen), encoding="utf-8")
-    console.print(f"written: {folder / stem}.json, .md, .svg", soft_wrap=True)
+    drawn = picture(seen)
+    if drawn:
+        (folder / f"{stem}.svg").write_text(drawn, encoding="utf-8")
+    console.print(f"written: {folder / stem}.json, .md{', .svg' if drawn else ''}", soft_wrap=True)
 
 
 def _print(seen: Result) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from benchmarks.serve._bounds import NOT_MEASURED, Bound, Rule
 from benchmarks.serve._figures import spread
 from benchmarks.serve._limit import kernel_us_per_row
+from benchmarks.tasks._ways import BUSY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -140,11 +141,15 @@ LINES = (
     ),
     *(
         Line(
-            f"server: us per task in an envelope of 64, above its kernel: {form}",
+            f"server: us per task in envelopes of 64, above its kernel, {in_flight}: {form}",
             "at most",
             4,
             2,
-            _above_kernel(f"server: envelope, {form}"),
+            _above_kernel(f"server: {way}, {form}"),
+        )
+        for way, in_flight in (
+            (f"{BUSY} envelopes", f"{BUSY} in flight"),
+            ("envelope", "1 in flight"),
         )
         for form in ("JSON", "protobuf")
     ),

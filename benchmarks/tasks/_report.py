@@ -103,12 +103,12 @@ def markdown(seen: Result) -> str:
     return "\n".join(lines).strip() + "\n"
 
 
-def picture(seen: Result) -> str:
-    """Tasks per second of the ways that ask for single rows."""
+def picture(seen: Result) -> str | None:
+    """Tasks per second of the ways that ask for single rows; None where none of them was asked."""
     asked = {
         way: its
         for way, its in by_way(seen.measured.turns).items()
         if not way.startswith(("tables: ", "alone: ", SERVER))
     }
     drawn = [Bar(way, rates(its), "tritonclient" not in way) for way, its in asked.items()]
-    return bars("Tasks per second, one row each; the server on one core", drawn)
+    return bars("Tasks per second, one row each; the server on one core", drawn) if drawn else None

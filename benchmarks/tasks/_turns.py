@@ -40,6 +40,8 @@ CLIENT = ROOT / "clients" / "javascript" / "dist" / "index.js"
 JAVASCRIPT = ROOT / "benchmarks" / "tasks" / "load.mjs"
 METRIC = "shoal_batch_rows"
 FEWEST_WRK_S = 1.0
+MORE_ROWS = (2 * TASKS, 4 * TASKS)
+"""Micro-batches of a server with several envelopes in flight are larger."""
 
 
 class _Clocks(NamedTuple):
@@ -84,7 +86,7 @@ class Stage:
 
     def kernel(self, number: int) -> Kernel:
         """The model alone, on the server's core, while nobody asks."""
-        return Kernel(number, measure_costs(self.material, self.cores.server, TASKS))
+        return Kernel(number, measure_costs(self.material, self.cores.server, TASKS, *MORE_ROWS))
 
     def _ask(self, way: Way, seconds: float) -> Seen:
         if way.program == "wrk":

@@ -47,6 +47,9 @@ def _callers(client: str, count: int, *, gather: bool = False) -> dict[str, Aske
 
 
 MANY, SOME, LONE = 256, 64, 1
+BUSY = 4
+"""Envelopes in flight with which the server is never without work: what is measured is what it
+does, and not how a processor goes to sleep and wakes."""
 WAYS = (
     Way("envelope", "python, one envelope", "python", {"kind": "envelope"}),
     Way("envelope", "python, 64 requests at once", "python", {"kind": "requests"}),
@@ -70,5 +73,7 @@ WAYS = (
     Way("triton", "tritonclient.grpc.aio", "python", _callers("triton-grpc", SOME)),
     Way("server", "envelope, JSON", "wrk", _wrk("tasks-json-64", 1)),
     Way("server", "envelope, protobuf", "wrk", _wrk("tasks-protobuf-64", 1)),
+    Way("server", f"{BUSY} envelopes, JSON", "wrk", _wrk("tasks-json-64", BUSY)),
+    Way("server", f"{BUSY} envelopes, protobuf", "wrk", _wrk("tasks-protobuf-64", BUSY)),
 )
 PARTS: tuple[Part, ...] = ("envelope", "callers", "alone", "tables", "triton", "server")

@@ -145,7 +145,11 @@ def test_the_quicker_of_both_counts_of_ours_and_of_the_peers() -> None:
 def test_the_kernel_is_taken_off_what_the_server_used() -> None:
     way = "server: envelope, JSON"
     seen = result([turn(way, 1, 1.0, server_us_per_task=4.5)], [Kernel(1, COSTS)])
-    assert value(seen, "above its kernel: JSON") == (3.5, True, False)
+    assert value(seen, "above its kernel, 1 in flight: JSON") == (3.5, True, False)
+
+
+def test_ways_that_are_no_rates_have_no_picture() -> None:
+    assert picture(result([turn("server: envelope, JSON", 1, 1.0)])) is None
 
 
 def test_a_line_without_a_value_is_not_reached_and_says_so() -> None:
@@ -176,7 +180,7 @@ def test_the_page_names_machine_date_commit_and_bytes() -> None:
 
 def test_the_picture_has_a_bar_for_each_way_that_sends_single_rows() -> None:
     turns = [turn(way.title, 1, 1000.0) for way in WAYS]
-    drawn = ElementTree.fromstring(picture(result(turns)))
+    drawn = ElementTree.fromstring(picture(result(turns)) or "")
     bars = [each for each in drawn.iter() if each.tag.endswith("rect")]
     single = [way for way in WAYS if way.part in {"envelope", "callers", "triton"}]
     assert len(bars) == len(single) + 1  # and the sheet
