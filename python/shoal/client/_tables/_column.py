@@ -24,6 +24,7 @@ from shoal.client._tables._dtypes import (
     empty_value,
     numpy_dtype,
 )
+from shoal.client._tables._to_python import nested, to_list, to_numpy
 from shoal.errors import DtypeError, InvalidRequestError, ShapeError, ZoneError
 
 if TYPE_CHECKING:
@@ -107,8 +108,6 @@ class Column:
             return records
         if not self.shape:
             return self.flat()
-        from shoal.client._tables._to_python import nested
-
         return nested(self.flat(), self.shape, self.rows)
 
     def elements(self) -> npt.NDArray[Any]:
@@ -131,8 +130,6 @@ class Column:
         Raises:
             DtypeError: A moment is finer than a microsecond, or outside the years 1 to 9999.
         """
-        from shoal.client._tables._to_python import to_list
-
         return to_list(self)
 
     def to_numpy(self) -> npt.NDArray[Any]:
@@ -141,8 +138,6 @@ class Column:
         Where records are missing it is a masked array. TIMESTAMP becomes `datetime64` in UTC, DATE
         `datetime64[D]`, and UTF8, BYTES and MIXED become objects.
         """
-        from shoal.client._tables._to_python import to_numpy
-
         return to_numpy(self)
 
     def to_arrow(self) -> Any:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from shoal.client._wire._arrow_streams import Streams
 
 
-class ErrorJson(msgspec.Struct):
+class ErrorJson(msgspec.Struct, gc=False):
     """An error of a task or of a request."""
 
     code: str
@@ -31,7 +31,7 @@ class ErrorJson(msgspec.Struct):
     retry_after_ms: int | None = None
 
 
-class ResultJson(msgspec.Struct):
+class ResultJson(msgspec.Struct, gc=False):
     """The answer to one task."""
 
     id: str
@@ -42,7 +42,7 @@ class ResultJson(msgspec.Struct):
     error: ErrorJson | None = None
 
 
-class MergedJson(msgspec.Struct):
+class MergedJson(msgspec.Struct, gc=False):
     """The results joined."""
 
     table: TableJson | None = None
@@ -50,14 +50,14 @@ class MergedJson(msgspec.Struct):
     left_out: list[str] = []
 
 
-class AnswerJson(msgspec.Struct):
+class AnswerJson(msgspec.Struct, gc=False):
     """An answer to an envelope."""
 
     results: list[ResultJson]
     merged: MergedJson | None = None
 
 
-class LineJson(msgspec.Struct):
+class LineJson(msgspec.Struct, gc=False):
     """A line of an answer that comes as it is ready: a result, or in the end what was merged."""
 
     id: str = ""

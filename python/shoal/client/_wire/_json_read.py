@@ -50,7 +50,9 @@ MAX_NULL_VALUES = 1 << 20  # 8 MiB of the widest
 _HALF_STEP = {"FP16": 65520.0, "FP32": float.fromhex("0x1.ffffffp127")}
 
 
-class ColumnJson(msgspec.Struct):
+# What is decoded is in no cycle: a garbage collector that goes through thousands of answers which
+# came at once takes longer than reading them.
+class ColumnJson(msgspec.Struct, gc=False):
     """A column of an answer; fields that nobody knows are passed over."""
 
     name: str
@@ -61,7 +63,7 @@ class ColumnJson(msgspec.Struct):
     zone: str | None = None
 
 
-class TableJson(msgspec.Struct):
+class TableJson(msgspec.Struct, gc=False):
     """A table of an answer: its columns, or how many bytes its Arrow stream has."""
 
     columns: list[ColumnJson] | None = None

@@ -12,7 +12,7 @@ msgspec writes the values; only what it would write otherwise is turned over val
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -95,12 +95,17 @@ def _write_data(column: Column) -> bytes:
 
 def _write_small_floats(column: Column) -> bytes:
     """Gives FP32, and FP16 as the FP32 it is, in the fewest digits; Python has those of FP64."""
-    from shoal._native import fp32_as_json
-
     values = column.elements()
     if values.dtype.str != _FP32:
         values = values.astype(_FP32)
-    return fp32_as_json(values.tobytes(), [column.rows, *column.shape], column.missing)
+    return _fp32_as_json()(values.tobytes(), [column.rows, *column.shape], column.missing)
+
+
+@cache
+def _fp32_as_json() -> Callable[[bytes, list[int], bytes | None], bytes]:
+    from shoal._native import fp32_as_json
+
+    return fp32_as_json
 
 
 def _as_it_is(column: Column) -> list[Any]:
