@@ -63,6 +63,23 @@ impl Number<'_> {
     }
 }
 
+impl Short {
+    /// To the nearest single: seven digits at most, and as many decimals, are both exact.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the loop over the values of a column is this one")]
+    #[expect(clippy::cast_possible_truncation, reason = "seven digits are within the limits of a single")]
+    pub(super) const fn single(self) -> f32 {
+        self.digits as u32 as f32 / POWERS[self.decimals] as f32
+    }
+
+    /// To the nearest double.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the loop over the values of a column is this one")]
+    pub(super) const fn double(self) -> f64 {
+        self.digits as f64 / POWERS[self.decimals]
+    }
+}
+
 /// A text, and how far it has been read.
 #[derive(Clone)]
 pub(crate) struct Cursor<'t> {
@@ -197,11 +214,10 @@ impl<'t> Cursor<'t> {
     /// double does not lead past it: Figueroa, "When is double rounding innocuous?", 1995.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the loop over the values of a column is this one")]
-    #[expect(clippy::cast_possible_truncation, reason = "numbers of few digits are within the limits of a single")]
+    #[expect(clippy::cast_possible_truncation, reason = "it is the nearest that is asked for")]
     pub(super) fn plain_single(&mut self) -> Option<f32> {
         let Some((is_negative, short)) = self.short() else { return self.long_float().map(|wide| wide as f32) };
-        // Seven digits at most, and as many decimals: both are exact.
-        let number = short.digits as u32 as f32 / POWERS[short.decimals] as f32;
+        let number = short.single();
         Some(if is_negative { -number } else { number })
     }
 
@@ -210,7 +226,7 @@ impl<'t> Cursor<'t> {
     #[expect(clippy::inline_always, reason = "the loop over the values of a column is this one")]
     pub(super) fn plain_float(&mut self) -> Option<f64> {
         let Some((is_negative, short)) = self.short() else { return self.long_float() };
-        let number = short.digits as f64 / POWERS[short.decimals];
+        let number = short.double();
         Some(if is_negative { -number } else { number })
     }
 

@@ -8,6 +8,7 @@ use super::cursor::{Cursor, Wrong};
 use super::leaves::{self, Way};
 use super::shown;
 use super::values::{Leaf, OPEN, Records, Runs, Values};
+use super::words::Short;
 use crate::fault::{Code, Fault, Outcome};
 use crate::tables::convert::Target;
 use crate::tables::rules::{check_shape, too_many_nulls};
@@ -62,15 +63,18 @@ fn plain(reader: Reader<'_, '_>, dtype: Dtype, way: Way) -> Outcome<Data> {
 /// Whole numbers of one dtype.
 fn wholes<T: TryFrom<i64> + TryFrom<i128>>(way: Way) -> impl Leaf<T> {
     let usual = |cursor: &mut Cursor<'_>| T::try_from(cursor.plain_whole()?).ok();
-    Runs { usual, any: move |cursor: &mut Cursor<'_>| leaves::whole(cursor, way) }
+    let short = |short: Short| if short.decimals == 0 { T::try_from(short.digits.cast_signed()).ok() } else { None };
+    Runs { usual, short, any: move |cursor: &mut Cursor<'_>| leaves::whole(cursor, way) }
 }
 
 fn singles(way: Way) -> impl Leaf<f32> {
-    Runs { usual: |cursor: &mut Cursor<'_>| cursor.plain_single(), any: move |cursor: &mut Cursor<'_>| leaves::float32(cursor, way) }
+    let usual = |cursor: &mut Cursor<'_>| cursor.plain_single();
+    Runs { usual, short: |short: Short| Some(short.single()), any: move |cursor: &mut Cursor<'_>| leaves::float32(cursor, way) }
 }
 
 fn doubles(way: Way) -> impl Leaf<f64> {
-    Runs { usual: |cursor: &mut Cursor<'_>| cursor.plain_float(), any: move |cursor: &mut Cursor<'_>| leaves::float(cursor, way) }
+    let usual = |cursor: &mut Cursor<'_>| cursor.plain_float();
+    Runs { usual, short: |short: Short| Some(short.double()), any: move |cursor: &mut Cursor<'_>| leaves::float(cursor, way) }
 }
 
 /// What is to be read.

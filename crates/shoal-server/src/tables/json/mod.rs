@@ -14,6 +14,7 @@ use crate::fault::{Code, Fault, Outcome};
 use super::rules::{check_columns, check_extent, check_rows, refuse_twins};
 use super::{NULLS_BYTES, Typed};
 
+mod alike;
 mod column;
 mod cursor;
 mod data;

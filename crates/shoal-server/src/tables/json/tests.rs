@@ -1,3 +1,5 @@
+use proptest::strategy::Strategy;
+
 use super::*;
 use crate::fuzz::rules::run;
 use crate::tables::samples::{assert_same, typed};
@@ -317,8 +319,16 @@ fn each_number_of_a_list_is_what_another_parser_makes_of_it_and_a_null_is_missin
         1 => "-?(0|[1-9][0-9]{0,15})([.][0-9]{1,12})?([eE][+-]?[0-9])?",
         1 => proptest::strategy::Just("null".to_owned()),
     ];
-    let between = proptest::prop_oneof![3 => proptest::strategy::Just(","), 2 => proptest::strategy::Just(", "), 1 => proptest::strategy::Just(" ,  ")];
-    run(&proptest::collection::vec((number, between), 1..12), |list| {
+    let between = || proptest::prop_oneof![3 => proptest::strategy::Just(","), 2 => proptest::strategy::Just(", "), 1 => proptest::strategy::Just(" ,  ")];
+    let other = (number, between()).prop_map(|one| vec![one]);
+    let parts = proptest::collection::vec(("0|[1-9][0-9]{0,2}", 0_usize..1000), 4..20);
+    let alike = (parts, 0_usize..4, between()).prop_map(|(parts, decimals, between)| {
+        let point = if decimals == 0 { "" } else { "." };
+        let behind = |number: usize| format!("{number:03}")[..decimals].to_owned();
+        parts.into_iter().map(|(whole, number)| (whole + point + &behind(number), between)).collect::<Vec<_>>()
+    });
+    run(&proptest::collection::vec(proptest::prop_oneof![3 => other, 2 => alike], 1..12), |lists| {
+        let list = lists.concat();
         let text: String = list.iter().flat_map(|(number, between)| [number.as_str(), *between]).collect();
         let data = text.trim_end_matches([',', ' ']);
         let wanted: Vec<Option<f64>> = serde_json::from_str(&format!("[{data}]")).unwrap();

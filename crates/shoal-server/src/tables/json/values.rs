@@ -4,12 +4,16 @@
 //! Lists in the list are records, and all entries are; otherwise each entry is a value. Where nothing but nulls is there
 //! for tensors, whether they are records or values is left open: the other columns know how many records there are.
 
+use super::alike::Form;
 use super::cursor::{Cursor, Wrong};
+use super::words::Short;
 
 /// A dimension that the first record decides.
 pub(super) const OPEN: usize = usize::MAX;
 /// Values for which there is room before they come.
 const EXPECTED: usize = 4096;
+/// Numbers for which it does not pay to look how they are written.
+const FEW: usize = 3;
 
 /// How the values of a column are read.
 pub(super) trait Leaf<T>: Copy {
@@ -29,16 +33,39 @@ impl<T, F: Fn(&mut Cursor<'_>) -> Result<T, Wrong> + Copy> Leaf<T> for F {
     }
 }
 
-/// Values that mostly are of one form, which is read at a run; none of `usual` says that a value is none.
+/// Values that mostly are of one form, which is read at a run; none of `usual` or `short` says that a value is none.
 #[derive(Clone, Copy)]
-pub(super) struct Runs<U, A> {
+pub(super) struct Runs<U, S, A> {
     pub(super) usual: U,
+    /// Of a number that is written like the one before.
+    pub(super) short: S,
     pub(super) any: A,
 }
 
-impl<T, U, A> Leaf<T> for Runs<U, A>
+impl<U, S, A> Runs<U, S, A> {
+    /// Reads numbers that are written as one and what stands behind it, and leaves at least one: the last has no comma.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the loop over the values of a column is this one")]
+    fn alike<T>(self, written: &[u8], cursor: &mut Cursor<'_>, items: &mut Vec<T>, end: usize)
+    where
+        S: Fn(Short) -> Option<T>,
+    {
+        let Some(form) = Form::of(written) else { return };
+        while items.len() + 1 < end {
+            let eight = cursor.text[cursor.at..].first_chunk();
+            let Some(short) = eight.and_then(|eight| form.read(*eight)) else { break };
+            let Some(value) = (self.short)(short) else { break };
+            items.push(value);
+            cursor.at += short.length;
+        }
+        cursor.at += usize::from(cursor.text.get(cursor.at) == Some(&b' '));
+    }
+}
+
+impl<T, U, S, A> Leaf<T> for Runs<U, S, A>
 where
     U: Fn(&mut Cursor<'_>) -> Option<T> + Copy,
+    S: Fn(Short) -> Option<T> + Copy,
     A: Fn(&mut Cursor<'_>) -> Result<T, Wrong> + Copy,
 {
     fn one(self, cursor: &mut Cursor<'_>) -> Result<T, Wrong> {
@@ -48,6 +75,7 @@ where
     #[inline]
     fn run(self, cursor: &mut Cursor<'_>, items: &mut Vec<T>, most: usize) -> bool {
         let end = items.len().saturating_add(most);
+        let mut are_alike = true;
         loop {
             let start = cursor.at;
             let Some(value) = (self.usual)(cursor) else {
@@ -60,6 +88,12 @@ where
             }
             cursor.at += 1;
             cursor.at += usize::from(cursor.text.get(cursor.at) == Some(&b' '));
+            if are_alike && end - items.len() > FEW {
+                let before = items.len();
+                let text = cursor.text;
+                self.alike(&text[start..cursor.at], cursor, items, end);
+                are_alike = items.len() - before > FEW;
+            }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Eight bytes at a time, in one word.
 
 const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
-const ZEROS: u64 = 0x30 * ONES;
+pub(super) const HIGH: u64 = 0x8080_8080_8080_8080;
+pub(super) const ZEROS: u64 = 0x30 * ONES;
 const POINTS: u64 = 0x2e * ONES;
 /// Of `[`, `]`, `{` and `}`, and few other bytes, nothing but these bits are left when those of [`BRACKET_BITS`] are set.
 const BRACKETS: u64 = 0x7f * ONES;
@@ -21,7 +21,7 @@ pub(super) const fn eight_digits(bytes: [u8; 8]) -> Option<u64> {
 
 /// The number of eight digits, the first of which is in the lowest byte.
 #[inline]
-const fn joined(digits: u64) -> u64 {
+pub(super) const fn joined(digits: u64) -> u64 {
     // Pairs, then fours, then all: the more significant digit lies in the lower byte.
     let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8) & 0x00ff_00ff_00ff_00ff;
     let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
@@ -71,7 +71,7 @@ pub(super) const fn short_number(bytes: [u8; 8]) -> Option<Short> {
 /// The highest bit of each byte that is above a number, which is below 128.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "it is one expression of the loop over values")]
-const fn above(word: u64, number: u64) -> u64 {
+pub(super) const fn above(word: u64, number: u64) -> u64 {
     (((word & !HIGH) + (0x7f - number) * ONES) | word) & HIGH
 }
 

@@ -1,0 +1,123 @@
+//! Numbers that are written alike: with as many decimals as the one before, and a comma behind them.
+//!
+//! Most lists of numbers are of this kind. Where a number ends is then known from how many digits stand before its point, and
+//! what follows is compared as one word: the next number waits for little, and nothing depends on its value.
+
+use super::words::{HIGH, Short, ZEROS, above, joined};
+
+/// Bytes that are looked at.
+const WORD: usize = 8;
+
+/// How a number without a sign is written, and what stands between it and the next one.
+#[derive(Clone, Copy)]
+pub(super) struct Form {
+    decimals: usize,
+    /// Bytes from behind the whole digits to the next number.
+    rest: usize,
+    /// Of these, those that are the same in every number, and what they are.
+    same: u64,
+    marks: u64,
+    /// The highest bit of each of them that has to be a digit.
+    digits: u64,
+    /// The decimals, when they are the lowest bytes.
+    behind: u64,
+}
+
+impl Form {
+    /// Of a number with what stands behind it: a comma, and a space or none. None where it takes too many bytes.
+    pub(super) fn of(written: &[u8]) -> Option<Self> {
+        let gap = written.iter().rev().take_while(|byte| matches!(byte, b',' | b' ')).count();
+        let number = &written[..written.len() - gap];
+        let point = number.iter().position(|byte| *byte == b'.').unwrap_or(number.len());
+        let rest = written.len() - point;
+        if gap == 0 || rest >= WORD {
+            return None;
+        }
+        let mut form = Self { decimals: (number.len() - point).saturating_sub(1), rest, same: 0, marks: 0, digits: 0, behind: 0 };
+        form.behind = (1 << (8 * form.decimals)) - 1;
+        for (place, byte) in written[point..].iter().enumerate() {
+            if byte.is_ascii_digit() {
+                form.digits |= 0x80 << (8 * place);
+            } else {
+                form.same |= 0xff << (8 * place);
+                form.marks |= u64::from(*byte) << (8 * place);
+            }
+        }
+        Some(form)
+    }
+
+    /// The number at the beginning of eight bytes, if it is of this form; its length reaches to the next one.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the loop over the values of a column is this one")]
+    #[expect(clippy::needless_bitwise_bool, reason = "how many digits there are varies, and is not to be guessed")]
+    pub(super) const fn read(&self, bytes: [u8; WORD]) -> Option<Short> {
+        let text = u64::from_le_bytes(bytes);
+        let word = text ^ ZEROS;
+        let others = above(word, 9) & HIGH;
+        let whole_bits = others.trailing_zeros() & 0x78;
+        // Of eight digits the first is compared with a mark, and is none.
+        let has_marks = text.wrapping_shr(whole_bits) & self.same == self.marks;
+        let has_digits = others.wrapping_shr(whole_bits) & self.digits == 0;
+        let is_json = (whole_bits == 8) | ((whole_bits > 8) & (word & 0xff != 0));
+        if !(has_marks & has_digits & is_json) {
+            return None;
+        }
+        let point = 8 * (self.decimals != 0) as u32;
+        let before = word & ((1 << whole_bits) - 1);
+        let behind = (word >> whole_bits >> point) & self.behind;
+        let whole = whole_bits as usize / 8;
+        // Zeros before the number: it is the end of eight digits.
+        let digits = (before | (behind << whole_bits)) << (8 * (WORD - whole - self.decimals));
+        Some(Short { digits: joined(digits), decimals: self.decimals, length: whole + self.rest })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fuzz::rules::run;
+    use crate::tables::json::words::short_number;
+
+    fn written() -> impl Strategy<Value = String> {
+        ("(0|[1-9][0-9]{0,3})(\\.[0-9]{1,4})?", any::<bool>()).prop_map(|(number, has_space)| number + if has_space { ", " } else { "," })
+    }
+
+    #[test]
+    fn a_number_that_is_written_alike_is_read_as_any_other() {
+        let byte = prop_oneof![8 => proptest::char::range('0', '9').prop_map(|digit| digit as u8), 2 => Just(b'.'), 2 => Just(b','), 1 => any::<u8>()];
+        run(&(written(), prop::array::uniform8(byte)), |(one, bytes)| {
+            if let Some(found) = Form::of(one.as_bytes()).and_then(|form| form.read(bytes)) {
+                let gap = one.len() - one.trim_end_matches([',', ' ']).len();
+                let same = Short { length: found.length - gap, ..found };
+                assert_eq!(short_number(bytes), Some(same));
+                assert!(one.as_bytes().ends_with(&bytes[same.length..found.length]));
+            }
+        });
+    }
+
+    #[test]
+    fn every_short_number_of_a_form_is_read() {
+        run(&(written(), 0_u32..1000), |(one, whole)| {
+            let rest = one.trim_start_matches(|each: char| each.is_ascii_digit());
+            let other = format!("{whole}{rest}");
+            let mut bytes = [b'7'; WORD];
+            if other.len() <= WORD && rest.len() < WORD {
+                bytes[..other.len()].copy_from_slice(other.as_bytes());
+                let found = Form::of(one.as_bytes()).unwrap().read(bytes).unwrap();
+                assert_eq!(found.length, other.len());
+            }
+        });
+    }
+
+    #[test]
+    fn what_is_no_number_of_the_form_is_none() {
+        let form = Form::of(b"1.5,").unwrap();
+        for other in
+            [*b"01.5,1.5", *b".5,1.5,1", *b"1.55,1.5", *b"1.5 ,1.5", *b"-1.5,1.5", *b"1.e,1.5,", *b"15,1.5,1", *b"12345678", *b"1.5e3,1,"]
+        {
+            assert_eq!(form.read(other), None, "{other:?}");
+        }
+    }
+}
