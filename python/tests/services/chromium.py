@@ -42,7 +42,13 @@ OPTIONS = (
 STARTER = 'exec "${@:3}" 3<&"$1" 4>&"$2"'
 # Of a key: its code, its number, and the text it types.
 KEYS = {"Tab": ("Tab", 9, ""), "Enter": ("Enter", 13, "\r"), "Space": ("Space", 32, " ")}
+# What is said of JavaScript whose page made room for another one while it ran.
+GONE = ("Inspected target navigated or closed", "Execution context was destroyed.")
 QUIET = ("Page.enable", "Runtime.enable", "Log.enable", "Network.enable")
+
+
+class PageGoneError(Exception):
+    """Another page took the place of the one that was asked."""
 
 
 @dataclass
@@ -94,9 +100,13 @@ class Browser:
         return answer["result"].get("value")
 
     def until(self, condition: str) -> None:
-        """Waits until JavaScript on the page is true."""
+        """Waits until JavaScript on the page is true, or on the page that takes its place."""
         look = f"() => ({condition}) ? done() : requestAnimationFrame(look)"
-        self.evaluate(f"new Promise(done => {{ const look = {look}; look() }})")
+        waiting = f"new Promise(done => {{ const look = {look}; look() }})"
+        try:
+            self.evaluate(waiting)
+        except PageGoneError:
+            self.evaluate(waiting)
 
     def click(self, selector: str) -> None:
         """Presses the mouse where the one element is that CSS finds."""
@@ -176,7 +186,10 @@ class Browser:
         while True:
             message = self._read()
             if message.get("id") == self._number:
-                assert "error" not in message, message["error"]
+                error = message.get("error")
+                if error is not None and error["message"] in GONE:
+                    raise PageGoneError(error["message"])
+                assert error is None, error
                 result: dict[str, Any] = message["result"]
                 return result
 
