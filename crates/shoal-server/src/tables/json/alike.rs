@@ -3,7 +3,7 @@
 //! Most lists of numbers are of this kind. Where a number ends is then known from how many digits stand before its point, and
 //! what follows is compared as one word: the next number waits for little, and nothing depends on its value.
 
-use super::words::{HIGH, Short, ZEROS, above, joined};
+use super::words::{Short, ZEROS, above, around};
 
 /// Bytes that are looked at.
 const WORD: usize = 8;
@@ -11,7 +11,7 @@ const WORD: usize = 8;
 /// How a number without a sign is written, and what stands between it and the next one.
 #[derive(Clone, Copy)]
 pub(super) struct Form {
-    decimals: usize,
+    decimals: u32,
     /// Bytes from behind the whole digits to the next number.
     rest: usize,
     /// Of these, those that are the same in every number, and what they are.
@@ -19,8 +19,6 @@ pub(super) struct Form {
     marks: u64,
     /// The highest bit of each of them that has to be a digit.
     digits: u64,
-    /// The decimals, when they are the lowest bytes.
-    behind: u64,
 }
 
 impl Form {
@@ -33,10 +31,10 @@ impl Form {
         if gap == 0 || rest >= WORD {
             return None;
         }
-        let mut form = Self { decimals: (number.len() - point).saturating_sub(1), rest, same: 0, marks: 0, digits: 0, behind: 0 };
-        form.behind = (1 << (8 * form.decimals)) - 1;
+        let mut form = Self { decimals: 0, rest, same: 0, marks: 0, digits: 0 };
         for (place, byte) in written[point..].iter().enumerate() {
             if byte.is_ascii_digit() {
+                form.decimals += 1;
                 form.digits |= 0x80 << (8 * place);
             } else {
                 form.same |= 0xff << (8 * place);
@@ -53,7 +51,7 @@ impl Form {
     pub(super) const fn read(&self, bytes: [u8; WORD]) -> Option<Short> {
         let text = u64::from_le_bytes(bytes);
         let word = text ^ ZEROS;
-        let others = above(word, 9) & HIGH;
+        let others = above(word, 9);
         let whole_bits = others.trailing_zeros() & 0x78;
         // Of eight digits the first is compared with a mark, and is none.
         let has_marks = text.wrapping_shr(whole_bits) & self.same == self.marks;
@@ -62,13 +60,9 @@ impl Form {
         if !(has_marks & has_digits & is_json) {
             return None;
         }
-        let point = 8 * (self.decimals != 0) as u32;
-        let before = word & ((1 << whole_bits) - 1);
-        let behind = (word >> whole_bits >> point) & self.behind;
-        let whole = whole_bits as usize / 8;
-        // Zeros before the number: it is the end of eight digits.
-        let digits = (before | (behind << whole_bits)) << (8 * (WORD - whole - self.decimals));
-        Some(Short { digits: joined(digits), decimals: self.decimals, length: whole + self.rest })
+        let whole = whole_bits / 8;
+        let digits = around(word, whole, (self.decimals != 0) as u32, self.decimals);
+        Some(Short { digits, decimals: self.decimals as usize, length: whole as usize + self.rest })
     }
 }
 
