@@ -1,6 +1,7 @@
 //! What a column says of itself, and its data by that.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -13,9 +14,20 @@ use crate::fault::{Code, Fault, Outcome};
 use crate::tables::rules::{check_shape, kind, other_rows, too_many_nulls};
 use crate::tables::{Column, Content, DIMENSIONS, Kind};
 
+/// What a column with a dtype says of itself.
+#[derive(Clone)]
+pub(super) struct Head {
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    /// The shape of one record.
+    pub(super) shape: Vec<usize>,
+}
+
 /// A column that was read, before it is known how many records its table has.
 pub(super) struct Draft<'t> {
     column: Column,
+    /// Where its data stand.
+    pub(super) place: Range<usize>,
     /// Of a column without a dtype: the text of its data.
     text: Option<&'t [u8]>,
     /// None for a column without a dtype.
@@ -43,6 +55,14 @@ impl<'t> Draft<'t> {
         let (mut fields, before) = (Fields::default(), *nulls_bytes);
         object(cursor, "a column", |cursor, field| fields.read(cursor, field, nulls_bytes))?;
         fields.finish(before, nulls_bytes)
+    }
+
+    /// Reads the data of a column of which everything else is known.
+    pub(super) fn of(head: Head, cursor: &mut Cursor<'_>, nulls_bytes: &mut usize) -> Outcome<Self> {
+        let (Head { name, kind, shape }, start) = (head, cursor.at);
+        let Data { content, shape, missing, records } = read(cursor, &kind, (&name, shape, Way::Stated), nulls_bytes)?;
+        let column = Column { name, kind, shape, content, missing };
+        Ok(Self { column, place: start..cursor.at, text: None, records: Some(records), entries: None })
     }
 
     /// The column, in a table of so many records, which may be what the table says.
@@ -163,8 +183,7 @@ impl<'t> Fields<'t> {
         let (kind, shape) = (self.kind()?, self.shape.clone().unwrap_or_default());
         let name = self.name.clone().unwrap_or_default().into_owned();
         check_shape(&name, &kind, &shape)?;
-        let Data { content, shape, missing, records } = read(cursor, &kind, (&name, shape, Way::Stated), nulls_bytes)?;
-        Ok(Draft { column: Column { name, kind, shape, content, missing }, text: None, records: Some(records), entries: None })
+        Draft::of(Head { name, kind, shape }, cursor, nulls_bytes)
     }
 
     fn untyped(self, data: &mut Cursor<'t>) -> Outcome<Draft<'t>> {
@@ -178,7 +197,7 @@ impl<'t> Fields<'t> {
         let shape = self.shape.unwrap_or_default();
         check_shape(&name, &Kind::Untyped, &shape)?;
         let column = Column { name, kind: Kind::Untyped, shape, content: Content::Text(Bytes::new()), missing: Vec::new() };
-        Ok(Draft { column, text, records: None, entries: Some(entries) })
+        Ok(Draft { column, place: start..data.at, text, records: None, entries: Some(entries) })
     }
 }
 

@@ -1,8 +1,9 @@
 //! Typed tables in JSON, read in one run over the text and written byte by byte.
 //!
 //! [`read`] takes one table, `{"rows": N, "columns": [...]}`; [`write`] writes the one form that servers write. `cursor` knows
-//! JSON, `words` reads eight bytes at a time for it, `leaves` the values of each dtype, `values` how they are nested, `data` both together, `column` what a column says of itself. Nothing here
-//! recurses deeper than a tensor has dimensions.
+//! JSON, `words` reads eight bytes at a time for it, `leaves` the values of each dtype, `values` how they are nested, `data` both
+//! together, `column` what a column says of itself, `heads` what tables that are written alike say. Nothing here recurses deeper
+//! than a tensor has dimensions.
 //! A column without a dtype stays text; [`signed`] reads it once a signature says what it is, [`mixed`] where nobody does.
 
 use std::ops::Range;
@@ -18,6 +19,7 @@ mod alike;
 mod column;
 mod cursor;
 mod data;
+mod heads;
 mod leaves;
 mod values;
 mod words;
@@ -25,6 +27,7 @@ mod write;
 
 pub(crate) use cursor::Cursor;
 pub(super) use data::{mixed, signed};
+pub(crate) use heads::{Alike, Heads, Places};
 pub(crate) use write::write;
 
 use column::Draft;
@@ -44,14 +47,15 @@ pub(crate) fn read(text: &[u8]) -> Outcome<Typed> {
     fields.table(text.len())
 }
 
-/// Reads the table that a text begins with, and tells how long it is.
+/// Reads the table that a text begins with, and notes where it ends and where its data stand.
 ///
 /// # Errors
 /// Those of [`read`].
-pub(crate) fn read_first(text: &[u8]) -> Outcome<(Typed, usize)> {
+pub(crate) fn read_first(text: &[u8], places: &mut Places) -> Outcome<Typed> {
     let mut cursor = Cursor::new(text);
     let fields = fields(&mut cursor)?;
-    fields.table(cursor.at).map(|table| (table, cursor.at))
+    places.note(&fields, cursor.at);
+    fields.table(cursor.at)
 }
 
 fn fields<'t>(cursor: &mut Cursor<'t>) -> Outcome<Fields<'t>> {

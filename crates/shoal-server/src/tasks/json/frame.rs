@@ -10,12 +10,15 @@ use std::time::Duration;
 use super::super::merge::By;
 use super::super::room::Room;
 use super::super::{Envelope, Input, Merge, SharedTable, TASKS_LIMIT, Task};
+use super::mould::{Holes, Moulds};
 use super::scan::{Form, Scan};
 use super::{table_twice, unknown_table};
 use crate::fault::{Code, Fault, Outcome};
 use crate::tables::{Kind, Typed, json};
 
 const ENVELOPE: Form = Form { what: "the envelope", known: &["tasks", "tables", "merge", "timeout_us"], required: 1 };
+/// The fields of a task that differ from one to the next, by their numbers: id, timeout, key and weight.
+const DIFFERING: [usize; 4] = [2, 6, 7, 8];
 const TASK: Form = Form {
     what: "a task",
     known: &["model", "table", "id", "version", "outputs", "priority", "timeout_us", "idempotency_key", "weight"],
@@ -39,10 +42,11 @@ pub(crate) struct Frame<'t> {
     merge: Option<Merge>,
     timeout: Option<Duration>,
     room: Room,
+    pub(super) moulds: Moulds<'t>,
 }
 
 /// The table of a task.
-enum Given<'t> {
+pub(super) enum Given<'t> {
     Read(Outcome<Typed>),
     Left(&'t [u8]),
     Named(Outcome<String>),
@@ -59,7 +63,12 @@ impl Default for Given<'_> {
 /// # Errors
 /// `MalformedJson`, `InvalidRequest`, `BodyTooLarge`.
 pub(crate) fn frame(body: &[u8], room: Room, tables: Tables) -> Outcome<Frame<'_>> {
-    let (mut scan, mut frame) = (Scan::new(body), Frame { tasks: Vec::new(), shared: Vec::new(), merge: None, timeout: None, room });
+    looked_through(body, room, tables, Moulds::default())
+}
+
+pub(super) fn looked_through<'t>(body: &'t [u8], room: Room, tables: Tables, moulds: Moulds<'t>) -> Outcome<Frame<'t>> {
+    let (mut scan, mut frame) =
+        (Scan::new(body), Frame { tasks: Vec::new(), shared: Vec::new(), merge: None, timeout: None, room, moulds });
     scan.fields(&ENVELOPE, |scan, field| match field {
         0 => scan.list("tasks", |scan| frame.add_task(scan, tables)),
         _ if is_null(scan)? => Ok(()),
@@ -104,12 +113,17 @@ fn merge(scan: &mut Scan<'_>, room: &mut Room) -> Outcome<Merge> {
     by.map(|by| Merge { by, columns }).ok_or_else(|| Fault::new(Code::InvalidRequest, "merge has no field \"by\""))
 }
 
-/// A list of names, each of which takes more in memory than the three bytes of an empty one.
+/// What a name takes in memory: more than the three bytes of an empty one.
+const fn name_bytes(name: &str) -> usize {
+    size_of::<String>() + name.len()
+}
+
+/// A list of names.
 fn names(scan: &mut Scan<'_>, field: &str, room: &mut Room) -> Outcome<Vec<String>> {
     let mut names = Vec::new();
     scan.list(field, |scan| {
         let name = scan.string(field)?;
-        room.take(size_of::<String>() + name.len())?;
+        room.take(name_bytes(&name))?;
         names.push(name.into_owned());
         Ok(())
     })?;
@@ -130,26 +144,50 @@ impl<'t> Frame<'t> {
         if self.tasks.len() > TASKS_LIMIT {
             return scan.value().map(drop);
         }
-        let (room, mut said) = (&mut self.room, Said::default());
-        scan.fields(&TASK, |scan, field| match field {
-            1 => {
-                said.table = given_table(scan, room, tables)?;
-                Ok(())
-            }
-            _ => said.set(field, scan, room),
-        })?;
+        let said = match self.moulds.next(scan, &mut self.room) {
+            Some(said) => said,
+            None => self.task(scan, tables)?,
+        };
         self.tasks.push(said);
         Ok(())
+    }
+
+    /// Reads a task, and how those behind it may be written.
+    fn task(&mut self, scan: &mut Scan<'t>, tables: Tables) -> Outcome<Said<'t>> {
+        let (room, holes, mut said) = (&mut self.room, &mut self.moulds.holes, Said::default());
+        holes.clear();
+        scan.peek();
+        let start = scan.at();
+        scan.fields(&TASK, |scan, field| match field {
+            1 => {
+                said.table = given_table(scan, room, holes, tables)?;
+                Ok(())
+            }
+            4 => said.outputs(scan, room),
+            _ => {
+                let start = scan.at();
+                said.set(field, scan)?;
+                if DIFFERING.contains(&field) {
+                    holes.fields.push((field, start..scan.at()));
+                }
+                Ok(())
+            }
+        })?;
+        let end = scan.at();
+        if scan.peek() == b',' {
+            self.moulds.learn(scan.text(), start..end, &said);
+        }
+        Ok(said)
     }
 }
 
 /// What was said of a task.
 #[derive(Default)]
-struct Said<'t> {
+pub(super) struct Said<'t> {
     id: String,
     model: String,
     version: Option<String>,
-    table: Given<'t>,
+    pub(super) table: Given<'t>,
     outputs: Option<Vec<String>>,
     priority: u8,
     timeout: Option<Duration>,
@@ -158,18 +196,34 @@ struct Said<'t> {
 }
 
 impl Said<'_> {
-    fn set(&mut self, field: usize, scan: &mut Scan<'_>, room: &mut Room) -> Outcome<()> {
+    /// Takes over what does not differ from one task to the next, but for the table; bytes of the names that room is taken for.
+    pub(super) fn take_common(&mut self, other: &Said<'_>) -> usize {
+        self.model.clone_from(&other.model);
+        self.version.clone_from(&other.version);
+        self.outputs.clone_from(&other.outputs);
+        self.priority = other.priority;
+        self.outputs.iter().flatten().map(|name| name_bytes(name)).sum()
+    }
+
+    /// Reads a field other than the table and the outputs.
+    pub(super) fn set(&mut self, field: usize, scan: &mut Scan<'_>) -> Outcome<()> {
         let name = TASK.known[field];
         match field {
             0 => self.model = scan.string(name)?.into_owned(),
             _ if is_null(scan)? => {}
             2 => self.id = scan.string(name)?.into_owned(),
             3 => self.version = Some(scan.string(name)?.into_owned()).filter(|version| !version.is_empty()),
-            4 => self.outputs = Some(names(scan, name, room)?).filter(|outputs| !outputs.is_empty()),
             5 => self.priority = scan.read(name)?,
             6 => self.timeout = timeout(scan)?,
             7 => self.key = Some(scan.string(name)?.into_owned()).filter(|key| !key.is_empty()),
             _ => self.weight = Some(scan.number(name)?),
+        }
+        Ok(())
+    }
+
+    fn outputs(&mut self, scan: &mut Scan<'_>, room: &mut Room) -> Outcome<()> {
+        if !is_null(scan)? {
+            self.outputs = Some(names(scan, "outputs", room)?).filter(|outputs| !outputs.is_empty());
         }
         Ok(())
     }
@@ -180,7 +234,8 @@ impl Said<'_> {
     }
 }
 
-fn given_table<'t>(scan: &mut Scan<'t>, room: &mut Room, tables: Tables) -> Outcome<Given<'t>> {
+/// The table of a task; notes where its data stand.
+fn given_table<'t>(scan: &mut Scan<'t>, room: &mut Room, holes: &mut Holes, tables: Tables) -> Outcome<Given<'t>> {
     if scan.peek() == b'"' {
         // A name that is no text is the fault of this task, as long as it is JSON.
         let name = serde_json::from_slice(scan.value()?);
@@ -190,15 +245,11 @@ fn given_table<'t>(scan: &mut Scan<'t>, room: &mut Room, tables: Tables) -> Outc
     if tables == Tables::Left {
         return scan.value().map(Given::Left);
     }
-    let mut length = 0;
-    let table = room.hold(|| {
-        let (table, bytes) = json::read_first(scan.rest())?;
-        length = bytes;
-        Ok(table)
-    });
+    holes.table = scan.at();
+    let table = room.hold(|| json::read_first(scan.rest(), &mut holes.places));
     // What was not looked at byte by byte is still to be JSON.
     if table.as_ref().is_ok_and(|table| table.columns.iter().all(|column| column.kind != Kind::Untyped)) {
-        scan.skip(length);
+        scan.skip(holes.places.end);
     } else {
         scan.value()?;
     }

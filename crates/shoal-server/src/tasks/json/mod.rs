@@ -3,6 +3,7 @@
 //! A table that is wrong is the fault of its tasks; what breaks the frame around the tables refuses all of it.
 
 mod frame;
+mod mould;
 mod scan;
 mod write;
 

@@ -11,6 +11,7 @@ use crate::fault::{Code, Fault, Outcome};
 use crate::tables::json::Cursor;
 
 /// A text, and how far it has been looked through.
+#[derive(Clone)]
 pub(super) struct Scan<'t> {
     cursor: Cursor<'t>,
 }
@@ -25,6 +26,26 @@ pub(super) struct Form {
 impl<'t> Scan<'t> {
     pub(super) const fn new(text: &'t [u8]) -> Self {
         Self { cursor: Cursor::new(text) }
+    }
+
+    /// All of it.
+    pub(super) const fn text(&self) -> &'t [u8] {
+        self.cursor.text
+    }
+
+    /// How many bytes have been looked through.
+    pub(super) const fn at(&self) -> usize {
+        self.cursor.at
+    }
+
+    /// For whoever reads a value that comes next.
+    pub(super) const fn cursor(&mut self) -> &mut Cursor<'t> {
+        &mut self.cursor
+    }
+
+    /// Goes behind a text, if it comes next, byte by byte.
+    pub(super) fn pass(&mut self, wanted: &[u8]) -> Option<()> {
+        self.rest().starts_with(wanted).then(|| self.skip(wanted.len()))
     }
 
     /// What has not been looked through.

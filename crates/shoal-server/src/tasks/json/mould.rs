@@ -1,0 +1,261 @@
+//! Tasks that are written alike: but for the data of its table and its id, each says what one before it said.
+//!
+//! Most envelopes are of this kind, and much of a short task is what it has in common with others. That is compared as bytes,
+//! and only what lies between is read. Nothing is taken for granted: a task that does not fit is read as any other.
+
+use std::ops::Range;
+
+use super::super::room::Room;
+use super::frame::{Given, Said};
+use super::scan::Scan;
+use crate::tables::json::{Alike, Heads, Places};
+
+/// Moulds of one envelope, at most.
+const MOULDS: usize = 4;
+/// Tables of one envelope that may be read in vain, because what follows does not fit.
+const IN_VAIN: usize = 4;
+
+/// What tasks of one envelope have in common.
+#[derive(Default)]
+pub(super) struct Moulds<'t> {
+    known: Vec<Mould<'t>>,
+    /// Where the holes are of the task that was read last.
+    pub(super) holes: Holes,
+    in_vain: usize,
+}
+
+/// Where the holes of a task are, in the text of its envelope.
+#[derive(Default)]
+pub(super) struct Holes {
+    /// The number of a field, and where its value stands.
+    pub(super) fields: Vec<(usize, Range<usize>)>,
+    /// Where the table begins, and within it ...
+    pub(super) table: usize,
+    /// ... where its data are.
+    pub(super) places: Places,
+}
+
+/// What one task has in common with others.
+struct Mould<'t> {
+    /// The text before each hole.
+    before: Vec<(&'t [u8], Hole)>,
+    behind: &'t [u8],
+    heads: Heads,
+    said: Said<'t>,
+}
+
+/// What differs from task to task.
+#[derive(Clone, Copy)]
+enum Hole {
+    /// A field of this number.
+    Field(usize),
+    /// The data of the next column.
+    Data,
+}
+
+impl<'t> Moulds<'t> {
+    /// The task that comes next, if it is written like one before; goes behind it.
+    pub(super) fn next(&mut self, scan: &mut Scan<'t>, room: &mut Room) -> Option<Said<'t>> {
+        if self.in_vain > IN_VAIN {
+            return None;
+        }
+        for mould in &self.known {
+            let (mut trial, mut table) = (scan.clone(), mould.heads.begin());
+            let filled = mould.fill(&mut trial, &mut table);
+            let has_begun = table.has_begun();
+            if let Some(said) = filled.and_then(|said| mould.finish(said, table, room)) {
+                *scan = trial;
+                return Some(said);
+            }
+            if has_begun {
+                self.in_vain += 1;
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Learns from a task that was read otherwise: its place in the text of the envelope, and what it says.
+    pub(super) fn learn(&mut self, text: &'t [u8], task: Range<usize>, said: &Said<'t>) {
+        if self.known.len() < MOULDS {
+            self.known.extend(Mould::of(text, task, &self.holes, said));
+        }
+    }
+}
+
+impl Holes {
+    pub(super) fn clear(&mut self) {
+        self.fields.clear();
+    }
+
+    /// All of them, as they follow each other.
+    fn in_order(&self) -> Vec<(Range<usize>, Hole)> {
+        let data = self.places.data.iter().map(|data| (self.table + data.start..self.table + data.end, Hole::Data));
+        let fields = self.fields.iter().map(|(field, place)| (place.clone(), Hole::Field(*field)));
+        let mut holes: Vec<_> = data.chain(fields).collect();
+        holes.sort_by_key(|(place, _)| place.start);
+        holes
+    }
+}
+
+impl<'t> Mould<'t> {
+    /// None for a task without a table of its own, and for one whose table was not read to its end.
+    fn of(text: &'t [u8], task: Range<usize>, holes: &Holes, said: &Said<'t>) -> Option<Self> {
+        let Given::Read(Ok(table)) = &said.table else { return None };
+        let heads = Heads::of(table, &holes.places)?;
+        let (mut before, mut end) = (Vec::new(), task.start);
+        for (place, hole) in holes.in_order() {
+            before.push((&text[end..place.start], hole));
+            end = place.end;
+        }
+        let mut common = Said::default();
+        common.take_common(said);
+        Some(Self { before, behind: &text[end..task.end], heads, said: common })
+    }
+
+    /// Reads what lies in the holes, if everything around them is the same.
+    fn fill(&self, scan: &mut Scan<'t>, table: &mut Alike<'_>) -> Option<Said<'t>> {
+        let mut said = Said::default();
+        for (before, hole) in &self.before {
+            scan.pass(before)?;
+            match hole {
+                Hole::Field(field) => said.set(*field, scan).ok()?,
+                Hole::Data => table.read(scan.cursor()).ok()?,
+            }
+        }
+        scan.pass(self.behind)?;
+        Some(said)
+    }
+
+    /// None where the table is wrong or there is no room: whoever reads the task as any other says so.
+    fn finish(&self, mut said: Said<'t>, table: Alike<'_>, room: &mut Room) -> Option<Said<'t>> {
+        let table = room.hold(|| table.table()).ok()?;
+        room.take(said.take_common(&self.said)).ok()?;
+        said.table = Given::Read(Ok(table));
+        Some(said)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::{Index, select};
+
+    use super::super::frame::{Tables, looked_through};
+    use super::*;
+    use crate::fault::Outcome;
+    use crate::fuzz::rules::run;
+    use crate::tables::json;
+    use crate::tasks::Envelope;
+
+    fn read<'t>(body: &'t [u8], moulds: Moulds<'t>, limit: usize) -> Outcome<Envelope> {
+        looked_through(body, Room::of_body(limit), Tables::AsJson, moulds)?.envelope(json::read)
+    }
+
+    /// All that is known of an envelope but when it arrived.
+    fn told(read: Outcome<Envelope>) -> String {
+        read.map_or_else(|fault| format!("{fault:?}"), |Envelope { tasks, merge, bytes, .. }| format!("{tasks:#?} {merge:?} {bytes}"))
+    }
+
+    fn either(choices: &'static [&'static str]) -> impl Strategy<Value = &'static str> {
+        select(choices)
+    }
+
+    /// A column with a hole for its data.
+    fn column() -> impl Strategy<Value = String> {
+        let head = either(&[
+            r#""name":"x","dtype":"FP32","#,
+            r#""name":"x","dtype":"FP32","shape":[2],"#,
+            r#""name":"x","dtype":"FP64","shape":[0,60],"#,
+            r#""name":"y","dtype":"UTF8","#,
+            r#""name":"y","#,
+        ]);
+        let tail = either(&["", "", "", r#","shape":[2]"#, r#","unit":"s""#, r#","data":[]"#]);
+        (head, tail).prop_map(|(head, tail)| format!(r#"{{{head}"data":@{tail}}}"#))
+    }
+
+    fn data() -> impl Strategy<Value = &'static str> {
+        either(&["[]", "[1.5]", "[1.5, 2.5]", "[[1,2]]", " [[1,2],null]", "[null]", r#"["a","b"]"#, "[[]]", "[[],[]]"])
+    }
+
+    fn table() -> impl Strategy<Value = String> {
+        let rows = either(&["", "", r#""rows":1,"#, r#""rows":2,"#]);
+        let own = (rows, prop::collection::vec(column(), 0..3))
+            .prop_map(|(rows, columns)| format!(r#"{{{rows}"columns":[{}]}}"#, columns.join(",")));
+        prop_oneof![8 => own, 1 => Just(r#""shared""#.to_owned())]
+    }
+
+    fn task() -> impl Strategy<Value = String> {
+        let before = either(&["", "", r#""id":"a","#, r#""id":"b" , "#, r#""id":null,"#, r#""timeout_us":7,"#]);
+        let model = either(&[r#""model":"m","#, r#""model":"m","#, r#""model":"other","#]);
+        let behind = either(&[
+            "",
+            "",
+            r#","outputs":["label"]"#,
+            r#","outputs":["label","p"],"weight":2"#,
+            r#","weight":0.5"#,
+            r#","timeout_us":12"#,
+            r#","timeout_us":123,"idempotency_key":"k""#,
+            r#","priority":1,"version":"2""#,
+            r#","id":"c""#,
+        ]);
+        (before, model, table(), behind).prop_map(|(before, model, table, behind)| format!(r#"{{{before}{model}"table":{table}{behind}}}"#))
+    }
+
+    /// Tasks of few kinds, that mostly differ in their data.
+    fn tasks() -> impl Strategy<Value = String> {
+        let kinds = prop::collection::vec(task(), 1..4);
+        let picks = prop::collection::vec((any::<Index>(), [data(), data()]), 1..9);
+        (kinds, picks).prop_map(|(kinds, picks)| {
+            let fill = |(kind, [first, second]): &(Index, [&str; 2])| kind.get(&kinds).replacen('@', first, 1).replace('@', second);
+            picks.iter().map(fill).collect::<Vec<_>>().join(",")
+        })
+    }
+
+    fn envelope() -> impl Strategy<Value = Vec<u8>> {
+        let broken = prop::option::weighted(0.2, (any::<Index>(), any::<u8>()));
+        (tasks(), broken).prop_map(|(tasks, broken)| {
+            let mut text = format!(r#"{{"tasks":[{tasks}],"tables":{{"shared":{{"rows":1,"columns":[]}}}}}}"#).into_bytes();
+            if let Some((place, byte)) = broken {
+                *place.get_mut(&mut text) = byte;
+            }
+            text
+        })
+    }
+
+    #[test]
+    fn a_task_says_the_same_however_those_before_it_are_written() {
+        run(&(envelope(), select(&[100_usize, 10_000][..])), |(text, limit)| {
+            let alone = Moulds { in_vain: IN_VAIN + 1, ..Moulds::default() };
+            assert_eq!(told(read(&text, Moulds::default(), limit)), told(read(&text, alone, limit)), "{}", String::from_utf8_lossy(&text));
+        });
+    }
+
+    fn alike(id: &str, data: &str, timeout_us: u32) -> String {
+        format!(
+            r#"{{"id":"{id}","model":"m","table":{{"columns":[{{"name":"x","dtype":"INT8","data":{data}}}]}},"timeout_us":{timeout_us}}}"#
+        )
+    }
+
+    #[test]
+    fn what_differs_is_read_and_what_is_written_otherwise_is_left() {
+        let text = format!(r#"{{"tasks":[{},{}]}}"#, alike("a", "[1,2]", 10), alike("b", "[3]", 2000));
+        let other = alike("c", "[4]", 30);
+        let strange = [other.replace("INT8", "INT16"), other.replace("[4]", "[400]"), other.replace("30}", r#"30,"weight":1}"#)];
+        let mut frame = looked_through(text.as_bytes(), Room::of_body(1 << 20), Tables::AsJson, Moulds::default()).unwrap();
+        for (text, end) in [(&other, other.len()), (&strange[0], 0), (&strange[1], 0), (&strange[2], 0)] {
+            let mut scan = Scan::new(text.as_bytes());
+            let said = frame.moulds.next(&mut scan, &mut Room::of_body(1 << 20));
+            assert_eq!((said.is_some(), scan.at()), (end > 0, end), "{text}");
+        }
+    }
+
+    #[test]
+    fn tables_are_not_read_in_vain_over_and_over() {
+        let urgent = |task: &str| task.replace(r#","timeout_us""#, r#","priority":1,"timeout_us""#);
+        let task = alike("", "[1]", 5);
+        let text = format!(r#"{{"tasks":[{}]}}"#, vec![task.clone() + "," + &urgent(&task); 10].join(","));
+        let frame = looked_through(text.as_bytes(), Room::of_body(1 << 20), Tables::AsJson, Moulds::default()).unwrap();
+        assert_eq!(frame.moulds.in_vain, IN_VAIN + 1);
+    }
+}
