@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use shoal_batch::RequestId;
 use tokio::sync::oneshot;
@@ -125,10 +125,10 @@ impl Run {
             arrived: envelope.arrived,
             jobs: Vec::with_capacity(count),
             pieces: Vec::with_capacity(count),
-            mailbox: Arc::default(),
+            mailbox: Mailbox::with_room(count),
             owed: 0,
             takes_all_at_once: false,
-            ready: VecDeque::new(),
+            ready: VecDeque::with_capacity(count),
             waiting: JoinSet::new(),
             deadlines: Vec::new(),
             alarm: None,
@@ -153,7 +153,9 @@ impl Run {
             deadline,
             is_open: true,
         });
-        if let Some(task) = self.unless_known(number, task) {
+        if task.key.is_none() {
+            self.draft(number, task, drafts, loads);
+        } else if let Some(task) = self.unless_known(number, task) {
             self.draft(number, task, drafts, loads);
         }
     }
@@ -226,7 +228,7 @@ impl Run {
     fn load(&mut self, number: usize, request: Request, priority: u8, loads: &mut Vec<Load>) {
         let Request { offer, table, wanted } = request;
         if table.rows == 0 {
-            return self.answer(number, &offer, &wanted, offer.no_rows());
+            return self.answer(number, &offer, &wanted, (offer.no_rows(), self.arrived.elapsed()));
         }
         let lane = Arc::clone(offer.lane());
         let piece = Piece { job: number, offer, lane, request: None, wanted };
@@ -234,7 +236,7 @@ impl Run {
         self.deadlines.extend(deadline.map(|deadline| (deadline, number)));
         let wishes = Wishes { priority, deadline: deadline.map(|deadline| piece.lane.moment(deadline)), ..Wishes::default() };
         let order = piece.lane.order(table, wishes, Reply::Slip(self.mailbox.slip(self.pieces.len())));
-        let load = load_of(loads, &piece.lane);
+        let load = load_of(loads, &piece.lane, self.jobs.capacity());
         load.orders.push(order);
         load.pieces.push(self.pieces.len());
         self.pieces.push(piece);
@@ -309,6 +311,7 @@ impl Run {
 
     fn open(&mut self, letters: Vec<Letter>) {
         self.owed -= letters.len();
+        let took = self.arrived.elapsed();
         for (number, outcome) in letters {
             let piece = &mut self.pieces[number];
             piece.request = None;
@@ -318,7 +321,7 @@ impl Run {
             let (job, offer, wanted) = (piece.job, Arc::clone(&piece.offer), std::mem::take(&mut piece.wanted));
             match outcome {
                 Ok(answer) if self.jobs[job].gathered.is_some() => self.gather(number, &offer, &wanted, answer),
-                Ok(answer) => self.answer(job, &offer, &wanted, answer),
+                Ok(answer) => self.answer(job, &offer, &wanted, (answer, took)),
                 Err(fault) => self.fail(job, Some(&offer), fault),
             }
         }
@@ -351,9 +354,9 @@ impl Run {
         true
     }
 
-    /// A model has answered.
-    fn answer(&mut self, number: usize, offer: &Offer, wanted: &[usize], answer: Answer) {
-        count(&self.catalog, offer, self.arrived.elapsed(), None);
+    /// A model has answered, and that is how long it took.
+    fn answer(&mut self, number: usize, offer: &Offer, wanted: &[usize], (answer, took): (Answer, Duration)) {
+        count(&self.catalog, offer, took, None);
         let (batch_rows, author) = (answer.batch_rows, Some(Arc::clone(offer.author())));
         let outcome = Ok(answered(offer.description(), answer, wanted));
         self.end(number, Ended { author, outcome, batch_rows });
@@ -443,11 +446,13 @@ struct Ended {
     batch_rows: usize,
 }
 
-/// What goes into that queue.
-fn load_of<'l>(loads: &'l mut Vec<Load>, lane: &Arc<Served>) -> &'l mut Load {
+/// What goes into that queue, of so many tasks in all.
+fn load_of<'l>(loads: &'l mut Vec<Load>, lane: &Arc<Served>, tasks: usize) -> &'l mut Load {
     // Tasks for one model mostly stand together.
     let place = loads.iter().rposition(|load| Arc::ptr_eq(&load.lane, lane)).unwrap_or_else(|| {
-        loads.push(Load { lane: Arc::clone(lane), pieces: Vec::new(), orders: Vec::new() });
+        // Mostly all of them are for the first.
+        let room = if loads.is_empty() { tasks } else { 0 };
+        loads.push(Load { lane: Arc::clone(lane), pieces: Vec::with_capacity(room), orders: Vec::with_capacity(room) });
         loads.len() - 1
     });
     &mut loads[place]

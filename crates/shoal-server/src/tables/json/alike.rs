@@ -3,7 +3,7 @@
 //! Most lists of numbers are of this kind. Where a number ends is then known from how many digits stand before its point, and
 //! what follows is compared as one word: the next number waits for little, and nothing depends on its value.
 
-use super::words::{Short, ZEROS, above, around};
+use super::words::{HIGH, Short, ZEROS, above, joined};
 
 /// Bytes that are looked at.
 const WORD: usize = 8;
@@ -17,8 +17,13 @@ pub(super) struct Form {
     /// Of these, those that are the same in every number, and what they are.
     same: u64,
     marks: u64,
-    /// The highest bit of each of them that has to be a digit.
-    digits: u64,
+    /// Of a number at the end of a word: where its whole digits end, in bits, those before its point, those behind it, how
+    /// wide the point is, in bits, and its highest one.
+    whole_end: u32,
+    before: u64,
+    behind: u64,
+    point_bits: u32,
+    point: u64,
 }
 
 impl Form {
@@ -26,21 +31,32 @@ impl Form {
     pub(super) fn of(written: &[u8]) -> Option<Self> {
         let gap = written.iter().rev().take_while(|byte| matches!(byte, b',' | b' ')).count();
         let number = &written[..written.len() - gap];
-        let point = number.iter().position(|byte| *byte == b'.').unwrap_or(number.len());
-        let rest = written.len() - point;
+        let whole = number.iter().position(|byte| *byte == b'.').unwrap_or(number.len());
+        let rest = written.len() - whole;
         if gap == 0 || rest >= WORD {
             return None;
         }
-        let mut form = Self { decimals: 0, rest, same: 0, marks: 0, digits: 0 };
-        for (place, byte) in written[point..].iter().enumerate() {
-            if byte.is_ascii_digit() {
-                form.decimals += 1;
-                form.digits |= 0x80 << (8 * place);
-            } else {
-                form.same |= 0xff << (8 * place);
-                form.marks |= u64::from(*byte) << (8 * place);
-            }
+        let (mut same, mut marks) = (0, 0);
+        for (place, byte) in written[whole..].iter().enumerate().filter(|(_, byte)| !byte.is_ascii_digit()) {
+            same |= 0xff << (8 * place);
+            marks |= u64::from(*byte) << (8 * place);
         }
+        let point_bits = if whole < number.len() { 8 } else { 0 };
+        let decimals = number.len() - whole - point_bits / 8;
+        let whole_end = u32::try_from(64 - 8 * (number.len() - whole)).ok()?;
+        let before = u64::MAX.checked_shr(64 - whole_end).unwrap_or(0);
+        let point = ((1_u64 << point_bits) - 1).checked_shl(whole_end).unwrap_or(0);
+        let form = Self {
+            decimals: u32::try_from(decimals).ok()?,
+            rest,
+            same,
+            marks,
+            whole_end,
+            before,
+            behind: !(before | point),
+            point_bits: u32::try_from(point_bits).ok()?,
+            point: point & HIGH,
+        };
         Some(form)
     }
 
@@ -53,16 +69,17 @@ impl Form {
         let word = text ^ ZEROS;
         let others = above(word, 9);
         let whole_bits = others.trailing_zeros() & 0x78;
-        // Of eight digits the first is compared with a mark, and is none.
-        let has_marks = text.wrapping_shr(whole_bits) & self.same == self.marks;
-        let has_digits = others.wrapping_shr(whole_bits) & self.digits == 0;
+        // Moved to the end of the word, with zeros before it. What does not fit there has other marks; of eight digits the first
+        // is compared with a mark, and is none.
+        let way = self.whole_end.wrapping_sub(whole_bits);
+        let is_other = ((text.wrapping_shr(whole_bits) & self.same) ^ self.marks) | (others.wrapping_shl(way) ^ self.point);
         let is_json = (whole_bits == 8) | ((whole_bits > 8) & (word & 0xff != 0));
-        if !(has_marks & has_digits & is_json) {
+        if !((is_other == 0) & is_json) {
             return None;
         }
-        let whole = whole_bits / 8;
-        let digits = around(word, whole, (self.decimals != 0) as u32, self.decimals);
-        Some(Short { digits, decimals: self.decimals as usize, length: whole as usize + self.rest })
+        let number = word.wrapping_shl(way);
+        let digits = joined((number & self.behind) | ((number & self.before) << self.point_bits));
+        Some(Short { digits, decimals: self.decimals as usize, length: whole_bits as usize / 8 + self.rest })
     }
 }
 

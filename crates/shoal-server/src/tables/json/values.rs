@@ -51,13 +51,14 @@ impl<U, S, A> Runs<U, S, A> {
         S: Fn(Short) -> Option<T>,
     {
         let Some(form) = Form::of(written) else { return };
-        while items.len() + 1 < end {
-            let eight = cursor.text[cursor.at..].first_chunk();
-            let Some(short) = eight.and_then(|eight| form.read(*eight)) else { break };
-            let Some(value) = (self.short)(short) else { break };
+        let mut rest = &cursor.text[cursor.at..];
+        for _ in items.len() + 1..end {
+            let Some(short) = rest.first_chunk().and_then(|eight| form.read(*eight)) else { break };
+            let (Some(value), Some(behind)) = ((self.short)(short), rest.get(short.length..)) else { break };
             items.push(value);
-            cursor.at += short.length;
+            rest = behind;
         }
+        cursor.at = cursor.text.len() - rest.len();
         cursor.at += usize::from(cursor.text.get(cursor.at) == Some(&b' '));
     }
 }

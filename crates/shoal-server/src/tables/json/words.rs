@@ -1,7 +1,7 @@
 //! Eight bytes at a time, in one word.
 
 const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
+pub(super) const HIGH: u64 = 0x8080_8080_8080_8080;
 pub(super) const ZEROS: u64 = 0x30 * ONES;
 const POINTS: u64 = 0x2e * ONES;
 /// Of `[`, `]`, `{` and `}`, and few other bytes, nothing but these bits are left when those of [`BRACKET_BITS`] are set.
@@ -21,7 +21,7 @@ pub(super) const fn eight_digits(bytes: [u8; 8]) -> Option<u64> {
 
 /// The number of eight digits, the first of which is in the lowest byte.
 #[inline]
-const fn joined(digits: u64) -> u64 {
+pub(super) const fn joined(digits: u64) -> u64 {
     // Pairs, then fours, then all: the more significant digit lies in the lower byte.
     let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8) & 0x00ff_00ff_00ff_00ff;
     let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
@@ -61,18 +61,11 @@ pub(super) const fn short_number(bytes: [u8; 8]) -> Option<Short> {
     if point != 0 && decimals == 0 {
         return None;
     }
-    let digits = around(word, whole, (point != 0) as u32, decimals);
-    Some(Short { digits, decimals: decimals as usize, length: length as usize })
-}
-
-/// The number of the digits before a point, if there is one, and behind it: seven of them at most.
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "it is one expression of the loop over values")]
-pub(super) const fn around(word: u64, whole: u32, point: u32, decimals: u32) -> u64 {
     let before = word & ((1 << (8 * whole)) - 1);
-    let behind = (word >> (8 * (whole + point))) & ((1 << (8 * decimals)) - 1);
+    let behind = (word >> (8 * (length - decimals))) & ((1 << (8 * decimals)) - 1);
     // Zeros before the number: it is the end of eight digits.
-    joined((before | (behind << (8 * whole))) << (8 * (8 - whole - decimals)))
+    let digits = joined((before | (behind << (8 * whole))) << (8 * (8 - whole - decimals)));
+    Some(Short { digits, decimals: decimals as usize, length: length as usize })
 }
 
 /// The highest bit of each byte that is above a number, which is below 128.

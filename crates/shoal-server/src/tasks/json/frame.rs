@@ -24,6 +24,8 @@ const TASK: Form = Form {
     known: &["model", "table", "id", "version", "outputs", "priority", "timeout_us", "idempotency_key", "weight"],
     required: 2,
 };
+/// Tasks for which there is room before they come.
+const EXPECTED: usize = 256;
 const MERGE: Form = Form { what: "merge", known: &["by", "columns"], required: 0 };
 
 /// Who reads tables.
@@ -144,10 +146,15 @@ impl<'t> Frame<'t> {
         if self.tasks.len() > TASKS_LIMIT {
             return scan.value().map(drop);
         }
+        let start = scan.at();
         let said = match self.moulds.next(scan, &mut self.room) {
             Some(said) => said,
             None => self.task(scan, tables)?,
         };
+        if self.tasks.is_empty() {
+            // The others are mostly about as long.
+            self.tasks.reserve((scan.text().len() / (scan.at() - start)).min(EXPECTED));
+        }
         self.tasks.push(said);
         Ok(())
     }

@@ -60,10 +60,10 @@ impl<'t> Moulds<'t> {
             return None;
         }
         for mould in &self.known {
-            let (mut trial, mut table) = (scan.clone(), mould.heads.begin());
-            let filled = mould.fill(&mut trial, &mut table);
+            let (mut trial, mut table, mut said) = (scan.clone(), mould.heads.begin(), Said::default());
+            let is_filled = mould.fill(&mut trial, &mut table, &mut said).is_some();
             let has_begun = table.has_begun();
-            if let Some(said) = filled.and_then(|said| mould.finish(said, table, room)) {
+            if is_filled && mould.finish(&mut said, table, room).is_some() {
                 *scan = trial;
                 return Some(said);
             }
@@ -114,8 +114,7 @@ impl<'t> Mould<'t> {
     }
 
     /// Reads what lies in the holes, if everything around them is the same.
-    fn fill(&self, scan: &mut Scan<'t>, table: &mut Alike<'_>) -> Option<Said<'t>> {
-        let mut said = Said::default();
+    fn fill(&self, scan: &mut Scan<'t>, table: &mut Alike<'_>, said: &mut Said<'t>) -> Option<()> {
         for (before, hole) in &self.before {
             scan.pass(before)?;
             match hole {
@@ -123,16 +122,14 @@ impl<'t> Mould<'t> {
                 Hole::Data => table.read(scan.cursor()).ok()?,
             }
         }
-        scan.pass(self.behind)?;
-        Some(said)
+        scan.pass(self.behind)
     }
 
     /// None where the table is wrong or there is no room: whoever reads the task as any other says so.
-    fn finish(&self, mut said: Said<'t>, table: Alike<'_>, room: &mut Room) -> Option<Said<'t>> {
+    fn finish(&self, said: &mut Said<'t>, table: Alike<'_>, room: &mut Room) -> Option<()> {
         let table = room.hold(|| table.table()).ok()?;
-        room.take(said.take_common(&self.said)).ok()?;
         said.table = Given::Read(Ok(table));
-        Some(said)
+        room.take(said.take_common(&self.said)).ok()
     }
 }
 
