@@ -8,8 +8,8 @@
 //!    looked at is the table, not the line: the **knee** is the smallest size whose cost per row is within 5 % of the
 //!    best measured, the **best** is the cheapest.
 //! 4. **Search.** What was never tried is tried: where the bins above the chosen one were not measured, up to twice its
-//!    size is worth a call; where the smallest measured is not clearly dearer than the best, half of that. A server that
-//!    was busy from its first request on has seen large micro-batches only.
+//!    size is worth a call; where the smallest measured is not clearly dearer than the best, half of that: a busy server
+//!    has seen large ones only. Of the smallest the quickest counts: machines stall, and luck makes nothing much quicker.
 //!
 //! Source: Crankshaw et al., Clipper (NSDI 2017) learn the largest batch within a latency; Shen et al., Nexus (SOSP
 //! 2019): a request that just missed a batch waits for two, so a target holds while 2 * S(n) is within it.
@@ -30,10 +30,9 @@ const WARM: f64 = 8.0;
 const QUICKER: f64 = 0.8;
 /// Cost per row within this of the best is as good as the best.
 const AS_CHEAP: f64 = 1.05;
-/// The same in a crowd: less than this cannot be told from chance, and a larger micro-batch keeps those behind it longer.
+/// The same in a crowd: less cannot be told from chance, and a larger micro-batch keeps those behind it longer.
 const AS_CHEAP_IN_A_CROWD: f64 = 1.02;
-/// One call that takes more than so many times what several take is cut: costs that jump do, costs that were measured
-/// badly do not.
+/// One call is cut if it takes more than so many times what several take: costs that jump do, badly measured ones do not.
 const DEARER: f64 = 1.25;
 /// A bin that has seen fewer batches says nothing about the best size.
 const ENOUGH: f64 = 3.0;
@@ -59,6 +58,8 @@ struct Bin {
     batches: f64,
     rows: f64,
     nanos: f64,
+    /// The most rows in a nanosecond.
+    quickest: f64,
     /// The latest batch that took about as long as was known before.
     confirmed: u64,
 }
@@ -155,8 +156,8 @@ impl CostModel {
         bin.nanos + self.slope(bin) * (rows as f64 - bin.rows)
     }
 
-    /// What one more row costs: the line's slope, never less than nothing nor more than a row of this bin. While one
-    /// size is all that was seen, half of that: who expects the worst of larger ones never tries them.
+    /// What one more row costs: the line's slope, from nothing to a row of this bin. While one size is all that was seen,
+    /// half of that: who expects the worst of larger ones never tries them.
     fn slope(&self, bin: &Bin) -> f64 {
         let per_row = bin.nanos / bin.rows;
         self.line.slope().unwrap_or(per_row / 2.0).clamp(0.0, per_row)
@@ -216,10 +217,11 @@ impl CostModel {
         Some((bin.batches, bin.rows, bin.nanos))
     }
 
-    /// Half of the smallest size that was measured, unless that is clearly dearer than others: what is smaller may be cheaper.
+    /// Half of the smallest size that was measured, unless that is clearly dearer than others.
     fn half_of_the_smallest(&self, limit: usize) -> Option<usize> {
         let smallest = self.bins.iter().position(|bin| bin.batches >= ENOUGH)?;
-        (smallest >= 1 && self.cheapest(limit, 1.0 + SURPRISING) == Some(smallest)).then(|| end_of(smallest.saturating_sub(2)))
+        let dearest = (1.0 + SURPRISING) * self.bins[self.cheapest(limit, 1.0)?].per_row();
+        (smallest >= 1 && 1.0 / self.bins[smallest].quickest <= dearest).then(|| end_of(smallest.saturating_sub(2)))
     }
 
     /// Whether one call of so many rows costs no more than several of `first` rows each, as far as can be told.
@@ -273,6 +275,7 @@ impl Bin {
     /// What is quicker than what was cold, or is old, counts for more: luck makes nothing much quicker.
     fn observe(&mut self, rows: f64, nanos: f64, has_aged: bool) {
         let usual = self.nanos * rows / self.rows.max(1.0);
+        self.quickest = self.quickest.max(rows / nanos);
         let nanos = if self.batches >= ENOUGH { nanos.min(OUTLIER * usual) } else { nanos };
         self.batches += 1.0;
         let is_cold = self.batches < WARM && nanos * OUTLIER < usual;
@@ -342,11 +345,7 @@ mod tests {
 
     fn learned(cost: impl Fn(usize) -> f64, sizes: &[usize]) -> CostModel {
         let mut model = CostModel::default();
-        for _ in 0..20 {
-            for rows in sizes {
-                model.observe(*rows, micros(cost(*rows)));
-            }
-        }
+        sizes.repeat(20).into_iter().for_each(|rows| model.observe(rows, micros(cost(rows))));
         model
     }
 
@@ -385,9 +384,7 @@ mod tests {
     #[test]
     fn what_changes_is_forgotten() {
         let mut model = learned(|_| 100.0, &[8]);
-        for _ in 0..60 {
-            model.observe(8, micros(50.0));
-        }
+        (0..60).for_each(|_| model.observe(8, micros(50.0)));
         assert!((predicted(&model, 8) - 50.0).abs() < 1.0);
     }
 
@@ -470,6 +467,9 @@ mod tests {
         assert_eq!(model.worth(64, None, true), 64);
         let disturbed = learned(|rows| if rows == 32 { 345.0 } else { 640.0 }, &[32, 64]);
         assert_eq!(disturbed.worth(64, None, true), 16);
+        let mut stalled = learned(|_| 640.0, &[64]);
+        (0..3).for_each(|call| stalled.observe(32, micros([900.0, 320.0, 1500.0][call])));
+        assert_eq!(stalled.worth(64, None, true), 16);
     }
 
     #[test]
