@@ -94,12 +94,12 @@ fn check_rows(tasks: &[Task]) -> Outcome<()> {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::{Input, SharedTable};
+    use super::super::{Input, Query, SharedTable};
     use super::*;
     use crate::tables::Typed;
 
     fn task(id: &str, rows: usize) -> Task {
-        Task { id: id.into(), ..Task::new("m", Ok(Input::Own(Typed { rows, columns: vec![] }))) }
+        Task { id: id.into(), ..Task::new(Query::of("m"), Ok(Input::Own(Typed { rows, columns: vec![] }))) }
     }
 
     fn code_of(tasks: Vec<Task>) -> Option<Code> {
@@ -123,7 +123,7 @@ mod tests {
             (None, Some(Code::TooManyRows))
         );
         let shared = Arc::new(SharedTable::new(Typed { rows: ROWS_LIMIT / 2, columns: vec![] }, None));
-        let referring = |id: &str| Task { id: id.into(), ..Task::new("m", Ok(Input::Shared(Arc::clone(&shared)))) };
+        let referring = |id: &str| Task { id: id.into(), ..Task::new(Query::of("m"), Ok(Input::Shared(Arc::clone(&shared)))) };
         assert_eq!(code_of(vec![referring("a"), referring("b"), task("c", 1)]), Some(Code::TooManyRows));
     }
 

@@ -14,9 +14,9 @@ pub(crate) fn of(task: &Task) -> Option<Digest> {
         Input::Own(table) => content(table),
         Input::Shared(shared) => hashed(shared).clone(),
     };
-    text(&mut hash, &task.model);
-    text(&mut hash, task.version.as_deref().unwrap_or_default());
-    let outputs = task.outputs.as_deref().unwrap_or_default();
+    text(&mut hash, &task.query.model);
+    text(&mut hash, task.query.version.as_deref().unwrap_or_default());
+    let outputs = task.query.outputs.as_deref().unwrap_or_default();
     number(&mut hash, outputs.len());
     for output in outputs {
         text(&mut hash, output);
@@ -136,6 +136,7 @@ fn number(hash: &mut Sha256, number: usize) {
 mod tests {
     use std::sync::Arc;
 
+    use super::super::Query;
     use super::*;
     use crate::values::{Buffer, Dtype};
 
@@ -147,7 +148,7 @@ mod tests {
             content: Content::Fixed(Buffer::copy_of(&[0; 16])),
             missing: vec![],
         };
-        Task::new("m", Ok(Input::Own(Typed { rows: 2, columns: vec![column] })))
+        Task::new(Query::of("m"), Ok(Input::Own(Typed { rows: 2, columns: vec![column] })))
     }
 
     fn changed(change: impl FnOnce(&mut Task, &mut Column)) -> Option<Digest> {
@@ -166,9 +167,9 @@ mod tests {
         assert!(same.is_some());
         assert_eq!(changed(|task, _| (task.id, task.priority, task.weight) = ("other".into(), 3, 2.0)), same);
         let others = [
-            changed(|task, _| task.model = "n".into()),
-            changed(|task, _| task.version = Some("1".into())),
-            changed(|task, _| task.outputs = Some(vec!["y".into()])),
+            changed(|task, _| task.query = Query::of("n")),
+            changed(|task, _| task.query = Arc::new(Query { model: "m".into(), version: Some("1".into()), outputs: None })),
+            changed(|task, _| task.query = Arc::new(Query { model: "m".into(), version: None, outputs: Some(vec!["y".into()]) })),
             changed(|_, column| column.name = "b".into()),
             changed(|_, column| column.kind = Kind::Timestamp(Unit::Second, "UTC".into())),
             changed(|_, column| column.shape = vec![1]),
@@ -182,9 +183,9 @@ mod tests {
     fn a_shared_table_is_hashed_once_and_is_the_same_content_as_one_of_its_own() {
         let Ok(Input::Own(table)) = task().input else { panic!("its own") };
         let shared = Arc::new(SharedTable::new(table, None));
-        let referring = || Task { key: Some("k".into()), ..Task::new("m", Ok(Input::Shared(Arc::clone(&shared)))) };
+        let referring = || Task { key: Some("k".into()), ..Task::new(Query::of("m"), Ok(Input::Shared(Arc::clone(&shared)))) };
         assert_eq!((bytes_to_hash(&referring()) > 0, of(&referring())), (true, of(&task())));
         assert_eq!(bytes_to_hash(&referring()), 0);
-        assert_ne!(of(&Task { model: "n".into(), ..referring() }), of(&task()));
+        assert_ne!(of(&Task { query: Query::of("n"), ..referring() }), of(&task()));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::route::{Guide, legs};
-use super::{Input, SharedTable, Task};
+use super::{Input, Query, SharedTable, Task};
 use crate::answer::chosen;
 use crate::catalog::Catalog;
 use crate::fault::{Code, Fault, Outcome};
@@ -27,8 +27,8 @@ pub(crate) struct Routed {
     /// One for each leg of the way.
     pub(crate) requests: Vec<Request>,
     pub(crate) way: Arc<Way>,
-    /// The output columns that are wanted; None is all.
-    pub(crate) outputs: Option<Vec<String>>,
+    /// Its output columns are those that are wanted.
+    pub(crate) query: Arc<Query>,
 }
 
 /// A request before it is in the queue of its model.
@@ -36,7 +36,7 @@ pub(crate) struct Request {
     pub(crate) offer: Arc<Offer>,
     pub(crate) table: Arc<Table>,
     /// The output columns that are wanted.
-    pub(crate) wanted: Vec<usize>,
+    pub(crate) wanted: Arc<[usize]>,
 }
 
 /// Where a router sends the records of a table.
@@ -67,21 +67,29 @@ struct Made<T> {
 /// The addresses of a shared table, and of the model or router that takes it.
 type Key = (usize, usize);
 
+/// The last query, the model that it was for, and the outputs that it asks of that.
+struct Last {
+    query: Arc<Query>,
+    offer: Arc<Offer>,
+    wanted: Arc<[usize]>,
+}
+
 /// Makes requests of tasks; each shared table is read once for each model and router.
 pub(crate) struct Drafts<'c> {
     catalog: &'c Catalog,
     admitted: HashMap<Key, Made<Table>>,
     routed: HashMap<Key, Made<Way>>,
+    last: Option<Last>,
 }
 
 impl<'c> Drafts<'c> {
     pub(crate) fn new(catalog: &'c Catalog) -> Self {
-        Self { catalog, admitted: HashMap::new(), routed: HashMap::new() }
+        Self { catalog, admitted: HashMap::new(), routed: HashMap::new(), last: None }
     }
 
     /// The requests of a task.
     pub(crate) fn draft(&mut self, task: Task) -> Result<Draft, Refused> {
-        let found = self.catalog.choose(&task.model, task.version.as_deref());
+        let found = self.catalog.choose(&task.query.model, task.query.version.as_deref());
         let offer = found.map_err(|fault| Refused { fault, offer: None })?;
         let drafted = if offer.description().is_router() { self.routed(&offer, task) } else { self.asked(&offer, task) };
         drafted.map_err(|fault| Refused { fault, offer: Some(offer) })
@@ -89,7 +97,7 @@ impl<'c> Drafts<'c> {
 
     /// The request to a model.
     fn asked(&mut self, offer: &Arc<Offer>, task: Task) -> Outcome<Draft> {
-        let wanted = chosen(offer.description(), task.outputs.as_ref().map(|names| names.iter().map(String::as_str)))?;
+        let wanted = self.wanted(offer, &task.query)?;
         let admitted = |table| admit(offer.description(), table, Extra::Refused).map(Arc::new);
         let table = match task.input? {
             Input::Own(table) => admitted(table)?,
@@ -98,9 +106,21 @@ impl<'c> Drafts<'c> {
         Ok(Draft::Asked(Request { offer: Arc::clone(offer), table, wanted }))
     }
 
+    /// The output columns that a query of a model asks for: mostly those of the one before.
+    fn wanted(&mut self, offer: &Arc<Offer>, query: &Arc<Query>) -> Outcome<Arc<[usize]>> {
+        let is_last = |last: &&Last| Arc::ptr_eq(&last.query, query) && Arc::ptr_eq(&last.offer, offer);
+        if let Some(last) = self.last.as_ref().filter(is_last) {
+            return Ok(Arc::clone(&last.wanted));
+        }
+        let names = query.outputs.as_ref().map(|names| names.iter().map(String::as_str));
+        let wanted: Arc<[usize]> = chosen(offer.description(), names)?.into();
+        self.last = Some(Last { query: Arc::clone(query), offer: Arc::clone(offer), wanted: Arc::clone(&wanted) });
+        Ok(wanted)
+    }
+
     /// The requests to the models of a router.
     fn routed(&mut self, offer: &Arc<Offer>, task: Task) -> Outcome<Draft> {
-        let outputs = task.outputs.as_deref();
+        let outputs = task.query.outputs.as_deref();
         refuse_twice(outputs.unwrap_or_default())?;
         let catalog = self.catalog;
         let routed = |table| way(catalog, offer, table).map(Arc::new);
@@ -111,7 +131,7 @@ impl<'c> Drafts<'c> {
         let request =
             |leg: &Leg| Request { offer: Arc::clone(&leg.offer), table: Arc::clone(&leg.table), wanted: known(&leg.offer, outputs) };
         let requests = way.legs.iter().map(request).collect();
-        Ok(Draft::Routed(Routed { router: Arc::clone(offer), requests, way, outputs: task.outputs }))
+        Ok(Draft::Routed(Routed { router: Arc::clone(offer), requests, way, query: Arc::clone(&task.query) }))
     }
 }
 
@@ -147,7 +167,7 @@ fn refuse_twice(outputs: &[String]) -> Outcome<()> {
 }
 
 /// Those of the wanted outputs that a model of a router has; all when none is named.
-fn known(offer: &Offer, outputs: Option<&[String]>) -> Vec<usize> {
+fn known(offer: &Offer, outputs: Option<&[String]>) -> Arc<[usize]> {
     let columns = &offer.description().signature.outputs;
     let place = |name: &String| columns.iter().position(|column| column.name == *name);
     outputs.map_or_else(|| (0..columns.len()).collect(), |names| names.iter().filter_map(place).collect())

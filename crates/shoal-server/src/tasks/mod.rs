@@ -56,18 +56,24 @@ pub(crate) struct Envelope {
     pub(crate) bytes: usize,
 }
 
-/// One unit of work.
-#[derive(Debug)]
-pub(crate) struct Task {
-    pub(crate) id: String,
+/// Who is asked, and for what. Tasks that say the same share it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Query {
     /// The name of a model, or of a router.
     pub(crate) model: String,
     /// None is whichever version answers requests that name none.
     pub(crate) version: Option<String>,
-    /// The table, or why there is none.
-    pub(crate) input: Outcome<Input>,
     /// The output columns that are wanted, in this order; None is all.
     pub(crate) outputs: Option<Vec<String>>,
+}
+
+/// One unit of work.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) id: String,
+    pub(crate) query: Arc<Query>,
+    /// The table, or why there is none.
+    pub(crate) input: Outcome<Input>,
     /// 0 is the default, 1 the most urgent.
     pub(crate) priority: u8,
     /// How long after the arrival of the envelope an answer is of use; the envelope's own budget is in it.
@@ -80,21 +86,18 @@ pub(crate) struct Task {
     pub(crate) weight: f64,
 }
 
+#[cfg(test)]
+impl Query {
+    /// For all that a model answers.
+    pub(crate) fn of(model: &str) -> Arc<Self> {
+        Arc::new(Self { model: model.to_owned(), ..Self::default() })
+    }
+}
+
 impl Task {
     /// A task with no wishes; its id is its place in the envelope.
-    pub(crate) fn new(model: impl Into<String>, input: Outcome<Input>) -> Self {
-        Self {
-            id: String::new(),
-            model: model.into(),
-            version: None,
-            input,
-            outputs: None,
-            priority: 0,
-            timeout: None,
-            key: None,
-            digest: None,
-            weight: 1.0,
-        }
+    pub(crate) fn new(query: Arc<Query>, input: Outcome<Input>) -> Self {
+        Self { id: String::new(), query, input, priority: 0, timeout: None, key: None, digest: None, weight: 1.0 }
     }
 }
 

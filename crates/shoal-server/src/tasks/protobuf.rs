@@ -14,7 +14,7 @@ use super::check::too_many_tasks;
 use super::json::{table_twice, unknown_table};
 use super::merge::By;
 use super::room::Room;
-use super::{Done, Envelope, Input, Merge, Merged, SharedTable, TASKS_LIMIT, Task};
+use super::{Done, Envelope, Input, Merge, Merged, Query, SharedTable, TASKS_LIMIT, Task};
 use crate::bodies::Holding;
 use crate::description::Author;
 use crate::fault::{Code, Fault, Outcome};
@@ -164,6 +164,8 @@ fn timeout(us: u64) -> Option<Duration> {
 pub(crate) struct Shared {
     messages: HashMap<String, v1::Table>,
     tables: HashMap<String, Outcome<Arc<SharedTable>>>,
+    /// The query of the last task, which the next one mostly says again.
+    query: Arc<Query>,
 }
 
 impl Shared {
@@ -178,6 +180,13 @@ impl Shared {
     /// held until nobody refers to it any more.
     pub(crate) fn replace(&mut self, name: String, table: Outcome<Typed>, held: Holding) {
         self.tables.insert(name, table.map(|table| Arc::new(SharedTable::new(table, Some(held)))));
+    }
+
+    fn query(&mut self, query: Query) -> Arc<Query> {
+        if query != *self.query {
+            self.query = Arc::new(query);
+        }
+        Arc::clone(&self.query)
     }
 
     fn named(&mut self, name: &str, room: &mut Room) -> Outcome<Input> {
@@ -203,15 +212,15 @@ pub(crate) fn task(message: v1::Task, shared: &mut Shared, room: &mut Room) -> O
         Some(v1::task::Input::Table(table)) => room.hold(|| tables::protobuf::read(table)).map(Input::Own),
         Some(v1::task::Input::Shared(name)) => shared.named(&name, room),
     };
+    let version = Some(message.version).filter(|version| !version.is_empty());
+    let outputs = Some(message.outputs).filter(|outputs| !outputs.is_empty());
     Ok(Task {
         id: message.id,
-        version: Some(message.version).filter(|version| !version.is_empty()),
-        outputs: Some(message.outputs).filter(|outputs| !outputs.is_empty()),
         priority,
         timeout: timeout(message.timeout_us),
         key: Some(message.idempotency_key).filter(|key| !key.is_empty()),
         weight: message.weight.unwrap_or(1.0),
-        ..Task::new(message.model, input)
+        ..Task::new(shared.query(Query { model: message.model, version, outputs }), input)
     })
 }
 

@@ -21,7 +21,7 @@ use tokio::time::Sleep;
 use super::draft::{Draft, Drafts, Refused, Request, Routed, Way};
 use super::kept::{Known, Name, News, Ticket};
 use super::route::join;
-use super::{Caller, Done, Envelope, Task};
+use super::{Caller, Done, Envelope, Query, Task};
 use crate::catalog::Catalog;
 use crate::description::Author;
 use crate::engine::Served;
@@ -80,7 +80,7 @@ struct Job {
 struct Gathered {
     router: Arc<Offer>,
     way: Arc<Way>,
-    outputs: Option<Vec<String>>,
+    query: Arc<Query>,
     /// In the order of the legs.
     answers: Vec<Option<Typed>>,
     batch_rows: usize,
@@ -94,7 +94,7 @@ impl Gathered {
         }
         let answers = std::mem::take(&mut self.answers).into_iter().flatten();
         let places = self.way.legs.iter().map(|leg| leg.places.as_slice());
-        Some(join(self.way.rows, places.zip(answers).collect(), self.outputs.as_deref()))
+        Some(join(self.way.rows, places.zip(answers).collect(), self.query.outputs.as_deref()))
     }
 }
 
@@ -105,7 +105,7 @@ struct Piece {
     lane: Arc<Served>,
     /// There while it may be given up.
     request: Option<RequestId>,
-    wanted: Vec<usize>,
+    wanted: Arc<[usize]>,
 }
 
 /// What goes into one queue: pieces by their numbers, and their orders.
@@ -213,9 +213,9 @@ impl Run {
         self.jobs[number].pieces = self.pieces.len()..self.pieces.len();
         match draft {
             Draft::Asked(request) => self.load(number, request, priority, loads),
-            Draft::Routed(Routed { router, requests, way, outputs }) => {
+            Draft::Routed(Routed { router, requests, way, query }) => {
                 let answers = requests.iter().map(|_| None).collect();
-                self.jobs[number].gathered = Some(Gathered { router, way, outputs, answers, batch_rows: 0 });
+                self.jobs[number].gathered = Some(Gathered { router, way, query, answers, batch_rows: 0 });
                 for request in requests {
                     self.load(number, request, priority, loads);
                 }
@@ -318,7 +318,7 @@ impl Run {
             if !self.jobs[piece.job].is_open {
                 continue;
             }
-            let (job, offer, wanted) = (piece.job, Arc::clone(&piece.offer), std::mem::take(&mut piece.wanted));
+            let (job, offer, wanted) = (piece.job, Arc::clone(&piece.offer), Arc::clone(&piece.wanted));
             match outcome {
                 Ok(answer) if self.jobs[job].gathered.is_some() => self.gather(number, &offer, &wanted, answer),
                 Ok(answer) => self.answer(job, &offer, &wanted, (answer, took)),

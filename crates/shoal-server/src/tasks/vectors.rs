@@ -56,8 +56,8 @@ fn found(task: &Task) -> Value {
         Ok(Input::Shared(shared)) => json!({"shared": neutral(&shared.table)}),
     };
     json!({
-        "id": task.id, "model": task.model, "version": task.version.as_deref().unwrap_or_default(),
-        "outputs": task.outputs.clone().unwrap_or_default(), "priority": task.priority,
+        "id": task.id, "model": task.query.model, "version": task.query.version.as_deref().unwrap_or_default(),
+        "outputs": task.query.outputs.clone().unwrap_or_default(), "priority": task.priority,
         "timeout_us": task.timeout.map_or(0, |timeout| u64::try_from(timeout.as_micros()).unwrap()),
         "idempotency_key": task.key.as_deref().unwrap_or_default(), "weight": task.weight, "table": table,
     })

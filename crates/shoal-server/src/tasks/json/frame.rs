@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::super::merge::By;
 use super::super::room::Room;
-use super::super::{Envelope, Input, Merge, SharedTable, TASKS_LIMIT, Task};
+use super::super::{Envelope, Input, Merge, Query, SharedTable, TASKS_LIMIT, Task};
 use super::mould::{Holes, Moulds};
 use super::scan::{Form, Scan};
 use super::{table_twice, unknown_table};
@@ -146,31 +146,30 @@ impl<'t> Frame<'t> {
         if self.tasks.len() > TASKS_LIMIT {
             return scan.value().map(drop);
         }
-        let start = scan.at();
-        let said = match self.moulds.next(scan, &mut self.room) {
-            Some(said) => said,
-            None => self.task(scan, tables)?,
-        };
-        if self.tasks.is_empty() {
+        let (start, place) = (scan.at(), self.tasks.len());
+        self.tasks.push(Said::default());
+        if !self.moulds.next(scan, &mut self.tasks[place], &mut self.room) {
+            self.tasks[place] = self.task(scan, tables)?;
+        }
+        if place == 0 {
             // The others are mostly about as long.
             self.tasks.reserve((scan.text().len() / (scan.at() - start)).min(EXPECTED));
         }
-        self.tasks.push(said);
         Ok(())
     }
 
     /// Reads a task, and how those behind it may be written.
     fn task(&mut self, scan: &mut Scan<'t>, tables: Tables) -> Outcome<Said<'t>> {
-        let (room, holes, mut said) = (&mut self.room, &mut self.moulds.holes, Said::default());
+        let (room, holes, mut said, mut query) = (&mut self.room, &mut self.moulds.holes, Said::default(), Query::default());
         holes.clear();
         scan.peek();
         let start = scan.at();
         scan.fields(&TASK, |scan, field| match field {
+            0 | 3 | 4 => set_query(&mut query, field, scan, room),
             1 => {
                 said.table = given_table(scan, room, holes, tables)?;
                 Ok(())
             }
-            4 => said.outputs(scan, room),
             _ => {
                 let start = scan.at();
                 said.set(field, scan)?;
@@ -180,6 +179,7 @@ impl<'t> Frame<'t> {
                 Ok(())
             }
         })?;
+        said.query = Some(Arc::new(query));
         let end = scan.at();
         if scan.peek() == b',' {
             self.moulds.learn(scan.text(), start..end, &said);
@@ -188,14 +188,25 @@ impl<'t> Frame<'t> {
     }
 }
 
+/// Reads the model, the version or the outputs of a task.
+fn set_query(query: &mut Query, field: usize, scan: &mut Scan<'_>, room: &mut Room) -> Outcome<()> {
+    let name = TASK.known[field];
+    match field {
+        0 => query.model = scan.string(name)?.into_owned(),
+        _ if is_null(scan)? => {}
+        3 => query.version = Some(scan.string(name)?.into_owned()).filter(|version| !version.is_empty()),
+        _ => query.outputs = Some(names(scan, name, room)?).filter(|outputs| !outputs.is_empty()),
+    }
+    Ok(())
+}
+
 /// What was said of a task.
 #[derive(Default)]
 pub(super) struct Said<'t> {
     id: String,
-    model: String,
-    version: Option<String>,
+    /// None before all of it was read.
+    query: Option<Arc<Query>>,
     pub(super) table: Given<'t>,
-    outputs: Option<Vec<String>>,
     priority: u8,
     timeout: Option<Duration>,
     key: Option<String>,
@@ -205,21 +216,19 @@ pub(super) struct Said<'t> {
 impl Said<'_> {
     /// Takes over what does not differ from one task to the next, but for the table; bytes of the names that room is taken for.
     pub(super) fn take_common(&mut self, other: &Said<'_>) -> usize {
-        self.model.clone_from(&other.model);
-        self.version.clone_from(&other.version);
-        self.outputs.clone_from(&other.outputs);
+        self.query.clone_from(&other.query);
         self.priority = other.priority;
-        self.outputs.iter().flatten().map(|name| name_bytes(name)).sum()
+        self.query.iter().flat_map(|query| query.outputs.iter().flatten()).map(|name| name_bytes(name)).sum()
     }
 
-    /// Reads a field other than the table and the outputs.
+    /// Reads a field other than the table, the model, its version and the outputs.
     pub(super) fn set(&mut self, field: usize, scan: &mut Scan<'_>) -> Outcome<()> {
         let name = TASK.known[field];
+        if is_null(scan)? {
+            return Ok(());
+        }
         match field {
-            0 => self.model = scan.string(name)?.into_owned(),
-            _ if is_null(scan)? => {}
             2 => self.id = scan.string(name)?.into_owned(),
-            3 => self.version = Some(scan.string(name)?.into_owned()).filter(|version| !version.is_empty()),
             5 => self.priority = scan.read(name)?,
             6 => self.timeout = timeout(scan)?,
             7 => self.key = Some(scan.string(name)?.into_owned()).filter(|key| !key.is_empty()),
@@ -228,16 +237,9 @@ impl Said<'_> {
         Ok(())
     }
 
-    fn outputs(&mut self, scan: &mut Scan<'_>, room: &mut Room) -> Outcome<()> {
-        if !is_null(scan)? {
-            self.outputs = Some(names(scan, "outputs", room)?).filter(|outputs| !outputs.is_empty());
-        }
-        Ok(())
-    }
-
     fn task(self, input: Outcome<Input>) -> Task {
-        let Self { id, model, version, outputs, priority, timeout, key, weight, .. } = self;
-        Task { id, version, outputs, priority, timeout, key, weight: weight.unwrap_or(1.0), ..Task::new(model, input) }
+        let Self { id, query, priority, timeout, key, weight, .. } = self;
+        Task { id, priority, timeout, key, weight: weight.unwrap_or(1.0), ..Task::new(query.unwrap_or_default(), input) }
     }
 }
 

@@ -81,6 +81,6 @@ mod tests {
         let text = r#" {"tasks" :[ {"table": {"columns" : [{"name":"x","data":[ "]}" , null]}]} , "model":"\u006d" } ] } "#;
         let envelope = read_text(text).unwrap();
         let Ok(Input::Own(table)) = &envelope.tasks[0].input else { panic!("its own") };
-        assert_eq!((envelope.tasks[0].model.as_str(), table.rows, &table.columns[0].kind), ("m", 2, &Kind::Untyped));
+        assert_eq!((envelope.tasks[0].query.model.as_str(), table.rows, &table.columns[0].kind), ("m", 2, &Kind::Untyped));
     }
 }

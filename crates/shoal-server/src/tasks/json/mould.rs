@@ -54,25 +54,26 @@ enum Hole {
 }
 
 impl<'t> Moulds<'t> {
-    /// The task that comes next, if it is written like one before; goes behind it.
-    pub(super) fn next(&mut self, scan: &mut Scan<'t>, room: &mut Room) -> Option<Said<'t>> {
+    /// Reads the task that comes next, if it is written like one before, and goes behind it. Otherwise `said` may say anything.
+    pub(super) fn next(&mut self, scan: &mut Scan<'t>, said: &mut Said<'t>, room: &mut Room) -> bool {
         if self.in_vain > IN_VAIN {
-            return None;
+            return false;
         }
         for mould in &self.known {
-            let (mut trial, mut table, mut said) = (scan.clone(), mould.heads.begin(), Said::default());
-            let is_filled = mould.fill(&mut trial, &mut table, &mut said).is_some();
+            let (mut trial, mut table) = (scan.clone(), mould.heads.begin());
+            let is_filled = mould.fill(&mut trial, &mut table, said).is_some();
             let has_begun = table.has_begun();
-            if is_filled && mould.finish(&mut said, table, room).is_some() {
+            if is_filled && mould.finish(said, table, room).is_some() {
                 *scan = trial;
-                return Some(said);
+                return true;
             }
             if has_begun {
                 self.in_vain += 1;
-                return None;
+                return false;
             }
+            *said = Said::default();
         }
-        None
+        false
     }
 
     /// Learns from a task that was read otherwise: its place in the text of the envelope, and what it says.
@@ -242,8 +243,8 @@ mod tests {
         let mut frame = looked_through(text.as_bytes(), Room::of_body(1 << 20), Tables::AsJson, Moulds::default()).unwrap();
         for (text, end) in [(&other, other.len()), (&strange[0], 0), (&strange[1], 0), (&strange[2], 0)] {
             let mut scan = Scan::new(text.as_bytes());
-            let said = frame.moulds.next(&mut scan, &mut Room::of_body(1 << 20));
-            assert_eq!((said.is_some(), scan.at()), (end > 0, end), "{text}");
+            let is_alike = frame.moulds.next(&mut scan, &mut Said::default(), &mut Room::of_body(1 << 20));
+            assert_eq!((is_alike, scan.at()), (end > 0, end), "{text}");
         }
     }
 

@@ -96,7 +96,7 @@ impl Stage {
 fn task(model: &str, numbers: &[f64]) -> Task {
     let content = Content::Fixed(Buffer::copy_of(bytemuck::cast_slice(numbers)));
     let column = Column { name: "x".into(), kind: Kind::Plain(Dtype::Fp64), shape: vec![], content, missing: vec![] };
-    Task::new(model, Ok(Input::Own(Typed { rows: numbers.len(), columns: vec![column] })))
+    Task::new(Query::of(model), Ok(Input::Own(Typed { rows: numbers.len(), columns: vec![column] })))
 }
 
 fn keyed(task: Task) -> Task {
