@@ -153,9 +153,7 @@ impl Run {
             deadline,
             is_open: true,
         });
-        if task.key.is_none() {
-            self.draft(number, task, drafts, loads);
-        } else if let Some(task) = self.unless_known(number, task) {
+        if let Some(task) = self.unless_known(number, task) {
             self.draft(number, task, drafts, loads);
         }
     }

@@ -46,7 +46,7 @@ impl Form {
         let whole_end = u32::try_from(64 - 8 * (number.len() - whole)).ok()?;
         let before = u64::MAX.checked_shr(64 - whole_end).unwrap_or(0);
         let point = ((1_u64 << point_bits) - 1).checked_shl(whole_end).unwrap_or(0);
-        let form = Self {
+        Some(Self {
             decimals: u32::try_from(decimals).ok()?,
             rest,
             same,
@@ -56,8 +56,7 @@ impl Form {
             behind: !(before | point),
             point_bits: u32::try_from(point_bits).ok()?,
             point: point & HIGH,
-        };
-        Some(form)
+        })
     }
 
     /// The number at the beginning of eight bytes, if it is of this form; its length reaches to the next one.

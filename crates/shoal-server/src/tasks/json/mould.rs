@@ -1,4 +1,5 @@
-//! Tasks that are written alike: but for the data of its table and its id, each says what one before it said.
+//! Tasks that are written alike: but for the data of its table and its id, budget, key and weight, each says what one before it
+//! said.
 //!
 //! Most envelopes are of this kind, and much of a short task is what it has in common with others. That is compared as bytes,
 //! and only what lies between is read. Nothing is taken for granted: a task that does not fit is read as any other.
