@@ -85,6 +85,12 @@ class LocalFolder:
                 target.unlink(missing_ok=True)
                 raise
 
+    def sync(self, file: IO[bytes]) -> None:
+        """Makes durable what was written so far."""
+        with refused(SinkError, Path(file.name)):
+            file.flush()
+            os.fdatasync(file.fileno())
+
     def move(self, name: str, target: str) -> None:
         """Gives a file another name."""
         place = self.path / target

@@ -22,7 +22,9 @@ twice. What the files look like is the business of an `Encoding`.
 from __future__ import annotations
 
 import uuid
+from concurrent.futures import wait
 from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
@@ -30,9 +32,11 @@ import pyarrow as pa
 
 from shoal.errors import ConflictError, SinkError
 from shoal.source._contract import Guarantee, Offset, SinkState, Token
+from shoal.source._sync import refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Executor, Future
 
 ABOUT = "_shoal/pipeline.json"
 LOCK = "_shoal/lock"
@@ -64,6 +68,9 @@ class Folder(Protocol):
 
     def writer(self, name: str) -> AbstractContextManager[IO[bytes]]:
         """A file to be written, whole and durable when the block ends."""
+
+    def sync(self, file: IO[bytes]) -> None:
+        """Makes durable what was written so far, where that can be done before the end."""
 
     def move(self, name: str, target: str) -> None:
         """Gives a file another name."""
@@ -124,11 +131,24 @@ class Epoch(msgspec.Struct, frozen=True):
 
 
 class Part:
-    """One part while it is written, by one thread."""
+    """One part while it is written, by one thread.
 
-    def __init__(self, folder: Folder, name: str, schema: pa.Schema, encoding: Encoding) -> None:
+    Somebody `beside` may make durable what is written while more is: in the end little is left.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        name: str,
+        schema: pa.Schema,
+        encoding: Encoding,
+        beside: Executor | None = None,
+    ) -> None:
+        self._folder = folder
         self._name = name
         self._schema = schema
+        self._beside = beside
+        self._syncs: list[Future[None]] = []
         self._open = ExitStack()
         self._file = self._open.enter_context(folder.writer(name))
         self._encoder = encoding.encoder(self._file, schema)
@@ -143,12 +163,21 @@ class Part:
         self._held_bytes += batch.nbytes
         if self._held_bytes >= GATHERED_BYTES:
             self._write()
+            if self._beside is not None:
+                self._syncs.append(self._beside.submit(self._folder.sync, self._file))
+
+    def finish(self) -> None:
+        """Writes the last of what was added, and the end of the file."""
+        self._write()
+        with refused(SinkError, Path(self._name)):
+            self._encoder.close()
 
     def end(self) -> Token:
         """Stages what was added."""
         with self._open:
-            self._write()
-            self._encoder.close()
+            self.finish()
+            for sync in self._syncs:
+                sync.result()  # what the system refuses is told once, and not by the last sync
             stored = Stored(self._name, self._rows, self._file.tell())
         token: Token = msgspec.to_builtins(stored)
         return token
@@ -156,12 +185,14 @@ class Part:
     def abort(self) -> None:
         """Throws away what was added."""
         error = SinkError("the part was given up")
+        wait([sync for sync in self._syncs if not sync.cancel()])
         self._open.__exit__(SinkError, error, None)
 
     def _write(self) -> None:
         table = pa.Table.from_batches(self._held, self._schema)
         if table.num_rows:
-            self._encoder.write(table)
+            with refused(SinkError, Path(self._name)):
+                self._encoder.write(table)
         self._rows += table.num_rows
         self._held, self._held_bytes = [], 0
 
@@ -200,10 +231,10 @@ class FolderSink:
         self._sweep()
         return self._last
 
-    def begin(self, epoch: int) -> Part:
+    def begin(self, epoch: int, beside: Executor | None = None) -> Part:
         """A part to be written; several may be at once."""
         name = f"{STAGED}/{epoch:012}-{uuid.uuid4().hex}.staged"
-        return Part(self._folder, name, self._schema, self._encoding)
+        return Part(self._folder, name, self._schema, self._encoding, beside)
 
     def write(self, epoch: int, batches: Iterator[pa.RecordBatch]) -> Token:
         """Stages one part; see `Sink.write`."""

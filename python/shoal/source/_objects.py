@@ -79,6 +79,9 @@ class ObjectFolder:
             with _refused(f"{self._url}/{name}"):
                 obstore.put(self._store, name, cast("IO[bytes]", file))
 
+    def sync(self, _file: IO[bytes]) -> None:
+        """Nothing is sent before the end."""
+
     def move(self, name: str, target: str) -> None:
         """Gives an object another name."""
         with _refused(f"{self._url}/{target}"):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -23,6 +26,7 @@ from shoal.errors import (
     MissingColumnError,
     NullError,
     PathError,
+    SinkError,
     SourceError,
 )
 from shoal.pipeline import Settings
@@ -42,6 +46,7 @@ def small_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several epochs, pieces and blocks also of few records."""
     monkeypatch.setattr("shoal.pipeline._dataset._score.EPOCH_ROWS", 1000)
     monkeypatch.setattr("shoal.pipeline._dataset._score.EPOCH_BYTES", 30_000)
+    monkeypatch.setattr("shoal.source._folder_sink.GATHERED_BYTES", 3_000)
     monkeypatch.setattr("shoal.source._text.PIECE_BYTES", 10_000)
     monkeypatch.setattr("shoal.source._text.BLOCK_BYTES", 3_000)
 
@@ -246,6 +251,55 @@ def test_the_output_of_another_run_is_not_gone_on_with(
     (tmp_path / "full/thesis.txt").write_text("mine")
     with pytest.raises(ConflictError, match=r"other files, such as thesis\.txt"):
         pipeline.score(adder, where, tmp_path / "full", settings=PACKED)
+
+
+@pytest.mark.parametrize("refused", [("fdatasync", 2), ("fsync", 10)])
+def test_what_the_disk_refuses_ends_the_run_and_a_later_one_goes_on(
+    refused: tuple[str, int],
+    adder: Path,
+    records: Records,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    where, out = write(records.table, tmp_path / "table.parquet"), tmp_path / "out"
+    (call, number), calls = refused, itertools.count(1)
+    kept = getattr(os, call)
+
+    def full(descriptor: int) -> None:
+        if next(calls) == number:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        kept(descriptor)
+
+    monkeypatch.setattr(os, call, full)
+    with pytest.raises(SinkError, match="cannot be written: No space left on device"):
+        pipeline.score(adder, where, out, settings=PACKED)
+    assert pipeline.score(adder, where, out, settings=PACKED).rows == ROWS
+    assert read(out)["total"].to_pylist() == records.total
+
+
+SMALL_FILES = """
+import resource, sys
+from shoal import pipeline
+from shoal.errors import SinkError
+
+package, where, out = sys.argv[1:]
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+settings = pipeline.Settings(columns={"x": ("a", "b", "c", "d")})
+try:
+    pipeline.score(package, where, out, settings=settings)
+except SinkError as error:
+    print(error)
+"""
+
+
+def test_a_file_that_the_system_cuts_short_ends_the_run(
+    adder: Path, records: Records, tmp_path: Path
+) -> None:
+    where, out = write(records.table, tmp_path / "table.parquet"), tmp_path / "out"
+    command = [sys.executable, "-c", SMALL_FILES, str(adder), str(where), str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip().endswith("cannot be written: File too large")
+    assert not list(out.glob("part-*"))
 
 
 def test_a_run_that_is_complete_is_not_done_again(

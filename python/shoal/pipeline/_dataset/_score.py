@@ -3,6 +3,7 @@
 - The files are cut into **epochs**, ranges of about `EPOCH_BYTES`. Each is read, answered and
   written by one thread, while the model answers in others; several are under way at a time, and
   they are committed in order.
+- Who reads does not wait for the disk: others see to it that what was written is durable.
 - A run that was killed goes on behind its last epoch when it is called again with the same
   arguments. With others it is refused: the output would be half of one and half of the other.
 - A record that cannot be read or answered ends the run, or goes to the folder of errors, by the
@@ -38,7 +39,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from shoal.pipeline._dataset._refusals import Failures
-    from shoal.source import Files, Offset, ParquetSink, Place, Placed, SinkState, Split, Token
+    from shoal.source import (
+        Files,
+        Offset,
+        ParquetSink,
+        Part,
+        Place,
+        Placed,
+        SinkState,
+        Split,
+        Token,
+    )
 
 EPOCH_BYTES = 64 << 20
 EPOCH_ROWS = 1 << 20
@@ -102,7 +113,7 @@ class Range(NamedTuple):
 
 
 class Staged(NamedTuple):
-    """What an epoch has written, and how many records it answered."""
+    """What an epoch has made durable, and how many records it answered."""
 
     answers: Token
     failures: Token | None
@@ -157,19 +168,27 @@ class _Run:
         self._settings = settings
         self._workers = _workers(settings.workers)
         self._plan = Plan(package, settings.columns, settings.keep)
-        found = sources.listing(where, form=settings.form)
+        with ThreadPoolExecutor(1) as opener:  # while the files are looked through
+            model = opener.submit(
+                package.model, allow_code=settings.allow_code, workers=self._workers
+            )
+            self._look(where)
+        self._model = model.result()
+        self._model.predict(self._plan.asked(no_records(self._source.schema)))
+        self._sink: ParquetSink = sources.ParquetSink(sources.folder(str(output)))
+        self._refusals = Refusals(settings.errors)
+        self._stopped = Event()
+        self._rows = 0
+
+    def _look(self, where: str) -> None:
+        """Finds the files, and settles which of their columns are read."""
+        found = sources.listing(where, form=self._settings.form)
         # Who reads also answers: while one waits for a store, another has to be there.
         self._readers = self._workers * (2 if found.is_remote else 1)
         self._source: Files = sources.Files(
             found, types=self._plan.types(), moments=self._plan.moments()
         )
         self._source.choose(self._plan.fit(self._source.schema))
-        self._model = package.model(allow_code=settings.allow_code, workers=self._workers)
-        self._model.predict(self._plan.asked(no_records(self._source.schema)))
-        self._sink: ParquetSink = sources.ParquetSink(sources.folder(str(output)))
-        self._refusals = Refusals(settings.errors)
-        self._stopped = Event()
-        self._rows = 0
 
     def all(self, progress: Progress) -> None:
         """Scores what is left."""
@@ -177,13 +196,14 @@ class _Run:
         self._refusals.open(self._id())
         with (
             Crew(self._workers, WINDOW_BYTES) as crew,
+            ThreadPoolExecutor(self._readers, thread_name_prefix="shoal-stage") as stagers,
             ThreadPoolExecutor(self._readers, thread_name_prefix="shoal-epoch") as readers,
         ):
-            waiting: deque[tuple[Range, Future[Staged]]] = deque()
+            waiting: deque[tuple[Range, Future[Future[Staged]]]] = deque()
             try:
                 for each in self._ranges(state):
-                    waiting.append((each, readers.submit(self._stage, crew, each)))
-                    if len(waiting) > self._readers:
+                    waiting.append((each, readers.submit(self._write, crew, each, stagers)))
+                    if len(waiting) > 2 * self._readers:
                         self._commit(*waiting.popleft(), progress)
                 while waiting:
                     self._commit(*waiting.popleft(), progress)
@@ -237,10 +257,10 @@ class _Run:
                 return
             number, start = number + 1, end
 
-    def _stage(self, crew: Crew, each: Range) -> Staged:
-        """Reads, answers and writes one epoch, in a thread of its own."""
+    def _write(self, crew: Crew, each: Range, stagers: ThreadPoolExecutor) -> Future[Staged]:
+        """Reads, answers and writes one epoch, in a thread of its own; another one stages it."""
         failures = self._refusals.of(each.number)
-        part = self._sink.begin(each.number)
+        part = self._sink.begin(each.number, stagers)
         rows = 0
         try:
             placed = self._read(each.split, failures)
@@ -251,11 +271,12 @@ class _Run:
                     else:
                         part.add(piece)
                         rows += piece.num_rows
-            return Staged(part.end(), failures.end(), rows)
+            part.finish()
         except BaseException:
             part.abort()
             failures.abort()
             raise
+        return stagers.submit(_stage, part, failures, rows)
 
     def _read(self, split: Split, failures: Failures) -> Iterator[Placed]:
         for placed in self._source.read_placed(split, failures.add):
@@ -270,22 +291,34 @@ class _Run:
     def _answer_batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         return self._plan.beside(batch, self._model.predict(self._plan.asked(batch)))
 
-    def _commit(self, each: Range, staged: Future[Staged], progress: Progress) -> None:
-        done = staged.result()
+    def _commit(self, each: Range, written: Future[Future[Staged]], progress: Progress) -> None:
+        done = written.result().result()
         self._refusals.commit(each.number, each.start, each.end, done.failures)
         self._sink.commit(each.number, each.start, each.end, [done.answers])
         self._rows += done.rows
         read = self._source.position_bytes(each.end)
         progress(read, self._source.listing.size_bytes, self._rows)
 
-    def _give_up(self, waiting: deque[tuple[Range, Future[Staged]]]) -> None:
+    def _give_up(self, waiting: deque[tuple[Range, Future[Future[Staged]]]]) -> None:
         """Throws away what was staged and will not be committed."""
         self._stopped.set()
-        for each, staged in waiting:
-            if not staged.cancel() and staged.exception() is None:
+        for each, written in waiting:
+            if written.cancel() or written.exception() is not None:
+                continue
+            if (staged := written.result()).exception() is None:
                 done = staged.result()
                 self._sink.abort(each.number, [done.answers])
                 self._refusals.abort(each.number, done.failures)
+
+
+def _stage(part: Part, failures: Failures, rows: int) -> Staged:
+    """Makes what an epoch has written durable."""
+    try:
+        return Staged(part.end(), failures.end(), rows)
+    except BaseException:
+        part.abort()
+        failures.abort()
+        raise
 
 
 def _size(placed: Placed) -> int:
