@@ -28,11 +28,6 @@ struct Inside {
 }
 
 impl Mailbox {
-    /// A box for about so many letters.
-    pub(crate) fn with_room(letters: usize) -> Arc<Self> {
-        Arc::new(Self { inside: Mutex::new(Inside { letters: Vec::with_capacity(letters), ..Inside::default() }) })
-    }
-
     fn lock(&self) -> MutexGuard<'_, Inside> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }

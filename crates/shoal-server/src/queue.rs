@@ -23,7 +23,7 @@ use crate::trace::Ledger;
 use crate::values::{Dtype, Table};
 
 /// What a caller may say about a request.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wishes {
     /// 0 is the default, 1 the most urgent.
     pub priority: u8,

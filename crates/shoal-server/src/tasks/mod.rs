@@ -8,9 +8,11 @@
 
 mod arrow;
 mod check;
+mod convoy;
 pub(crate) mod digest;
 pub(crate) mod door;
 mod draft;
+mod gathered;
 mod json;
 pub(crate) mod kept;
 pub(crate) mod lines;

@@ -13,15 +13,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use shoal_batch::RequestId;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
-use super::draft::{Draft, Drafts, Refused, Request, Routed, Way};
+use super::convoy::{Convoy, Load, Rider, forget, joined};
+use super::draft::{Draft, Drafts, Refused, Request, Routed};
+use super::gathered::Gathered;
 use super::kept::{Known, Name, News, Ticket};
-use super::route::join;
-use super::{Caller, Done, Envelope, Query, Task};
+use super::{Caller, Done, Envelope, Task};
 use crate::catalog::Catalog;
 use crate::description::Author;
 use crate::engine::Served;
@@ -33,11 +33,11 @@ use crate::mailbox::{Letter, Mailbox};
 use crate::queue::{Order, Reply, Wishes, deadline_passed};
 use crate::tables::Typed;
 use crate::tables::answer::answered;
+use crate::values::Table;
 
 /// Answers all tasks of an envelope, in their order.
 pub(crate) async fn run(catalog: &Arc<Catalog>, envelope: Envelope, caller: Caller) -> Vec<Done> {
-    let mut run = Run::begin(catalog, envelope, caller);
-    run.takes_all_at_once = run.jobs.iter().all(|job| job.ticket.is_none());
+    let mut run = Run::start(catalog, envelope, caller, true);
     poll_fn(|context| run.poll_all(context)).await;
     let mut ended = Vec::from(std::mem::take(&mut run.ready));
     ended.sort_by_key(|(place, _)| *place);
@@ -51,6 +51,9 @@ pub(crate) struct Run {
     arrived: Instant,
     jobs: Vec<Job>,
     pieces: Vec<Piece>,
+    convoys: Vec<Convoy>,
+    /// The pieces of all convoys.
+    riders: Vec<usize>,
     mailbox: Arc<Mailbox>,
     /// Letters that will come.
     owed: usize,
@@ -76,48 +79,23 @@ struct Job {
     is_open: bool,
 }
 
-/// The answers of a router's models, as far as they have come.
-struct Gathered {
-    router: Arc<Offer>,
-    way: Arc<Way>,
-    query: Arc<Query>,
-    /// In the order of the legs.
-    answers: Vec<Option<Typed>>,
-    batch_rows: usize,
-}
-
-impl Gathered {
-    /// All answers as one; None while some have not come.
-    fn joined(&mut self) -> Option<Outcome<Typed>> {
-        if self.answers.iter().any(Option::is_none) {
-            return None;
-        }
-        let answers = std::mem::take(&mut self.answers).into_iter().flatten();
-        let places = self.way.legs.iter().map(|leg| leg.places.as_slice());
-        Some(join(self.way.rows, places.zip(answers).collect(), self.query.outputs.as_deref()))
-    }
-}
-
-/// One request to a model.
+/// What one task asks of one model.
 struct Piece {
     job: usize,
     offer: Arc<Offer>,
-    lane: Arc<Served>,
-    /// There while it may be given up.
-    request: Option<RequestId>,
+    rows: usize,
     wanted: Arc<[usize]>,
-}
-
-/// What goes into one queue: pieces by their numbers, and their orders.
-struct Load {
-    lane: Arc<Served>,
-    pieces: Vec<usize>,
-    orders: Vec<Order>,
+    /// The number of the convoy that it travels in.
+    convoy: Option<usize>,
 }
 
 impl Run {
-    /// Puts all tasks into the queues of their models; on the event loop.
+    /// Puts all tasks into the queues of their models, for somebody who takes each answer as it comes; on the event loop.
     pub(crate) fn begin(catalog: &Arc<Catalog>, envelope: Envelope, caller: Caller) -> Self {
+        Self::start(catalog, envelope, caller, false)
+    }
+
+    fn start(catalog: &Arc<Catalog>, envelope: Envelope, caller: Caller, is_patient: bool) -> Self {
         let count = envelope.tasks.len();
         let mut run = Self {
             catalog: Arc::clone(catalog),
@@ -125,7 +103,9 @@ impl Run {
             arrived: envelope.arrived,
             jobs: Vec::with_capacity(count),
             pieces: Vec::with_capacity(count),
-            mailbox: Mailbox::with_room(count),
+            convoys: Vec::new(),
+            riders: Vec::with_capacity(count),
+            mailbox: Arc::default(),
             owed: 0,
             takes_all_at_once: false,
             ready: VecDeque::with_capacity(count),
@@ -137,7 +117,8 @@ impl Run {
         for task in envelope.tasks {
             run.add(task, &mut drafts, &mut loads);
         }
-        run.submit_all(loads);
+        run.takes_all_at_once = is_patient && run.jobs.iter().all(|job| job.ticket.is_none());
+        run.submit_all(&loads);
         run
     }
 
@@ -195,7 +176,7 @@ impl Run {
                 let catalog = Arc::clone(&self.catalog);
                 let (mut drafts, mut loads) = (Drafts::new(&catalog), Vec::new());
                 self.draft(number, task, &mut drafts, &mut loads);
-                self.submit_all(loads);
+                self.submit_all(&loads);
             }
             Err(fault) => self.fail(number, None, fault),
         }
@@ -228,36 +209,47 @@ impl Run {
         if table.rows == 0 {
             return self.answer(number, &offer, &wanted, (offer.no_rows(), self.arrived.elapsed()));
         }
-        let lane = Arc::clone(offer.lane());
-        let piece = Piece { job: number, offer, lane, request: None, wanted };
-        let deadline = self.jobs[number].deadline;
+        let (deadline, lane) = (self.jobs[number].deadline, offer.lane());
         self.deadlines.extend(deadline.map(|deadline| (deadline, number)));
-        let wishes = Wishes { priority, deadline: deadline.map(|deadline| piece.lane.moment(deadline)), ..Wishes::default() };
-        let order = piece.lane.order(table, wishes, Reply::Slip(self.mailbox.slip(self.pieces.len())));
-        let load = load_of(loads, &piece.lane, self.jobs.capacity());
-        load.orders.push(order);
-        load.pieces.push(self.pieces.len());
-        self.pieces.push(piece);
+        let wishes = Wishes { priority, deadline: deadline.map(|deadline| lane.moment(deadline)), ..Wishes::default() };
+        let (load, rows) = (Load::of(loads, lane, self.jobs.capacity()), table.rows);
+        load.riders.push(Rider { piece: self.pieces.len(), table, wishes });
+        self.pieces.push(Piece { job: number, offer, rows, wanted, convoy: None });
         self.jobs[number].pieces.end = self.pieces.len();
     }
 
     /// Puts all that was loaded into the queues.
-    fn submit_all(&mut self, loads: Vec<Load>) {
+    fn submit_all(&mut self, loads: &[Load]) {
         self.deadlines.sort_unstable_by(|one, other| other.cmp(one));
         for load in loads {
-            self.submit(load);
+            self.submit(load, self.takes_all_at_once);
         }
     }
 
-    fn submit(&mut self, mut load: Load) {
-        if let Some(last) = load.orders.last_mut() {
+    /// Puts a load into its queue.
+    fn submit(&mut self, load: &Load, are_joined: bool) {
+        let first = self.convoys.len();
+        let mut orders: Vec<Order> = load.convoys(are_joined).map(|riders| self.send_off(&load.lane, riders)).collect();
+        if let Some(last) = orders.last_mut() {
             last.wishes.client = self.caller.client;
         }
-        self.owed += load.orders.len();
-        let requests = load.lane.submit_all(load.orders.into_iter());
-        for (piece, request) in load.pieces.into_iter().zip(requests) {
-            self.pieces[piece].request = request;
+        self.owed += orders.len();
+        let requests = load.lane.submit_all(orders.into_iter());
+        for (convoy, request) in self.convoys[first..].iter_mut().zip(requests) {
+            convoy.request = request;
         }
+    }
+
+    /// Makes one request of riders.
+    fn send_off(&mut self, lane: &Arc<Served>, riders: &[Rider]) -> Order {
+        let (number, start, wishes) = (self.convoys.len(), self.riders.len(), riders[0].wishes);
+        for rider in riders {
+            self.pieces[rider.piece].convoy = Some(number);
+            self.riders.push(rider.piece);
+        }
+        let table = joined(riders, lane);
+        self.convoys.push(Convoy::new(lane, start..self.riders.len(), (&table, wishes)));
+        lane.order(table, wishes, Reply::Slip(self.mailbox.slip(number)))
     }
 
     /// The next task that has ended, with its place in the envelope; None when all have.
@@ -311,18 +303,57 @@ impl Run {
         self.owed -= letters.len();
         let took = self.arrived.elapsed();
         for (number, outcome) in letters {
-            let piece = &mut self.pieces[number];
-            piece.request = None;
-            if !self.jobs[piece.job].is_open {
-                continue;
-            }
-            let (job, offer, wanted) = (piece.job, Arc::clone(&piece.offer), Arc::clone(&piece.wanted));
-            match outcome {
-                Ok(answer) if self.jobs[job].gathered.is_some() => self.gather(number, &offer, &wanted, answer),
-                Ok(answer) => self.answer(job, &offer, &wanted, (answer, took)),
-                Err(fault) => self.fail(job, Some(&offer), fault),
+            let convoy = &mut self.convoys[number];
+            convoy.request = None;
+            let riders = convoy.riders.clone();
+            match (convoy.shared.take(), outcome) {
+                (None, outcome) => self.hear(self.riders[riders.start], outcome, took),
+                // Late are all of them.
+                (Some(shared), Err(fault)) if fault.code != Code::DeadlineExceeded => self.dissolve(number, &shared),
+                (Some(_), outcome) => self.hear_all(riders, &outcome, took),
             }
         }
+    }
+
+    /// What has become of those who travelled together.
+    fn hear_all(&mut self, riders: Range<usize>, outcome: &Outcome<Answer>, took: Duration) {
+        let mut before = 0;
+        for rider in riders {
+            let piece = self.riders[rider];
+            let rows = self.pieces[piece].rows;
+            let own = |answer: &Answer| Answer { start: answer.start + before, rows, ..answer.clone() };
+            self.hear(piece, outcome.as_ref().map(own).map_err(Fault::clone), took);
+            before += rows;
+        }
+    }
+
+    /// What has become of a piece.
+    fn hear(&mut self, number: usize, outcome: Outcome<Answer>, took: Duration) {
+        let piece = &self.pieces[number];
+        if !self.jobs[piece.job].is_open {
+            return;
+        }
+        let (job, offer, wanted) = (piece.job, Arc::clone(&piece.offer), Arc::clone(&piece.wanted));
+        match outcome {
+            Ok(answer) if self.jobs[job].gathered.is_some() => self.gather(number, &offer, &wanted, answer),
+            Ok(answer) => self.answer(job, &offer, &wanted, (answer, took)),
+            Err(fault) => self.fail(job, Some(&offer), fault),
+        }
+    }
+
+    /// Asks again for each of those who travelled together, by itself.
+    fn dissolve(&mut self, number: usize, (table, wishes): &(Arc<Table>, Wishes)) {
+        let (convoy, mut start) = (&self.convoys[number], 0);
+        let dtypes = convoy.lane.description().input_dtypes();
+        let mut load = Load { lane: Arc::clone(&convoy.lane), riders: Vec::with_capacity(convoy.riders.len()) };
+        for piece in &self.riders[convoy.riders.clone()] {
+            let Piece { job, rows, .. } = self.pieces[*piece];
+            if self.jobs[job].is_open {
+                load.riders.push(Rider { piece: *piece, table: Arc::new(table.slice(&dtypes, start, rows)), wishes: *wishes });
+            }
+            start += rows;
+        }
+        self.submit(&load, false);
     }
 
     /// Whether there was something to do about tasks whose budget has passed.
@@ -345,7 +376,7 @@ impl Run {
             if !self.jobs[number].is_open {
                 continue;
             }
-            let late = self.pieces[self.jobs[number].pieces.clone()].iter().find(|piece| piece.request.is_some());
+            let late = self.pieces[self.jobs[number].pieces.clone()].iter().find(|piece| self.is_asked(piece));
             let offer = late.map(|piece| Arc::clone(&piece.offer));
             self.fail(number, offer.as_deref(), deadline_passed());
         }
@@ -419,21 +450,28 @@ impl Run {
         self.ready.push_back((number, done));
     }
 
-    /// Gives up those pieces that are not answered, each queue at once.
+    /// Whether an answer may still come.
+    fn is_asked(&self, piece: &Piece) -> bool {
+        piece.convoy.is_some_and(|convoy| self.convoys[convoy].request.is_some())
+    }
+
+    /// Nobody waits for those pieces: gives up the requests that nobody waits for.
     fn give_up(&mut self, pieces: Range<usize>) {
-        let request = |piece: &mut Piece| piece.request.take().map(|request| (Arc::clone(&piece.lane), request));
-        let mut open: Vec<_> = self.pieces[pieces].iter_mut().filter_map(request).collect();
-        open.sort_by_key(|(lane, _)| Arc::as_ptr(lane).addr());
-        for same in open.chunk_by(|(one, _), (other, _)| Arc::ptr_eq(one, other)) {
-            same[0].0.forget_all(same.iter().map(|(_, request)| *request));
+        let mut given_up = Vec::new();
+        for convoy in self.pieces[pieces].iter().filter_map(|piece| piece.convoy) {
+            let convoy = &mut self.convoys[convoy];
+            convoy.waited_for = convoy.waited_for.saturating_sub(1);
+            given_up.extend(convoy.given_up());
         }
+        forget(given_up);
     }
 }
 
 impl Drop for Run {
     fn drop(&mut self) {
         self.mailbox.close();
-        self.give_up(0..self.pieces.len());
+        self.convoys.iter_mut().for_each(|convoy| convoy.waited_for = 0);
+        forget(self.convoys.iter_mut().filter_map(Convoy::given_up).collect());
     }
 }
 
@@ -442,18 +480,6 @@ struct Ended {
     author: Option<Arc<Author>>,
     outcome: Outcome<Typed>,
     batch_rows: usize,
-}
-
-/// What goes into that queue, of so many tasks in all.
-fn load_of<'l>(loads: &'l mut Vec<Load>, lane: &Arc<Served>, tasks: usize) -> &'l mut Load {
-    // Tasks for one model mostly stand together.
-    let place = loads.iter().rposition(|load| Arc::ptr_eq(&load.lane, lane)).unwrap_or_else(|| {
-        // Mostly all of them are for the first.
-        let room = if loads.is_empty() { tasks } else { 0 };
-        loads.push(Load { lane: Arc::clone(lane), pieces: Vec::with_capacity(room), orders: Vec::with_capacity(room) });
-        loads.len() - 1
-    });
-    &mut loads[place]
 }
 
 /// Waits for news of a task with the same key, at most until the deadline.

@@ -6,7 +6,7 @@ use super::*;
 use crate::description::Description;
 use crate::executor::Executor;
 use crate::tables::{Column, Content, Kind};
-use crate::tasks::Input;
+use crate::tasks::{Input, Query};
 use crate::threads::{Threads, event_loop};
 use crate::values::{Buffer, Dtype, Payload, Table, Values};
 
@@ -34,12 +34,15 @@ impl Executor for Doubles {
     }
 }
 
-/// A server of the models `quick` and `gated`, and of a router which sends what is below zero to `gated`.
+/// A server of the models `quick` and `gated`, of `once`, which may not be asked twice, and of a router which sends what is below
+/// zero to `gated`.
 struct Stage {
     catalog: Arc<Catalog>,
     gate: mpsc::Sender<()>,
     /// With how many rows `gated` was called.
     rows: Arc<AtomicUsize>,
+    /// The same of `once`.
+    asked_once: Arc<AtomicUsize>,
 }
 
 fn description(text: &str) -> Description {
@@ -56,7 +59,8 @@ impl Stage {
             let ((gate, receiver), rows) = (mpsc::channel(), Arc::<AtomicUsize>::default());
             let column = |name: &str| format!(r#"[{{"name":"{name}","dtype":"FP64"}}]"#);
             let signature = format!(r#"{{"inputs":{},"outputs":{}}}"#, column("x"), column("y"));
-            let model = description(&format!(r#""name":"{name}","runtime":"python","signature":{signature}"#));
+            let pure = name != "once";
+            let model = description(&format!(r#""name":"{name}","runtime":"python","pure":{pure},"signature":{signature}"#));
             let executor = Doubles { gate: receiver, rows: Arc::clone(&rows) };
             let (offer, executors) = catalog.prepare((model, vec![Box::new(executor)]));
             catalog.start(&offer, executors).unwrap();
@@ -64,8 +68,9 @@ impl Stage {
             (gate, rows)
         };
         add("quick");
+        let (_, asked_once) = add("once");
         let (gate, rows) = add("gated");
-        Self { catalog, gate, rows }
+        Self { catalog, gate, rows, asked_once }
     }
 
     /// Answers tasks beside this one; they are in the queues when it returns.
@@ -165,6 +170,56 @@ fn what_a_model_did_to_a_task_of_a_router_is_counted_for_it_and_for_the_router()
         assert_eq!((counted("ok"), counted("model_failed")), ([1, 0, 0], [1, 0, 1]));
         assert_eq!(codes(&stage.run(vec![task("router", &[2.0])]).await), [None]);
         assert_eq!(counted("ok"), [2, 0, 1]);
+        stage.strike().await;
+    });
+}
+
+const FAILED: Option<Code> = Some(Code::ModelFailed);
+
+#[test]
+fn those_who_travel_together_are_answered_each_with_its_own() {
+    event_loop().unwrap().block_on(async {
+        let stage = Stage::set();
+        let numbers: Vec<f64> = (0..200).map(f64::from).collect();
+        let tasks = numbers.iter().map(|number| task("quick", &[*number, 1.0])).collect();
+        let done = stage.run(tasks).await;
+        for (done, number) in done.iter().zip(&numbers) {
+            let table = done.outcome.as_ref().unwrap();
+            let Content::Fixed(buffer) = &table.columns[0].content else { panic!("fixed") };
+            assert_eq!((table.rows, bytemuck::cast_slice::<u8, f64>(buffer.bytes())), (2, &[2.0 * number, 2.0][..]));
+        }
+        assert_eq!(stage.counted("quick", "ok"), 200);
+        stage.strike().await;
+    });
+}
+
+#[test]
+fn one_that_fails_harms_none_of_those_it_travelled_with() {
+    event_loop().unwrap().block_on(async {
+        let stage = Stage::set();
+        let done = stage.run(vec![task("quick", &[1.0]), task("quick", &[f64::NAN]), task("quick", &[2.0, 3.0])]).await;
+        assert_eq!(codes(&done), [None, FAILED, None]);
+        assert_eq!((stage.counted("quick", "ok"), stage.counted("quick", "model_failed")), (2, 1));
+        stage.strike().await;
+    });
+}
+
+#[test]
+fn those_who_travel_together_are_late_together() {
+    event_loop().unwrap().block_on(async {
+        let stage = Stage::set();
+        let done = stage.run((0..3).map(|_| within(20, task("gated", &[-1.0]))).collect()).await;
+        assert_eq!((codes(&done), stage.counted("gated", "deadline_exceeded")), (vec![LATE; 3], 3));
+        stage.strike().await;
+    });
+}
+
+#[test]
+fn a_model_that_may_not_be_asked_twice_is_not() {
+    event_loop().unwrap().block_on(async {
+        let stage = Stage::set();
+        let done = stage.run([1.0, f64::NAN, 2.0].map(|number| task("once", &[number])).into()).await;
+        assert_eq!((codes(&done), stage.asked_once.load(Ordering::Relaxed)), (vec![FAILED; 3], 3));
         stage.strike().await;
     });
 }

@@ -1,0 +1,125 @@
+//! Tasks that travel as one request.
+//!
+//! - Those that go into one queue with the same wishes and with tables of the same shapes, if nobody looks before all are
+//!   answered: their records lie one behind the other, as many as a micro-batch may hold.
+//! - A convoy that fails is dissolved, and each of its tasks is asked again by itself: one that is wrong harms no other. So
+//!   there are none for a model that may not be asked twice, and none where records are padded.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use shoal_batch::RequestId;
+
+use crate::engine::Served;
+use crate::queue::Wishes;
+use crate::values::Table;
+
+/// What goes into one queue.
+pub(super) struct Load {
+    pub(super) lane: Arc<Served>,
+    pub(super) riders: Vec<Rider>,
+}
+
+/// The records of one piece.
+pub(super) struct Rider {
+    pub(super) piece: usize,
+    pub(super) table: Arc<Table>,
+    pub(super) wishes: Wishes,
+}
+
+/// One request, and whose records it holds.
+pub(super) struct Convoy {
+    pub(super) lane: Arc<Served>,
+    /// Where the numbers of its pieces stand, in the order of their records.
+    pub(super) riders: Range<usize>,
+    /// How many of them somebody waits for.
+    pub(super) waited_for: usize,
+    /// Of more than one rider: what each needs to be asked again.
+    pub(super) shared: Option<(Arc<Table>, Wishes)>,
+    /// There while it may be given up.
+    pub(super) request: Option<RequestId>,
+}
+
+impl Load {
+    /// The load for that queue, of so many tasks in all.
+    pub(super) fn of<'l>(loads: &'l mut Vec<Self>, lane: &Arc<Served>, tasks: usize) -> &'l mut Self {
+        // Tasks for one model mostly stand together.
+        let place = loads.iter().rposition(|load| Arc::ptr_eq(&load.lane, lane)).unwrap_or_else(|| {
+            // Mostly all of them are for the first.
+            let room = if loads.is_empty() { tasks } else { 0 };
+            loads.push(Self { lane: Arc::clone(lane), riders: Vec::with_capacity(room) });
+            loads.len() - 1
+        });
+        &mut loads[place]
+    }
+
+    /// The riders by those who travel together, if they `are_joined` where that may be.
+    pub(super) fn convoys(&self, are_joined: bool) -> impl Iterator<Item = &[Rider]> {
+        let policy = self.lane.description().policy;
+        let room = if are_joined && may_join(&self.lane) { (policy.max_rows, policy.max_bytes) } else { (0, 0) };
+        let mut rest = self.riders.as_slice();
+        std::iter::from_fn(move || {
+            let (convoy, others) = rest.split_at_checked(together(rest, room))?;
+            rest = others;
+            Some(convoy).filter(|convoy| !convoy.is_empty())
+        })
+    }
+}
+
+impl Convoy {
+    /// One that is not in its queue yet.
+    pub(super) fn new(lane: &Arc<Served>, riders: Range<usize>, (table, wishes): (&Arc<Table>, Wishes)) -> Self {
+        let shared = (riders.len() > 1).then(|| (Arc::clone(table), wishes));
+        Self { lane: Arc::clone(lane), waited_for: riders.len(), riders, shared, request: None }
+    }
+
+    /// The request, to be given up: it is not answered, and nobody waits for it.
+    pub(super) fn given_up(&mut self) -> Option<(Arc<Served>, RequestId)> {
+        let request = if self.waited_for == 0 { self.request.take() } else { None };
+        request.map(|request| (Arc::clone(&self.lane), request))
+    }
+}
+
+/// Gives up requests, those of each queue at once.
+pub(super) fn forget(mut requests: Vec<(Arc<Served>, RequestId)>) {
+    requests.sort_by_key(|(lane, _)| Arc::as_ptr(lane).addr());
+    for same in requests.chunk_by(|(one, _), (other, _)| Arc::ptr_eq(one, other)) {
+        same[0].0.forget_all(same.iter().map(|(_, request)| *request));
+    }
+}
+
+fn may_join(lane: &Served) -> bool {
+    lane.description().pure && lane.description().padding.is_none()
+}
+
+/// How many of the riders, from the first on, travel as one request of at most so many rows and bytes.
+fn together(riders: &[Rider], (most_rows, most_bytes): (usize, usize)) -> usize {
+    let Some((first, others)) = riders.split_first() else { return 0 };
+    let (mut rows, mut bytes) = (first.table.rows, first.table.size_bytes());
+    let fits = |other: &&Rider| {
+        rows += other.table.rows;
+        bytes += other.table.size_bytes();
+        rows <= most_rows && bytes <= most_bytes && other.wishes == first.wishes && are_shaped_alike(&other.table, &first.table)
+    };
+    1 + others.iter().take_while(fits).count()
+}
+
+fn are_shaped_alike(one: &Table, other: &Table) -> bool {
+    one.columns.iter().zip(&other.columns).all(|(one, other)| one.shape == other.shape)
+}
+
+/// The records of riders one behind the other.
+pub(super) fn joined(riders: &[Rider], lane: &Served) -> Arc<Table> {
+    if let [alone] = riders {
+        return Arc::clone(&alone.table);
+    }
+    let (dtypes, rows) = (lane.description().input_dtypes(), riders.iter().map(|rider| rider.table.rows).sum());
+    let mut all = Table::empty_like(&riders[0].table, &dtypes, rows);
+    for Rider { table, .. } in riders {
+        for ((column, more), dtype) in all.columns.iter_mut().zip(&table.columns).zip(&dtypes) {
+            column.append(more, *dtype, all.rows, (0, table.rows));
+        }
+        all.rows += table.rows;
+    }
+    Arc::new(all)
+}
