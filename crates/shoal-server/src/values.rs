@@ -124,12 +124,8 @@ impl Buffer {
     /// A copy of `bytes`.
     #[must_use]
     pub fn copy_of(bytes: &[u8]) -> Self {
-        // Word by word: room that is cleared first would be written twice.
-        let (whole, rest) = bytes.as_chunks::<8>();
-        let mut words = Vec::with_capacity(bytes.len().div_ceil(8));
-        words.extend(whole.iter().map(|word| u64::from_ne_bytes(*word)));
-        let mut buffer = Self { words, length: whole.len() * 8, lent: None };
-        buffer.extend(rest);
+        let mut buffer = Self::with_capacity(bytes.len());
+        buffer.extend(bytes);
         buffer
     }
 
@@ -185,7 +181,15 @@ impl Buffer {
 
     /// Appends.
     pub fn extend(&mut self, bytes: &[u8]) {
-        self.grow(bytes.len()).copy_from_slice(bytes);
+        self.own();
+        // Word by word behind the last one: room that is cleared first would be written twice.
+        let is_at_end = self.words.len() * size_of::<u64>() == self.length;
+        let (whole, rest) = if is_at_end { bytes.as_chunks::<8>() } else { (&[][..], bytes) };
+        self.words.extend(whole.iter().map(|word| u64::from_ne_bytes(*word)));
+        self.length += whole.as_flattened().len();
+        if !rest.is_empty() {
+            self.grow(rest.len()).copy_from_slice(rest);
+        }
     }
 
     /// Appends so many bytes, which are to be written; until then they are anything.
@@ -342,6 +346,17 @@ impl Table {
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         self.columns.iter().map(|column| column.payload.size_bytes()).sum()
+    }
+
+    /// The same records, whose columns of fixed width are lent: slices of them are no copies.
+    #[must_use]
+    pub(crate) fn lent(mut self) -> Self {
+        for column in &mut self.columns {
+            if let Payload::Fixed(buffer) = &mut column.payload {
+                *buffer = std::mem::take(buffer).shared();
+            }
+        }
+        self
     }
 
     /// Whether all values can be read where they are.

@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 
+use smol_str::SmolStr;
+
 use super::convert::{Target, received};
 use super::{Column, Content, Kind, Typed};
 use crate::description::{self, Description};
@@ -100,7 +102,7 @@ struct Source {
     rows: usize,
     columns: Vec<Option<Column>>,
     /// Where each name stands, if there are many.
-    places: Option<HashMap<String, usize>>,
+    places: Option<HashMap<SmolStr, usize>>,
     /// Where the next column is likely to be.
     next: usize,
 }

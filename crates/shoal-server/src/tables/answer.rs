@@ -19,18 +19,18 @@ pub(crate) fn answered(description: &Description, mut answer: Answer, indices: &
             Some(table) => std::mem::take(&mut table.columns[*index]),
             None => answer.table.columns[*index].slice(output.dtype, (start, rows)),
         };
-        self::column(output.name.clone(), output.dtype, values)
+        self::column(&output.name, output.dtype, values)
     };
     Typed { rows, columns: indices.iter().map(column).collect() }
 }
 
-fn column(name: String, dtype: Dtype, values: Values) -> Column {
+fn column(name: &str, dtype: Dtype, values: Values) -> Column {
     let missing = if values.missing.contains(&true) { values.missing } else { Vec::new() };
     let (kind, content) = match values.payload {
         Payload::Fixed(buffer) => (Kind::Plain(dtype), Content::Fixed(buffer)),
         Payload::Bytes(items) => (Kind::Bytes, Content::Items(items)),
     };
-    let mut column = Column { name, kind, shape: values.shape, content, missing };
+    let mut column = Column { name: name.into(), kind, shape: values.shape, content, missing };
     column.clear_missing();
     if let Content::Items(items) = &column.content
         && items.iter().all(|item| std::str::from_utf8(item).is_ok())

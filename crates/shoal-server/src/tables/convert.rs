@@ -31,7 +31,7 @@ pub(super) struct Target<'d> {
 /// `WrongDtype`, and what reading a column without a dtype raises.
 pub(super) fn received(column: Column, target: &Target<'_>, rows: usize) -> Outcome<Received> {
     let column = match &column.content {
-        Content::Text(text) if text.is_empty() => return nulls(column.name, target, rows),
+        Content::Text(text) if text.is_empty() => return nulls(column.name.into(), target, rows),
         Content::Text(text) => json::signed(text, target, rows)?,
         _ => column,
     };
@@ -48,7 +48,7 @@ pub(super) fn received(column: Column, target: &Target<'_>, rows: usize) -> Outc
     shape.push(rows);
     shape.extend_from_slice(&column.shape);
     let payload = payload(&column.name, &column.kind, column.content, target)?;
-    Ok(Received { name: column.name, dtype: target.dtype, shape, payload, missing })
+    Ok(Received { name: column.name.into(), dtype: target.dtype, shape, payload, missing })
 }
 
 /// A column of nothing but nulls, which says neither dtype nor shape.

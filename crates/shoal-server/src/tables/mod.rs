@@ -9,6 +9,7 @@
 //!   [`Typed::size_bytes`] and stops in time.
 
 use bytes::Bytes;
+use smol_str::SmolStr;
 
 use crate::fault::Outcome;
 use crate::values::{Buffer, Dtype};
@@ -161,7 +162,7 @@ pub(crate) enum Content {
 /// One column.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Column {
-    pub(crate) name: String,
+    pub(crate) name: SmolStr,
     pub(crate) kind: Kind,
     /// The shape of one record.
     pub(crate) shape: Vec<usize>,

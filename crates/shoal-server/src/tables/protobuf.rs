@@ -45,7 +45,7 @@ fn read_column(mut message: v1::Column, rows: usize, message_bytes: usize) -> Ou
         Kind::Mixed => Content::Mixed(message.mixed.into_iter().map(scalar).collect()),
         _ => Content::Fixed(Buffer::from(message.values)),
     };
-    let mut column = Column { name, kind, shape, content, missing };
+    let mut column = Column { name: name.into(), kind, shape, content, missing };
     check_filled(&column, rows)?;
     check_extent(&column, rows, message_bytes)?;
     column.clear_missing();
@@ -119,7 +119,7 @@ pub(crate) fn write(table: &Typed) -> v1::Table {
 
 fn write_column(column: &Column, rows: usize) -> v1::Column {
     let mut message = v1::Column {
-        name: column.name.clone(),
+        name: column.name.to_string(),
         dtype: column.kind.name().into(),
         shape: column.shape.iter().map(|dim| *dim as u64).collect(),
         ..v1::Column::default()

@@ -13,7 +13,7 @@ pub(super) fn typed() -> impl Strategy<Value = Typed> {
     (0..5_usize).prop_flat_map(|rows| {
         vec(column(rows), 0..5).prop_map(move |mut columns| {
             for (place, column) in columns.iter_mut().enumerate() {
-                column.name = format!("{}{place}", column.name);
+                column.name = format!("{}{place}", column.name).into();
             }
             Typed { rows, columns }
         })

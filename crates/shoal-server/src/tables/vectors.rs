@@ -74,7 +74,7 @@ pub(crate) fn neutral(table: &Typed) -> Value {
 }
 
 fn neutral_column(column: &Column, rows: usize) -> Value {
-    let mut found = json!({"name": column.name, "dtype": column.kind.name(), "shape": column.shape});
+    let mut found = json!({"name": column.name.as_str(), "dtype": column.kind.name(), "shape": column.shape});
     match &column.content {
         Content::Fixed(buffer) => found["data_hex"] = hex(buffer.bytes()).into(),
         Content::Items(list) => found["strings_hex"] = list.iter().map(|item| hex(item)).collect(),

@@ -10,7 +10,10 @@ use std::sync::Arc;
 
 use shoal_batch::RequestId;
 
+use super::draft::Records;
+use crate::description::Description;
 use crate::engine::Served;
+use crate::flight::Answer;
 use crate::queue::Wishes;
 use crate::values::Table;
 
@@ -23,7 +26,7 @@ pub(super) struct Load {
 /// The records of one piece.
 pub(super) struct Rider {
     pub(super) piece: usize,
-    pub(super) table: Arc<Table>,
+    pub(super) records: Records,
     pub(super) wishes: Wishes,
 }
 
@@ -53,16 +56,10 @@ impl Load {
         &mut loads[place]
     }
 
-    /// The riders by those who travel together, if they `are_joined` where that may be.
-    pub(super) fn convoys(&self, are_joined: bool) -> impl Iterator<Item = &[Rider]> {
-        let policy = self.lane.description().policy;
-        let room = if are_joined && may_join(&self.lane) { (policy.max_rows, policy.max_bytes) } else { (0, 0) };
-        let mut rest = self.riders.as_slice();
-        std::iter::from_fn(move || {
-            let (convoy, others) = rest.split_at_checked(together(rest, room))?;
-            rest = others;
-            Some(convoy).filter(|convoy| !convoy.is_empty())
-        })
+    /// How many rows and bytes travel as one request, if riders `are_joined` where that may be.
+    pub(super) fn room(&self, are_joined: bool) -> (usize, usize) {
+        let Description { policy, pure, padding, .. } = self.lane.description();
+        if are_joined && *pure && padding.is_none() { (policy.max_rows, policy.max_bytes) } else { (0, 0) }
     }
 }
 
@@ -71,6 +68,12 @@ impl Convoy {
     pub(super) fn new(lane: &Arc<Served>, riders: Range<usize>, (table, wishes): (&Arc<Table>, Wishes)) -> Self {
         let shared = (riders.len() > 1).then(|| (Arc::clone(table), wishes));
         Self { lane: Arc::clone(lane), waited_for: riders.len(), riders, shared, request: None }
+    }
+
+    /// Its answer by itself, of which each rider can be lent a part.
+    pub(super) fn lent(&self, answer: &Answer) -> Answer {
+        let table = answer.table.slice(&self.lane.description().output_dtypes(), answer.start, answer.rows);
+        Answer { table: Arc::new(table.lent()), start: 0, ..*answer }
     }
 
     /// The request, to be given up: it is not answered, and nobody waits for it.
@@ -88,18 +91,14 @@ pub(super) fn forget(mut requests: Vec<(Arc<Served>, RequestId)>) {
     }
 }
 
-fn may_join(lane: &Served) -> bool {
-    lane.description().pure && lane.description().padding.is_none()
-}
-
 /// How many of the riders, from the first on, travel as one request of at most so many rows and bytes.
-fn together(riders: &[Rider], (most_rows, most_bytes): (usize, usize)) -> usize {
+pub(super) fn together(riders: &[Rider], (most_rows, most_bytes): (usize, usize)) -> usize {
     let Some((first, others)) = riders.split_first() else { return 0 };
-    let (mut rows, mut bytes) = (first.table.rows, first.table.size_bytes());
+    let (mut rows, mut bytes) = (first.records.rows, first.records.size_bytes());
     let fits = |other: &&Rider| {
-        rows += other.table.rows;
-        bytes += other.table.size_bytes();
-        rows <= most_rows && bytes <= most_bytes && other.wishes == first.wishes && are_shaped_alike(&other.table, &first.table)
+        rows += other.records.rows;
+        bytes += other.records.size_bytes();
+        rows <= most_rows && bytes <= most_bytes && other.wishes == first.wishes && are_shaped_alike(&other.records, &first.records)
     };
     1 + others.iter().take_while(fits).count()
 }
@@ -108,18 +107,18 @@ fn are_shaped_alike(one: &Table, other: &Table) -> bool {
     one.columns.iter().zip(&other.columns).all(|(one, other)| one.shape == other.shape)
 }
 
-/// The records of riders one behind the other.
-pub(super) fn joined(riders: &[Rider], lane: &Served) -> Arc<Table> {
+/// The records of riders one behind the other; they are taken from them.
+pub(super) fn joined(riders: &mut [Rider], lane: &Served) -> Arc<Table> {
     if let [alone] = riders {
-        return Arc::clone(&alone.table);
+        return std::mem::take(&mut alone.records).into_table();
     }
-    let (dtypes, rows) = (lane.description().input_dtypes(), riders.iter().map(|rider| rider.table.rows).sum());
-    let mut all = Table::empty_like(&riders[0].table, &dtypes, rows);
-    for Rider { table, .. } in riders {
-        for ((column, more), dtype) in all.columns.iter_mut().zip(&table.columns).zip(&dtypes) {
-            column.append(more, *dtype, all.rows, (0, table.rows));
+    let (dtypes, rows) = (lane.description().input_dtypes(), riders.iter().map(|rider| rider.records.rows).sum());
+    let mut all = Table::empty_like(&riders[0].records, &dtypes, rows);
+    for Rider { records, .. } in riders {
+        for ((column, more), dtype) in all.columns.iter_mut().zip(&records.columns).zip(&dtypes) {
+            column.append(more, *dtype, all.rows, (0, records.rows));
         }
-        all.rows += table.rows;
+        all.rows += records.rows;
     }
     Arc::new(all)
 }

@@ -1,6 +1,7 @@
 //! From a task to the requests that the queues of its models take: one, or one for each model to which a router leads.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Deref;
 use std::sync::Arc;
 
 use super::route::{Guide, legs};
@@ -34,9 +35,43 @@ pub(crate) struct Routed {
 /// A request before it is in the queue of its model.
 pub(crate) struct Request {
     pub(crate) offer: Arc<Offer>,
-    pub(crate) table: Arc<Table>,
+    pub(crate) records: Records,
     /// The output columns that are wanted.
     pub(crate) wanted: Arc<[usize]>,
+}
+
+/// The table of a request.
+pub(crate) enum Records {
+    /// Its own.
+    Own(Table),
+    /// That of other requests as well.
+    Shared(Arc<Table>),
+}
+
+impl Default for Records {
+    fn default() -> Self {
+        Self::Own(Table::default())
+    }
+}
+
+impl Records {
+    pub(crate) fn into_table(self) -> Arc<Table> {
+        match self {
+            Self::Own(table) => Arc::new(table),
+            Self::Shared(table) => table,
+        }
+    }
+}
+
+impl Deref for Records {
+    type Target = Table;
+
+    fn deref(&self) -> &Table {
+        match self {
+            Self::Own(table) => table,
+            Self::Shared(table) => table,
+        }
+    }
 }
 
 /// Where a router sends the records of a table.
@@ -98,12 +133,12 @@ impl<'c> Drafts<'c> {
     /// The request to a model.
     fn asked(&mut self, offer: &Arc<Offer>, task: Task) -> Outcome<Draft> {
         let wanted = self.wanted(offer, &task.query)?;
-        let admitted = |table| admit(offer.description(), table, Extra::Refused).map(Arc::new);
-        let table = match task.input? {
-            Input::Own(table) => admitted(table)?,
-            Input::Shared(table) => once(&mut self.admitted, (&table, offer), admitted)?,
+        let admitted = |table| admit(offer.description(), table, Extra::Refused);
+        let records = match task.input? {
+            Input::Own(table) => Records::Own(admitted(table)?),
+            Input::Shared(table) => Records::Shared(once(&mut self.admitted, (&table, offer), |table| admitted(table).map(Arc::new))?),
         };
-        Ok(Draft::Asked(Request { offer: Arc::clone(offer), table, wanted }))
+        Ok(Draft::Asked(Request { offer: Arc::clone(offer), records, wanted }))
     }
 
     /// The output columns that a query of a model asks for: mostly those of the one before.
@@ -128,8 +163,11 @@ impl<'c> Drafts<'c> {
             Input::Own(table) => routed(table)?,
             Input::Shared(table) => once(&mut self.routed, (&table, offer), routed)?,
         };
-        let request =
-            |leg: &Leg| Request { offer: Arc::clone(&leg.offer), table: Arc::clone(&leg.table), wanted: known(&leg.offer, outputs) };
+        let request = |leg: &Leg| Request {
+            offer: Arc::clone(&leg.offer),
+            records: Records::Shared(Arc::clone(&leg.table)),
+            wanted: known(&leg.offer, outputs),
+        };
         let requests = way.legs.iter().map(request).collect();
         Ok(Draft::Routed(Routed { router: Arc::clone(offer), requests, way, query: Arc::clone(&task.query) }))
     }

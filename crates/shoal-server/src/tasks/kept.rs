@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use super::Done;
 use super::digest::Digest;
 use crate::fault::{Code, Fault, Outcome};
+use crate::queue::deadline_passed;
 
 /// How long a result is kept.
 const KEPT_FOR: Duration = Duration::from_mins(2);
@@ -205,6 +206,15 @@ impl Drop for Ticket {
         // One who leaves in this moment drops it, and the next one has it.
         drop(waiter.send(News::Turn(ticket)));
     }
+}
+
+/// Waits for news of a task with the same key, at most until the deadline.
+pub(super) async fn wait(news: oneshot::Receiver<News>, deadline: Option<Instant>) -> Outcome<News> {
+    let told = match deadline {
+        None => news.await,
+        Some(deadline) => tokio::time::timeout_at(deadline.into(), news).await.map_err(|_| deadline_passed())?,
+    };
+    told.map_err(|_| Fault::new(Code::Internal, "the task was lost"))
 }
 
 #[cfg(test)]

@@ -13,14 +13,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
-use super::convoy::{Convoy, Load, Rider, forget, joined};
-use super::draft::{Draft, Drafts, Refused, Request, Routed};
+use super::convoy::{Convoy, Load, Rider, forget, joined, together};
+use super::draft::{Draft, Drafts, Records, Refused, Request, Routed};
 use super::gathered::Gathered;
-use super::kept::{Known, Name, News, Ticket};
+use super::kept::{Known, Name, News, Ticket, wait};
 use super::{Caller, Done, Envelope, Task};
 use crate::catalog::Catalog;
 use crate::description::Author;
@@ -118,7 +117,7 @@ impl Run {
             run.add(task, &mut drafts, &mut loads);
         }
         run.takes_all_at_once = is_patient && run.jobs.iter().all(|job| job.ticket.is_none());
-        run.submit_all(&loads);
+        run.submit_all(loads);
         run
     }
 
@@ -176,7 +175,7 @@ impl Run {
                 let catalog = Arc::clone(&self.catalog);
                 let (mut drafts, mut loads) = (Drafts::new(&catalog), Vec::new());
                 self.draft(number, task, &mut drafts, &mut loads);
-                self.submit_all(&loads);
+                self.submit_all(loads);
             }
             Err(fault) => self.fail(number, None, fault),
         }
@@ -205,21 +204,21 @@ impl Run {
     }
 
     fn load(&mut self, number: usize, request: Request, priority: u8, loads: &mut Vec<Load>) {
-        let Request { offer, table, wanted } = request;
-        if table.rows == 0 {
+        let Request { offer, records, wanted } = request;
+        if records.rows == 0 {
             return self.answer(number, &offer, &wanted, (offer.no_rows(), self.arrived.elapsed()));
         }
         let (deadline, lane) = (self.jobs[number].deadline, offer.lane());
         self.deadlines.extend(deadline.map(|deadline| (deadline, number)));
         let wishes = Wishes { priority, deadline: deadline.map(|deadline| lane.moment(deadline)), ..Wishes::default() };
-        let (load, rows) = (Load::of(loads, lane, self.jobs.capacity()), table.rows);
-        load.riders.push(Rider { piece: self.pieces.len(), table, wishes });
+        let (load, rows) = (Load::of(loads, lane, self.jobs.capacity()), records.rows);
+        load.riders.push(Rider { piece: self.pieces.len(), records, wishes });
         self.pieces.push(Piece { job: number, offer, rows, wanted, convoy: None });
         self.jobs[number].pieces.end = self.pieces.len();
     }
 
     /// Puts all that was loaded into the queues.
-    fn submit_all(&mut self, loads: &[Load]) {
+    fn submit_all(&mut self, loads: Vec<Load>) {
         self.deadlines.sort_unstable_by(|one, other| other.cmp(one));
         for load in loads {
             self.submit(load, self.takes_all_at_once);
@@ -227,9 +226,14 @@ impl Run {
     }
 
     /// Puts a load into its queue.
-    fn submit(&mut self, load: &Load, are_joined: bool) {
-        let first = self.convoys.len();
-        let mut orders: Vec<Order> = load.convoys(are_joined).map(|riders| self.send_off(&load.lane, riders)).collect();
+    fn submit(&mut self, mut load: Load, are_joined: bool) {
+        let (first, room, mut orders) = (self.convoys.len(), load.room(are_joined), Vec::new());
+        let mut rest = load.riders.as_mut_slice();
+        while !rest.is_empty() {
+            let (riders, others) = rest.split_at_mut(together(rest, room));
+            orders.push(self.send_off(&load.lane, riders));
+            rest = others;
+        }
         if let Some(last) = orders.last_mut() {
             last.wishes.client = self.caller.client;
         }
@@ -241,9 +245,9 @@ impl Run {
     }
 
     /// Makes one request of riders.
-    fn send_off(&mut self, lane: &Arc<Served>, riders: &[Rider]) -> Order {
+    fn send_off(&mut self, lane: &Arc<Served>, riders: &mut [Rider]) -> Order {
         let (number, start, wishes) = (self.convoys.len(), self.riders.len(), riders[0].wishes);
-        for rider in riders {
+        for rider in &*riders {
             self.pieces[rider.piece].convoy = Some(number);
             self.riders.push(rider.piece);
         }
@@ -310,7 +314,10 @@ impl Run {
                 (None, outcome) => self.hear(self.riders[riders.start], outcome, took),
                 // Late are all of them.
                 (Some(shared), Err(fault)) if fault.code != Code::DeadlineExceeded => self.dissolve(number, &shared),
-                (Some(_), outcome) => self.hear_all(riders, &outcome, took),
+                (Some(_), outcome) => {
+                    let outcome = outcome.map(|answer| convoy.lent(&answer));
+                    self.hear_all(riders, &outcome, took);
+                }
             }
         }
     }
@@ -349,11 +356,12 @@ impl Run {
         for piece in &self.riders[convoy.riders.clone()] {
             let Piece { job, rows, .. } = self.pieces[*piece];
             if self.jobs[job].is_open {
-                load.riders.push(Rider { piece: *piece, table: Arc::new(table.slice(&dtypes, start, rows)), wishes: *wishes });
+                let records = Records::Own(table.slice(&dtypes, start, rows));
+                load.riders.push(Rider { piece: *piece, records, wishes: *wishes });
             }
             start += rows;
         }
-        self.submit(&load, false);
+        self.submit(load, false);
     }
 
     /// Whether there was something to do about tasks whose budget has passed.
@@ -480,15 +488,6 @@ struct Ended {
     author: Option<Arc<Author>>,
     outcome: Outcome<Typed>,
     batch_rows: usize,
-}
-
-/// Waits for news of a task with the same key, at most until the deadline.
-async fn wait(news: oneshot::Receiver<News>, deadline: Option<Instant>) -> Outcome<News> {
-    let told = match deadline {
-        None => news.await,
-        Some(deadline) => tokio::time::timeout_at(deadline.into(), news).await.map_err(|_| deadline_passed())?,
-    };
-    told.map_err(|_| Fault::new(Code::Internal, "the task was lost"))
 }
 
 #[cfg(test)]

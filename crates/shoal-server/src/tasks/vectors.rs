@@ -172,7 +172,7 @@ fn column(value: &Value) -> Column {
         plain => (Kind::Plain(Dtype::from_name(plain).unwrap()), fixed(value)),
     };
     Column {
-        name: value["name"].as_str().unwrap().to_owned(),
+        name: value["name"].as_str().unwrap().into(),
         kind,
         shape: value["shape"].as_array().unwrap().iter().map(|dim| usize::try_from(dim.as_u64().unwrap()).unwrap()).collect(),
         content,

@@ -331,14 +331,14 @@ fn no_table_panics_a_model() {
     run(&(typed(), prop::collection::vec(column, 5)), |(table, columns)| {
         let inputs: Vec<String> = (table.columns.iter().zip(&columns))
             .map(|(column, (dtype, shape, nullable, _))| {
-                let name = serde_json::to_string(&column.name).unwrap();
+                let name = serde_json::to_string(column.name.as_str()).unwrap();
                 format!(r#"{{"name":{name},"dtype":"{}","shape":[{shape}],"nullable":{nullable}}}"#, dtype.name())
             })
             .collect();
         let bindings: Vec<String> = (table.columns.iter().zip(&columns))
             .filter(|(_, (.., replaced))| *replaced)
             .map(|(column, _)| {
-                format!(r#"{{"column":{},"tensor":"x","rank":1,"missing":0}}"#, serde_json::to_string(&column.name).unwrap())
+                format!(r#"{{"column":{},"tensor":"x","rank":1,"missing":0}}"#, serde_json::to_string(column.name.as_str()).unwrap())
             })
             .collect();
         let description = description(&inputs.join(","), &bindings.join(","));

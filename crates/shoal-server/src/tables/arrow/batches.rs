@@ -192,7 +192,7 @@ impl Growing {
     /// The column, when all batches were added.
     pub(super) fn finish(self, rows: usize, stream_bytes: usize) -> Outcome<Column> {
         let Field { name, kind, shape, .. } = self.field;
-        let column = Column { name, kind, shape, content: self.content, missing: folded(self.missing, self.per_row) };
+        let column = Column { name: name.into(), kind, shape, content: self.content, missing: folded(self.missing, self.per_row) };
         check_extent(&column, rows, stream_bytes)?;
         check_values(&column)?;
         Ok(column)

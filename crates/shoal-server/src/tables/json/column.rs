@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::Bytes;
+use smol_str::SmolStr;
 
 use super::cursor::Cursor;
 use super::data::{Data, read};
@@ -17,7 +18,7 @@ use crate::tables::{Column, Content, DIMENSIONS, Kind};
 /// What a column with a dtype says of itself.
 #[derive(Clone)]
 pub(super) struct Head {
-    pub(super) name: String,
+    pub(super) name: SmolStr,
     pub(super) kind: Kind,
     /// The shape of one record.
     pub(super) shape: Vec<usize>,
@@ -183,7 +184,7 @@ impl<'t> Fields<'t> {
         let (kind, shape) = (self.kind()?, self.shape.clone().unwrap_or_default());
         let name = self.name.clone().unwrap_or_default().into_owned();
         check_shape(&name, &kind, &shape)?;
-        Draft::of(Head { name, kind, shape }, cursor, nulls_bytes)
+        Draft::of(Head { name: name.into(), kind, shape }, cursor, nulls_bytes)
     }
 
     fn untyped(self, data: &mut Cursor<'t>) -> Outcome<Draft<'t>> {
@@ -196,7 +197,7 @@ impl<'t> Fields<'t> {
         let text = Some(&data.text[start..data.at]);
         let shape = self.shape.unwrap_or_default();
         check_shape(&name, &Kind::Untyped, &shape)?;
-        let column = Column { name, kind: Kind::Untyped, shape, content: Content::Text(Bytes::new()), missing: Vec::new() };
+        let column = Column { name: name.into(), kind: Kind::Untyped, shape, content: Content::Text(Bytes::new()), missing: Vec::new() };
         Ok(Draft { column, place: start..data.at, text, records: None, entries: Some(entries) })
     }
 }

@@ -155,7 +155,7 @@ pub(crate) fn signed(text: &[u8], column: &Target<'_>, rows: usize) -> Outcome<C
     };
     let Data { content, shape, missing, records } = data?;
     cursor.end().map_err(|_| super::malformed(&cursor))?;
-    let mut signed = Column { name: column.name.to_owned(), kind, shape, content, missing };
+    let mut signed = Column { name: column.name.into(), kind, shape, content, missing };
     let rows = if let Records::Known(records) = records { records } else { rows };
     settle(&mut signed, records, (rows, true), &mut nulls_bytes)?;
     Ok(signed)

@@ -38,7 +38,7 @@ fn joined(gathered: &Gathered<'_>) -> Outcome<Column> {
         }
     }
     Ok(Column {
-        name: gathered.name.to_owned(),
+        name: gathered.name.into(),
         kind: kind_of(&gathered.pieces),
         shape: first.column.shape.clone(),
         content: content_of(&gathered.pieces),

@@ -73,7 +73,7 @@ fn counted(column: &Gathered<'_>) -> Column {
 /// A column of one record.
 fn record(name: &str, dtype: Dtype, (shape, bytes): (Vec<usize>, Vec<u8>)) -> Column {
     let content = Content::Fixed(Buffer::copy_of(&bytes));
-    Column { name: name.to_owned(), kind: Kind::Plain(dtype), shape, content, missing: Vec::new() }
+    Column { name: name.into(), kind: Kind::Plain(dtype), shape, content, missing: Vec::new() }
 }
 
 /// One reduction of one column of numbers, all of one shape.

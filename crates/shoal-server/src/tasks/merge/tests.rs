@@ -6,7 +6,7 @@ use crate::values::{Buffer, Dtype};
 
 fn fixed(name: &str, dtype: Dtype, bytes: &[u8]) -> Column {
     Column {
-        name: name.to_owned(),
+        name: name.into(),
         kind: Kind::Plain(dtype),
         shape: Vec::new(),
         content: Content::Fixed(Buffer::copy_of(bytes)),
@@ -252,7 +252,7 @@ fn tensors_are_reduced_element_by_element() {
 
 #[test]
 fn columns_that_are_no_numbers_are_counted_and_otherwise_left_out() {
-    let called = |name: &str, column: Column| Column { name: name.to_owned(), ..column };
+    let called = |name: &str, column: Column| Column { name: name.into(), ..column };
     let some = table(2, vec![called("word", texts(Kind::Utf8, &["a", "b"])), floats(&[1.0, 2.0])]);
     let names = |merged: Typed| merged.columns.into_iter().map(|column| column.name).collect::<Vec<_>>();
     let tables = [(some, 1.0)];
@@ -294,13 +294,13 @@ fn tables_are_put_one_after_the_other_in_the_order_of_their_tasks() {
 fn tables_with_other_columns_are_not_put_together() {
     let one = || table(1, vec![floats(&[1.0])]);
     let other = |column| [(one(), 1.0), (table(1, vec![column]), 1.0)];
-    let renamed = Column { name: "y".to_owned(), ..floats(&[1.0]) };
+    let renamed = Column { name: "y".into(), ..floats(&[1.0]) };
     let tensor = Column { shape: vec![1], ..floats(&[1.0]) };
     for column in [renamed, tensor, whole(&[1]), texts(Kind::Utf8, &["a"])] {
         let fault = merge(By::Concat, &other(column)).unwrap_err();
         assert_eq!((fault.code, fault.message.contains("task \"0\"")), (Code::MergeMismatch, true), "{}", fault.message);
     }
-    let more = table(1, vec![floats(&[1.0]), Column { name: "y".to_owned(), ..floats(&[1.0]) }]);
+    let more = table(1, vec![floats(&[1.0]), Column { name: "y".into(), ..floats(&[1.0]) }]);
     assert_eq!(merge(By::Concat, &[(one(), 1.0), (more, 1.0)]).unwrap_err().code, Code::MergeMismatch);
 }
 

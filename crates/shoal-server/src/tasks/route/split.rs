@@ -62,8 +62,8 @@ fn renamed(router: &Description, route: &Route, mut table: Typed) -> Outcome<Typ
     }
     let mut names = BTreeSet::new();
     for column in &mut table.columns {
-        if let Some(name) = route.rename.get(&column.name) {
-            column.name.clone_from(name);
+        if let Some(name) = route.rename.get(column.name.as_str()) {
+            column.name = name.into();
         }
         if !names.insert(&column.name) {
             let message = format!("router {:?} renames a column to {:?}, and the table has that one, too", router.name, column.name);

@@ -8,7 +8,7 @@ use crate::tables::{Column, Content, Kind, Scalar};
 use crate::values::{Buffer, Dtype};
 
 fn column(name: &str, kind: Kind, content: Content) -> Column {
-    Column { name: name.to_owned(), kind, shape: Vec::new(), content, missing: Vec::new() }
+    Column { name: name.into(), kind, shape: Vec::new(), content, missing: Vec::new() }
 }
 
 fn mixed(name: &str, values: &[Scalar]) -> Column {
