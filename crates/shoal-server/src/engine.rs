@@ -173,6 +173,11 @@ impl Served {
         Order { table, shapes, wishes, reply }
     }
 
+    /// Whether its micro-batches are so quick that they run on the event loop. Then its records have one shape.
+    pub(crate) const fn is_inline(&self) -> bool {
+        matches!(self.place, Place::Inline(_))
+    }
+
     /// Takes many requests at once, and wakes one executor for all of them. Each that is accepted has a number, by which it can
     /// be given up; each that is not is answered already.
     pub(crate) fn submit_all(&self, orders: impl Iterator<Item = Order>) -> Vec<Option<RequestId>> {
@@ -386,7 +391,7 @@ pub(crate) fn start(served: &Arc<Served>, executors: Vec<Box<dyn Executor>>) -> 
 }
 
 fn start_one(served: Arc<Served>, executor: Box<dyn Executor>) -> Outcome<Running> {
-    if matches!(served.place, Place::Inline(_)) {
+    if served.is_inline() {
         return Ok(Running::Task(tokio::spawn(async move {
             let handle = Arc::clone(&served);
             if let Place::Inline(notify) = &handle.place {

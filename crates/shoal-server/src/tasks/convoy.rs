@@ -1,9 +1,10 @@
 //! Tasks that travel as one request.
 //!
-//! - Those that go into one queue with the same wishes and with tables of the same shapes, if nobody looks before all are
-//!   answered: their records lie one behind the other, as many as a micro-batch may hold.
+//! - Those that go into the queue of one quick model with the same wishes and tables of their own, if nobody looks before all
+//!   are answered: their records lie one behind the other, as many as a micro-batch may hold. Beside the work of a slow
+//!   model, or of a large shared table, there is nothing to be saved.
 //! - A convoy that fails is dissolved, and each of its tasks is asked again by itself: one that is wrong harms no other. So
-//!   there are none for a model that may not be asked twice, and none where records are padded.
+//!   there are none for a model that may not be asked twice.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -58,8 +59,8 @@ impl Load {
 
     /// How many rows and bytes travel as one request, if riders `are_joined` where that may be.
     pub(super) fn room(&self, are_joined: bool) -> (usize, usize) {
-        let Description { policy, pure, padding, .. } = self.lane.description();
-        if are_joined && *pure && padding.is_none() { (policy.max_rows, policy.max_bytes) } else { (0, 0) }
+        let Description { policy, pure, .. } = self.lane.description();
+        if are_joined && *pure && self.lane.is_inline() { (policy.max_rows, policy.max_bytes) } else { (0, 0) }
     }
 }
 
@@ -98,13 +99,9 @@ pub(super) fn together(riders: &[Rider], (most_rows, most_bytes): (usize, usize)
     let fits = |other: &&Rider| {
         rows += other.records.rows;
         bytes += other.records.size_bytes();
-        rows <= most_rows && bytes <= most_bytes && other.wishes == first.wishes && are_shaped_alike(&other.records, &first.records)
+        rows <= most_rows && bytes <= most_bytes && other.wishes == first.wishes && matches!(other.records, Records::Own(_))
     };
-    1 + others.iter().take_while(fits).count()
-}
-
-fn are_shaped_alike(one: &Table, other: &Table) -> bool {
-    one.columns.iter().zip(&other.columns).all(|(one, other)| one.shape == other.shape)
+    if matches!(first.records, Records::Shared(_)) { 1 } else { 1 + others.iter().take_while(fits).count() }
 }
 
 /// The records of riders one behind the other; they are taken from them.
@@ -114,11 +111,43 @@ pub(super) fn joined(riders: &mut [Rider], lane: &Served) -> Arc<Table> {
     }
     let (dtypes, rows) = (lane.description().input_dtypes(), riders.iter().map(|rider| rider.records.rows).sum());
     let mut all = Table::empty_like(&riders[0].records, &dtypes, rows);
-    for Rider { records, .. } in riders {
+    for rider in riders {
+        let records = std::mem::take(&mut rider.records);
         for ((column, more), dtype) in all.columns.iter_mut().zip(&records.columns).zip(&dtypes) {
             column.append(more, *dtype, all.rows, (0, records.rows));
         }
         all.rows += records.rows;
     }
     Arc::new(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rider(rows: usize, priority: u8) -> Rider {
+        Rider { piece: 0, records: Records::Own(Table { rows, columns: vec![] }), wishes: Wishes { priority, ..Wishes::default() } }
+    }
+
+    fn shared() -> Rider {
+        Rider { records: Records::Shared(Arc::default()), ..rider(0, 0) }
+    }
+
+    fn sizes(mut riders: &[Rider], room: (usize, usize)) -> Vec<usize> {
+        let mut sizes = Vec::new();
+        while !riders.is_empty() {
+            let size = together(riders, room);
+            sizes.push(size);
+            riders = &riders[size..];
+        }
+        sizes
+    }
+
+    #[test]
+    fn riders_travel_together_as_far_as_they_wish_the_same_and_there_is_room() {
+        let riders = [rider(1, 0), rider(2, 0), rider(1, 0), rider(1, 1), rider(1, 1), shared(), shared(), rider(9, 1), rider(1, 1)];
+        assert_eq!(sizes(&riders, (3, 100)), [2, 1, 2, 1, 1, 1, 1]);
+        assert_eq!(sizes(&riders, (100, 100)), [3, 2, 1, 1, 2]);
+        assert_eq!(sizes(&riders, (0, 0)), [1; 9]);
+    }
 }

@@ -59,8 +59,8 @@ impl Stage {
             let ((gate, receiver), rows) = (mpsc::channel(), Arc::<AtomicUsize>::default());
             let column = |name: &str| format!(r#"[{{"name":"{name}","dtype":"FP64"}}]"#);
             let signature = format!(r#"{{"inputs":{},"outputs":{}}}"#, column("x"), column("y"));
-            let pure = name != "once";
-            let model = description(&format!(r#""name":"{name}","runtime":"python","pure":{pure},"signature":{signature}"#));
+            let (pure, runtime) = (name != "once", if name == "gated" { "python" } else { "onnx" });
+            let model = description(&format!(r#""name":"{name}","runtime":"{runtime}","pure":{pure},"signature":{signature}"#));
             let executor = Doubles { gate: receiver, rows: Arc::clone(&rows) };
             let (offer, executors) = catalog.prepare((model, vec![Box::new(executor)]));
             catalog.start(&offer, executors).unwrap();
@@ -208,8 +208,8 @@ fn one_that_fails_harms_none_of_those_it_travelled_with() {
 fn those_who_travel_together_are_late_together() {
     event_loop().unwrap().block_on(async {
         let stage = Stage::set();
-        let done = stage.run((0..3).map(|_| within(20, task("gated", &[-1.0]))).collect()).await;
-        assert_eq!((codes(&done), stage.counted("gated", "deadline_exceeded")), (vec![LATE; 3], 3));
+        let done = stage.run((0..3).map(|_| within(0, task("quick", &[1.0]))).collect()).await;
+        assert_eq!((codes(&done), stage.counted("quick", "deadline_exceeded")), (vec![LATE; 3], 3));
         stage.strike().await;
     });
 }
@@ -218,8 +218,26 @@ fn those_who_travel_together_are_late_together() {
 fn a_model_that_may_not_be_asked_twice_is_not() {
     event_loop().unwrap().block_on(async {
         let stage = Stage::set();
+        let before = stage.asked_once.load(Ordering::Relaxed);
         let done = stage.run([1.0, f64::NAN, 2.0].map(|number| task("once", &[number])).into()).await;
-        assert_eq!((codes(&done), stage.asked_once.load(Ordering::Relaxed)), (vec![FAILED; 3], 3));
+        assert_eq!((codes(&done), stage.asked_once.load(Ordering::Relaxed) - before), (vec![FAILED; 3], 3));
+        stage.strike().await;
+    });
+}
+
+#[test]
+fn a_run_that_is_dropped_leaves_nothing_in_the_queue() {
+    event_loop().unwrap().block_on(async {
+        let stage = Stage::set();
+        let lane = Arc::clone(stage.catalog.choose("quick", None).unwrap().lane());
+        for (is_patient, requests) in [(true, 1), (false, 3)] {
+            let tasks = [1.0, 2.0, 3.0].map(|number| task("quick", &[number])).into();
+            let envelope = Envelope::new(tasks, None, None).unwrap();
+            let run = Run::start(&stage.catalog, envelope, Caller::default(), is_patient);
+            assert_eq!(lane.owed(), requests);
+            drop(run);
+            assert_eq!(lane.owed(), 0);
+        }
         stage.strike().await;
     });
 }
