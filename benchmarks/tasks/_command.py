@@ -29,6 +29,8 @@ from benchmarks.tasks._ways import PARTS, WAYS, Way
 from tools.machine import commit, is_changed, now
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from benchmarks.serve._material import Material
     from benchmarks.tasks._turns import Stage
 
@@ -80,8 +82,11 @@ def _run(ways: list[Way], rounds: int, seconds: float, console: Console) -> Resu
         turns: list[Turn] = []
         kernels: list[Kernel] = []
         for number in range(1, rounds + 1):
-            turns += _round(ready, ways, number, seconds, console)
-            kernels.append(ready.kernel(number))
+            for turn, kernel in _round(ready, ways, number, seconds):
+                words = f"round {number}: {turn.way}: {turn.tasks_per_s:,.0f} tasks/s"
+                console.print(words, markup=False, highlight=False)
+                turns.append(turn)
+                kernels += [kernel] if kernel else []
     facts = Facts(date, commit(), is_changed(), here, before, versions, rounds, seconds)
     measured = Measured(turns, kernels, wire)
     return Result(facts, measured, bounds(measured))
@@ -97,20 +102,19 @@ def _material() -> Material:
 
 
 def _round(
-    ready: Stage, ways: list[Way], number: int, seconds: float, console: Console
-) -> list[Turn]:
+    ready: Stage, ways: list[Way], number: int, seconds: float
+) -> Iterator[tuple[Turn, Kernel | None]]:
     """Each way in turn; who begins changes from round to round, and every other one goes back.
+
+    What the server costs is held against the model alone at the same moment: the machine is not
+    always as quick.
 
     A process is slower in its first turn after a while: that is not to be the same way's each time.
     """
     first = (number - 1) * 7 % len(ways)
-    taken = []
     for way in (*ways[first:], *ways[:first])[:: 1 if number % 2 else -1]:
         turn = ready.turn(way, number, seconds)
-        words = f"round {number}: {way.title}: {turn.tasks_per_s:,.0f} tasks/s"
-        console.print(words, markup=False, highlight=False)
-        taken.append(turn)
-    return taken
+        yield turn, ready.kernel(way, number) if way.part == "server" else None
 
 
 def _versions() -> dict[str, str]:

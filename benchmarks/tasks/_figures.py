@@ -54,8 +54,9 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 class Kernel(msgspec.Struct, frozen=True):
-    """What ONNX Runtime alone takes, on the server's core, in one round."""
+    """What ONNX Runtime alone takes, on the server's core, right after a turn."""
 
+    way: str
     round: int
     costs: Costs
 

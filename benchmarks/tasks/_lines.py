@@ -82,7 +82,7 @@ def _above_kernel(way: str) -> Callable[[Measured], Values]:
 
 
 def _costs_above_kernel(seen: Measured, way: str) -> Iterator[tuple[int, float]]:
-    kernels = {kernel.round: kernel.costs.kernel_us_per_call for kernel in seen.kernels}
+    kernels = {k.round: k.costs.kernel_us_per_call for k in seen.kernels if k.way == way}
     for turn in seen.turns:
         if turn.way == way and turn.round in kernels and turn.batch_rows_mean:
             kernel_us = kernel_us_per_row(kernels[turn.round], turn.batch_rows_mean)

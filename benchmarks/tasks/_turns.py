@@ -84,9 +84,10 @@ class Stage:
             steal_share=(after.machine.steal_s - before.machine.steal_s) / total_s,
         )
 
-    def kernel(self, number: int) -> Kernel:
-        """The model alone, on the server's core, while nobody asks."""
-        return Kernel(number, measure_costs(self.material, self.cores.server, TASKS, *MORE_ROWS))
+    def kernel(self, way: Way, number: int) -> Kernel:
+        """The model alone, on the server's core, while nobody asks: right after a turn of `way`."""
+        costs = measure_costs(self.material, self.cores.server, TASKS, *MORE_ROWS)
+        return Kernel(way.title, number, costs)
 
     def _ask(self, way: Way, seconds: float) -> Seen:
         if way.program == "wrk":

@@ -107,7 +107,7 @@ def test_every_way_is_compared_and_every_line_is_measured() -> None:
     assert {way.part for way in WAYS} == set(PARTS)
     assert len({way.title for way in WAYS}) == len(WAYS)
     turns = [seen_by(way, number) for way in WAYS for number in (1, 2)]
-    seen = result(turns, [Kernel(number, COSTS) for number in (1, 2)])
+    seen = result(turns, [Kernel(way.title, number, COSTS) for way in WAYS for number in (1, 2)])
     assert len(seen.bounds) == len(LINES)
     assert all(bound.value is not None for bound in seen.bounds)
 
@@ -144,7 +144,9 @@ def test_the_quicker_of_both_counts_of_ours_and_of_the_peers() -> None:
 
 def test_the_kernel_is_taken_off_what_the_server_used() -> None:
     way = "server: envelope, JSON"
-    seen = result([turn(way, 1, 1.0, server_us_per_task=4.5)], [Kernel(1, COSTS)])
+    slow = msgspec.structs.replace(COSTS, kernel_us_per_call={64: 640.0})
+    kernels = [Kernel(way, 1, COSTS), Kernel("server: envelope, protobuf", 1, slow)]
+    seen = result([turn(way, 1, 1.0, server_us_per_task=4.5)], kernels)
     assert value(seen, "above its kernel, 1 in flight: JSON") == (3.5, True, False)
 
 
