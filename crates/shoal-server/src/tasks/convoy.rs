@@ -16,7 +16,7 @@ use crate::description::Description;
 use crate::engine::Served;
 use crate::flight::Answer;
 use crate::queue::Wishes;
-use crate::values::Table;
+use crate::values::{Payload, Table};
 
 /// What goes into one queue.
 pub(super) struct Load {
@@ -72,9 +72,13 @@ impl Convoy {
     }
 
     /// Its answer by itself, of which each rider can be lent a part.
-    pub(super) fn lent(&self, answer: &Answer) -> Answer {
+    pub(super) fn lent(&self, answer: Answer) -> Answer {
+        // Texts would be copied here and for each rider again.
+        if answer.table.columns.iter().any(|column| matches!(column.payload, Payload::Bytes(_))) {
+            return answer;
+        }
         let table = answer.table.slice(&self.lane.description().output_dtypes(), answer.start, answer.rows);
-        Answer { table: Arc::new(table.lent()), start: 0, ..*answer }
+        Answer { table: Arc::new(table.lent()), start: 0, ..answer }
     }
 
     /// The request, to be given up: it is not answered, and nobody waits for it.

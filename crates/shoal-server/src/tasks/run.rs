@@ -315,7 +315,7 @@ impl Run {
                 // Late are all of them.
                 (Some(shared), Err(fault)) if fault.code != Code::DeadlineExceeded => self.dissolve(number, &shared),
                 (Some(_), outcome) => {
-                    let outcome = outcome.map(|answer| convoy.lent(&answer));
+                    let outcome = outcome.map(|answer| convoy.lent(answer));
                     self.hear_all(riders, &outcome, took);
                 }
             }
