@@ -20,6 +20,7 @@ from shoal.errors import RequirementError, UnsupportedModelError
 from shoal.package._onnx_file import MODEL_FILE, OnnxFile, inspect, parsed, without_zipmap
 from shoal.package._scikit._estimator import Reference, parts, references, refuse_wrong_exports
 from shoal.package._scikit._naming import name_in_order
+from shoal.package._scikit._scaling import write_out_scalers
 from shoal.runtime import Binding, InputBinding, OutputBinding
 from shoal.values import Column, Dtype, Signature
 
@@ -215,6 +216,7 @@ def _finished(plain: OnnxFile, answers: tuple[Reference, ...], *, is_negated: bo
             _fold_in_c_locale(node)
     if is_negated:
         _negate(model, outputs[-1])
+    write_out_scalers(model)
     _order_opsets(model)
     name_in_order(model)
     return OnnxFile(model.SerializeToString(deterministic=True), classes=plain.classes)
