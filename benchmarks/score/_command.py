@@ -1,7 +1,8 @@
 """The command `just bench score`: prepares, takes the rounds, writes and prints.
 
 `score` is the call in Python after the imports, which are not counted for the loop by hand either;
-`command` is the whole process, from its start to its end.
+`command` is the whole process, from its start to its end. A machine's speed changes within a round,
+so whatever `score` is held against is taken between two of its turns, and divided by their mean.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from rich.table import Table
 from benchmarks.score._parts import HAND_ROWS, PARTS
 from benchmarks.serve._environments import peer_python
 from benchmarks.serve._figures import spread
-from benchmarks.serve._material import prepare
+from benchmarks.serve._material import Material, prepare
 from benchmarks.serve._plot import Bar, bars
 from tools.machine import ROOT, Machine, commit, describe_machine, is_changed, now
 
@@ -37,6 +38,8 @@ PEERS = ("spark", "ray")
 HANDS = {f"hand-{rows}": "a loop by hand" for rows in HAND_ROWS}
 FLOOR, GOAL = 0.80, 0.92
 TIMES = {"a loop by hand": (1.1, 1.25), "spark": (2.5, 4.0), "ray": (10.0, 18.0)}
+OWN = "score"
+AGAIN = f"{OWN} behind "
 MEMORY_FLOOR_MB, MEMORY_GOAL_MB = 500, 250
 
 
@@ -99,28 +102,32 @@ def _write_rows(path: Path, rows: int) -> None:
 
 def _round(place: Path, number: int, peers: tuple[str, ...]) -> dict[str, Taken]:
     material = prepare()["digits"]
-    rows = place / "rows.parquet"
     taken = {}
-    for name in [*PARTS, "command", *peers]:
-        output = place / f"{name}-{number}"
-        if name == "command":
-            taken[name] = _command(material.package, rows, output)
-        else:
-            model = material.package if name == "score" else material.model
-            arguments = [str(rows), str(model), str(output)]
-            done = subprocess.run(
-                [*_program(name), *arguments],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE if name in peers else None,
-                check=True,
-            )
-            # Ray may tell of itself on the same stream, also after the last line of the program.
-            *_, said = (line for line in done.stdout.splitlines() if line.startswith(b'{"'))
-            taken[name] = msgspec.json.decode(said, type=Taken)
-        shutil.rmtree(output, ignore_errors=True)
-        wall_s, cpu_s = taken[name].wall_s, taken[name].cpu_s
-        typer.echo(f"round {number}: {name} {wall_s:.2f} s, processor {cpu_s:.2f} s")
+    for name in [*PARTS, *peers, "command"]:
+        taken[name] = _take(name, material, place, number)
+        if name in HANDS or name in PEERS:
+            taken[AGAIN + name] = _take(OWN, material, place, number)
     return taken
+
+
+def _take(name: str, material: Material, place: Path, number: int) -> Taken:
+    rows, output = place / "rows.parquet", place / f"{name}-{number}"
+    if name == "command":
+        seen = _command(material.package, rows, output)
+    else:
+        model = material.package if name == OWN else material.model
+        done = subprocess.run(
+            [*_program(name), str(rows), str(model), str(output)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if name in PEERS else None,
+            check=True,
+        )
+        # Ray may tell of itself on the same stream, also after the last line of the program.
+        *_, said = (line for line in done.stdout.splitlines() if line.startswith(b'{"'))
+        seen = msgspec.json.decode(said, type=Taken)
+    shutil.rmtree(output, ignore_errors=True)
+    typer.echo(f"round {number}: {name} {seen.wall_s:.2f} s, processor {seen.cpu_s:.2f} s")
+    return seen
 
 
 def _program(name: str) -> list[str]:
@@ -137,6 +144,21 @@ def _command(package: Path, rows: Path, output: Path) -> Taken:
     report, used = done.stdout.splitlines()[-2:]
     wall_s, cpu_s, peak_bytes = used.split()
     return Taken(float(wall_s), float(cpu_s), json.loads(report)["rows"], int(peak_bytes))
+
+
+def times(taken: dict[str, Taken], name: str) -> float:
+    """How many times as long something takes as the mean of both turns of `score` beside it."""
+    turns = list(taken)
+    at = turns.index(name)
+    beside = [turn for turn in (turns[at - 1], turns[at + 1]) if turn.startswith(OWN)]
+    return taken[name].wall_s / statistics.mean(taken[turn].wall_s for turn in beside)
+
+
+def own_s(taken: dict[str, Taken]) -> float:
+    """The median of all turns of `score`."""
+    return statistics.median(
+        turn.wall_s for name, turn in taken.items() if name == OWN or name.startswith(AGAIN)
+    )
 
 
 def limit_s(taken: dict[str, Taken], cores: int) -> float:
@@ -156,11 +178,15 @@ NAMES = {
 def picture(seen: Result) -> str:
     """Rows a second, as bars."""
     shown = [
-        Bar(said, spread([seen.rows / each[name].wall_s for each in seen.rounds]), name == "score")
+        Bar(said, spread([seen.rows / _wall_s(each, name) for each in seen.rounds]), name == OWN)
         for name, said in NAMES.items()
         if name in seen.rounds[0]
     ]
     return bars(f"rows a second, Parquet to Parquet, {seen.cores} cores", shown)
+
+
+def _wall_s(taken: dict[str, Taken], name: str) -> float:
+    return own_s(taken) if name == OWN else taken[name].wall_s
 
 
 def report(seen: Result, console: Console) -> None:
@@ -168,21 +194,17 @@ def report(seen: Result, console: Console) -> None:
     table = Table(title=f"{seen.rows:,} rows, Parquet to Parquet, {seen.cores} cores")
     for heading in ("", "median", "least", "greatest"):
         table.add_column(heading)
-    for name in seen.rounds[0]:
-        _row(table, f"{name}, s", [each[name].wall_s for each in seen.rounds])
+    ways = [name for name in seen.rounds[0] if not name.startswith(AGAIN)]
+    for name in ways:
+        _row(table, f"{name}, s", [_wall_s(each, name) for each in seen.rounds])
     _row(table, "limit, s", [limit_s(each, seen.cores) for each in seen.rounds])
-    for name in ("score", "command"):
-        shares = [limit_s(each, seen.cores) / each[name].wall_s for each in seen.rounds]
+    for name in (OWN, "command"):
+        shares = [limit_s(each, seen.cores) / _wall_s(each, name) for each in seen.rounds]
         _row(table, f"{name}: share of the limit (floor {FLOOR}, goal {GOAL})", shares)
     for name, (floor, goal) in TIMES.items():
-        if others := [
-            each for each in seen.rounds[0] if each == name or name in HANDS.get(each, "")
-        ]:
-            times = [
-                min(each[other].wall_s for other in others) / each["score"].wall_s
-                for each in seen.rounds
-            ]
-            _row(table, f"times {name} (floor {floor}, goal {goal})", times)
+        if others := [way for way in ways if way == name or name in HANDS.get(way, "")]:
+            quickest = [min(times(each, way) for way in others) for each in seen.rounds]
+            _row(table, f"times {name} (floor {floor}, goal {goal})", quickest)
     peaks = [each["command"].peak_bytes / 1e6 for each in seen.rounds]
     _row(table, f"peak memory, MB (floor {MEMORY_FLOOR_MB}, goal {MEMORY_GOAL_MB})", peaks)
     console.print(table)
