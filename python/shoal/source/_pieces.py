@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from shoal.source._listing import Stored
 
 # So many bytes are decoded at a time, or so many rows.
-BATCH_BYTES = 3 << 19
+BATCH_BYTES = 3 << 20
 BATCH_ROWS = (1 << 10, 1 << 16)
 
 

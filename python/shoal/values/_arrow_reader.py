@@ -28,6 +28,7 @@ from shoal.values._signature import Column, Dtype
 from shoal.values._wire import (
     Elements,
     Mask,
+    Rows,
     WireColumn,
     as_buffer,
     as_missing,
@@ -49,7 +50,7 @@ class _Place(NamedTuple):
     """Where values come from, so that an error can name column and row."""
 
     column: Column
-    rows: Elements  # the row of each record that is not missing
+    rows: Rows  # of each record that is not missing
 
     def row(self, index: int, *, count: int) -> int:
         """Gives the row that item `index` of `count` items belongs to."""
@@ -136,11 +137,8 @@ def mask_of(array: pa.Array) -> Mask:
 def _read_column(array: pa.Array, column: Column) -> WireColumn:
     if column.moment:
         array = in_seconds(array, column.name)
-    mask = mask_of(array)
-    if not column.nullable:
-        refuse_missing(column.name, mask)
-    missing = as_missing(mask)
-    place = _Place(column, np.flatnonzero(~mask))
+    missing, rows = _missing(array, column)
+    place = _Place(column, rows)
     held = array if missing is None else array.drop_null()
     if pa.types.is_null(held.type):
         dims = [max(dim, 0) for dim in column.shape]
@@ -155,6 +153,16 @@ def _read_column(array: pa.Array, column: Column) -> WireColumn:
         return column.name, column.dtype.value, shape, texts, missing
     elements = scatter(_read_elements(leaf, place), shape, place.rows)
     return column.name, column.dtype.value, shape, as_buffer(elements), missing
+
+
+def _missing(array: pa.Array, column: Column) -> tuple[bytes | None, Rows]:
+    """Which records are missing, as a wire column says it, and the rows of the others."""
+    if array.null_count == 0:
+        return None, range(len(array))
+    mask = mask_of(array)
+    if not column.nullable:
+        refuse_missing(column.name, mask)
+    return as_missing(mask), np.flatnonzero(~mask)
 
 
 def _no_values(dtype: Dtype) -> pa.Array:
@@ -227,7 +235,7 @@ def _one_length(array: pa.Array, place: _Place, dims: list[int]) -> int:
     want = column.shape[len(dims)]
     if pa.types.is_fixed_size_list(array.type) and want in (-1, array.type.list_size):
         return int(array.type.list_size)
-    lengths = pc.list_value_length(array).to_numpy(zero_copy_only=False)
+    lengths = _lengths(array)
     length = want if want != -1 else int(lengths[0]) if len(lengths) else 0
     other = np.flatnonzero(lengths != length)
     if not len(other):
@@ -240,6 +248,14 @@ def _one_length(array: pa.Array, place: _Place, dims: list[int]) -> int:
         f"column {column.name!r} row {row} has length {lengths[index]} in dimension "
         f"{len(dims)}, expected {want} for shape {list(column.shape)}"
     )
+
+
+def _lengths(array: pa.Array) -> Elements:
+    """The length of each list; none of them is missing."""
+    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+        return np.diff(np.from_dlpack(array.offsets))
+    lengths: Elements = pc.list_value_length(array).to_numpy(zero_copy_only=False)
+    return lengths
 
 
 def _open_tensor(

@@ -14,6 +14,7 @@ declaration only, and never on the values of one micro-batch. Numbers are passed
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,6 +56,11 @@ def schema_of(columns: Sequence[Column]) -> pa.Schema:
     Raises:
         DuplicateColumnError: Two columns have one name.
     """
+    return _schema_of(tuple(columns))
+
+
+@lru_cache(maxsize=64)
+def _schema_of(columns: tuple[Column, ...]) -> pa.Schema:
     check_unique((column.name for column in columns), "the columns")
     return pa.schema([pa.field(c.name, _arrow_type(c), nullable=c.nullable) for c in columns])
 
@@ -166,15 +172,15 @@ def _plain_array(wire: WireColumn, column: Column, mask: pa.Array | None) -> pa.
     if isinstance(data, list):
         held = pa.array(data, type=pa.binary(), mask=None if mask is None else np.asarray(mask))
         return held if column.binary else _as_text(held, wire)
-    elements = elements_of(wire).reshape(-1)
-    kind = _plain_type(column)
+    elements = elements_of(wire)
     if column.dtype is Dtype.BOOL:
-        return pa.array(elements, mask=None if mask is None else np.asarray(mask))
+        return pa.array(elements.reshape(-1), mask=None if mask is None else np.asarray(mask))
     # from_buffers, because pa.array copies where there is a mask. Data cut out of a message may lie
     # at any address; only then it is moved to where Arrow wants it.
-    aligned = as_buffer(np.require(elements, requirements="A"))
+    held = data if elements.flags.aligned else as_buffer(np.require(elements, requirements="A"))
     validity = None if mask is None else _validity(mask)
-    return pa.Array.from_buffers(kind, len(elements), [validity, pa.py_buffer(aligned)])
+    buffers = [validity, pa.py_buffer(held)]
+    return pa.Array.from_buffers(_plain_type(column), elements.size, buffers)
 
 
 def _validity(mask: pa.Array) -> pa.Buffer:

@@ -65,6 +65,9 @@ class Dtype(StrEnum):
     BYTES = "BYTES"
 
 
+_DTYPES = {dtype.value: dtype for dtype in Dtype}
+
+
 def read_dtype(name: str) -> Dtype:
     """Gives the dtype a name stands for.
 
@@ -72,8 +75,8 @@ def read_dtype(name: str) -> Dtype:
         DtypeError: There is no dtype of this name.
     """
     try:
-        return Dtype(name)
-    except ValueError:
+        return _DTYPES[name]
+    except (KeyError, TypeError):
         known = ", ".join(Dtype)
         raise DtypeError(f"{name!r} is not a dtype, expected one of {known}") from None
 

@@ -35,26 +35,27 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 WireColumn: TypeAlias = tuple[str, str, list[int], Buffer | list[bytes], Buffer | None]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Elements: TypeAlias = npt.NDArray[Any]
+Rows: TypeAlias = Elements | range
 
-_NUMPY_NAMES = {
-    Dtype.BOOL: "|b1",
-    Dtype.UINT8: "|u1",
-    Dtype.UINT16: "<u2",
-    Dtype.UINT32: "<u4",
-    Dtype.UINT64: "<u8",
-    Dtype.INT8: "|i1",
-    Dtype.INT16: "<i2",
-    Dtype.INT32: "<i4",
-    Dtype.INT64: "<i8",
-    Dtype.FP16: "<f2",
-    Dtype.FP32: "<f4",
-    Dtype.FP64: "<f8",
+_NUMPY_DTYPES = {
+    Dtype.BOOL: np.dtype("|b1"),
+    Dtype.UINT8: np.dtype("|u1"),
+    Dtype.UINT16: np.dtype("<u2"),
+    Dtype.UINT32: np.dtype("<u4"),
+    Dtype.UINT64: np.dtype("<u8"),
+    Dtype.INT8: np.dtype("|i1"),
+    Dtype.INT16: np.dtype("<i2"),
+    Dtype.INT32: np.dtype("<i4"),
+    Dtype.INT64: np.dtype("<i8"),
+    Dtype.FP16: np.dtype("<f2"),
+    Dtype.FP32: np.dtype("<f4"),
+    Dtype.FP64: np.dtype("<f8"),
 }
 
 
 def numpy_dtype(dtype: Dtype) -> np.dtype[Any]:
     """Gives the little-endian numpy type of every dtype but BYTES."""
-    return np.dtype(_NUMPY_NAMES[dtype])
+    return _NUMPY_DTYPES[dtype]
 
 
 def match_columns(wire: Sequence[WireColumn], columns: Sequence[Column]) -> list[WireColumn]:
@@ -193,7 +194,7 @@ def as_buffer(elements: Elements) -> memoryview:
     return np.ascontiguousarray(elements).reshape(-1).view(np.uint8).data
 
 
-def scatter(elements: Elements, shape: list[int], rows: Elements) -> Elements:
+def scatter(elements: Elements, shape: list[int], rows: Rows) -> Elements:
     """Puts the elements of the records that are there at their rows, and zero at the others.
 
     Args:
@@ -208,13 +209,13 @@ def scatter(elements: Elements, shape: list[int], rows: Elements) -> Elements:
     return spread
 
 
-def scatter_bytes(texts: list[bytes], shape: list[int], rows: Elements) -> list[bytes]:
+def scatter_bytes(texts: list[bytes], shape: list[int], rows: Rows) -> list[bytes]:
     """Does for BYTES what `scatter` does for numbers; a missing record is empty texts."""
     if len(rows) == shape[0]:
         return texts
     per_record = math.prod(shape[1:])
     spread = [b""] * (shape[0] * per_record)
-    for at, row in enumerate(rows.tolist()):
+    for at, row in enumerate(map(int, rows)):
         own = texts[at * per_record : (at + 1) * per_record]
         spread[row * per_record : (row + 1) * per_record] = own
     return spread
