@@ -17,7 +17,8 @@ _fetch:
 # Check everything: format, lint, types, import rules, Rust tests, Python tests
 test: check
     cargo test --locked --workspace --quiet
-    pytest --quiet --numprocesses auto --maxprocesses 4 --dist worksteal
+    # One more than there are cores, up to five: tests wait for servers and disks, too.
+    pytest --quiet --numprocesses "$((($(nproc) < 4 ? $(nproc) : 4) + 1))" --dist worksteal
 
 # Check without running tests: format, lint, types, import rules, clippy
 check: _fetch
