@@ -107,6 +107,16 @@ test("or until one of them is answered", async () => {
   assert.deepEqual(sizes(), [1, 1, 1, 1, 2]);
 });
 
+test("calls of a few milliseconds have one budget, which is never longer than what is left", () => {
+  for (let round = 0; round < 5; round += 1) {
+    void call();
+    clock.pass(2);
+  }
+  clock.tick();
+  const budgets = sent[0]?.envelope.posted.map(({ timeoutUs }) => timeoutUs) ?? [];
+  assert.deepEqual(budgets, new Array(5).fill(983_040));
+});
+
 test("a large call travels alone, and at once", () => {
   void call();
   void call("m", 100_000);

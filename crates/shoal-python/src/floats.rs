@@ -50,6 +50,10 @@ fn list(out: &mut Vec<u8>, count: usize, mut entry: impl FnMut(&mut Vec<u8>, usi
 
 fn number(out: &mut Vec<u8>, data: &[u8]) {
     let value = f32::from_le_bytes([data[0], data[1], data[2], data[3]]);
+    if let Some(whole) = whole(value) {
+        out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
+        return out.extend_from_slice(b".0");
+    }
     let word: &[u8] = match value {
         _ if value.is_nan() => b"\"NaN\"",
         f32::INFINITY => b"\"Infinity\"",
@@ -60,4 +64,11 @@ fn number(out: &mut Vec<u8>, data: &[u8]) {
     if word.is_empty() {
         out.extend_from_slice(ryu::Buffer::new().format_finite(value).as_bytes());
     }
+}
+
+/// The number that a value is, if it is a small one without a fraction and without a sign: counts and pixels are.
+fn whole(value: f32) -> Option<u16> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what does not fit is another number than it was")]
+    let whole = value as u16;
+    (f32::from(whole).to_bits() == value.to_bits()).then_some(whole)
 }

@@ -12,6 +12,9 @@ import { DeadlineError } from "../errors/kinds.js";
 import type { Cancel, Clock } from "./clock.js";
 import { onAbort } from "./signals.js";
 
+const KEPT_BITS = 6;
+const MOST_ROUNDED_BITS = 18;
+
 /** What a caller asks for. */
 export interface Asked {
   readonly id: string;
@@ -56,9 +59,20 @@ export class Call {
     return this.#endsAtMs - this.#clock.now();
   }
 
-  /** What is left as the protocol says it: microseconds, at least one; 0 is no limit. */
+  /**
+   * What is left as the protocol says it: microseconds, at least one; 0 is no limit.
+   *
+   * Rounded down by 3 % or 0.26 s at most: so calls that were made shortly after each other have the
+   * same budget, and a server joins them.
+   */
   get leftUs(): number {
-    return Number.isFinite(this.leftMs) ? Math.max(1, Math.round(this.leftMs * 1000)) : 0;
+    if (!Number.isFinite(this.leftMs)) {
+      return 0;
+    }
+    const leftUs = Math.max(1, Math.floor(this.leftMs * 1000));
+    const bits = Math.floor(Math.log2(leftUs)) + 1;
+    const step = 2 ** Math.max(0, Math.min(bits - KEPT_BITS, MOST_ROUNDED_BITS));
+    return Math.floor(leftUs / step) * step;
   }
 
   /** Has this called when the call is settled. */

@@ -323,14 +323,24 @@ impl Typed {
         Self { rows: rows.len(), columns: self.columns.iter().map(|column| column.take_rows(rows)).collect() }
     }
 
-    /// The same table, whose copies share the values of fixed width: for tables that many tasks refer to, and results that are kept.
-    pub(crate) fn shared(mut self) -> Self {
+    /// The same records in buffers of their own: nothing that they are a part of stays in memory for them.
+    pub(crate) fn copied(&self) -> Self {
+        let mut copy = self.clone();
+        for column in &mut copy.columns {
+            if let Content::Fixed(buffer) = &mut column.content {
+                *buffer = Buffer::copy_of(buffer.bytes());
+            }
+        }
+        copy
+    }
+
+    /// From here on copies share the values of fixed width: for tables that many tasks refer to, and results that are kept.
+    pub(crate) fn share(&mut self) {
         for column in &mut self.columns {
             if let Content::Fixed(buffer) = &mut column.content {
                 *buffer = std::mem::take(buffer).shared();
             }
         }
-        self
     }
 }
 

@@ -36,7 +36,7 @@ use self::digest::Digest;
 use self::merge::{By, Part, merged};
 use crate::bodies::Holding;
 use crate::description::Author;
-use crate::fault::Outcome;
+use crate::fault::{Fault, Outcome};
 use crate::tables::Typed;
 
 /// Tasks in one envelope, at most.
@@ -132,8 +132,9 @@ pub(crate) struct SharedTable {
 }
 
 impl SharedTable {
-    pub(crate) fn new(table: Typed, held: Option<Holding>) -> Self {
-        Self { table: table.shared(), hashed: OnceLock::new(), _held: held }
+    pub(crate) fn new(mut table: Typed, held: Option<Holding>) -> Self {
+        table.share();
+        Self { table, hashed: OnceLock::new(), _held: held }
     }
 }
 
@@ -174,6 +175,16 @@ impl Done {
     /// Bytes that the answer takes.
     pub(crate) fn size_bytes(&self) -> usize {
         self.outcome.as_ref().map_or(0, Typed::size_bytes)
+    }
+
+    /// What is kept of it for other tasks. If its records are some `of_many`, they are copied, and the rest is not kept for them;
+    /// otherwise both are the same numbers.
+    pub(crate) fn keep(&mut self, of_many: bool) -> Self {
+        if let (Ok(table), false) = (&mut self.outcome, of_many) {
+            table.share();
+        }
+        let outcome = self.outcome.as_ref().map_err(Fault::clone).map(|table| if of_many { table.copied() } else { table.clone() });
+        Self { id: String::new(), author: self.author.clone(), outcome, ..*self }
     }
 }
 

@@ -117,7 +117,7 @@ impl Run {
             run.add(task, &mut drafts, &mut loads);
         }
         run.takes_all_at_once = is_patient && run.jobs.iter().all(|job| job.ticket.is_none());
-        run.submit_all(loads);
+        run.submit_all(loads, is_patient);
         run
     }
 
@@ -150,7 +150,7 @@ impl Run {
     fn unless_known(&mut self, number: usize, task: Task) -> Option<Task> {
         let Some((key, digest)) = task.key.clone().zip(task.digest) else { return Some(task) };
         let name = Name { owner: self.caller.owner, key };
-        match self.catalog.kept.enter(Instant::now(), &name, digest) {
+        match self.catalog.kept.enter(Instant::now(), name, digest) {
             Ok(Known::Fresh(ticket)) => {
                 self.jobs[number].ticket = Some(ticket);
                 return Some(task);
@@ -175,7 +175,7 @@ impl Run {
                 let catalog = Arc::clone(&self.catalog);
                 let (mut drafts, mut loads) = (Drafts::new(&catalog), Vec::new());
                 self.draft(number, task, &mut drafts, &mut loads);
-                self.submit_all(loads);
+                self.submit_all(loads, false);
             }
             Err(fault) => self.fail(number, None, fault),
         }
@@ -217,11 +217,11 @@ impl Run {
         self.jobs[number].pieces.end = self.pieces.len();
     }
 
-    /// Puts all that was loaded into the queues.
-    fn submit_all(&mut self, loads: Vec<Load>) {
+    /// Puts all that was loaded into the queues, as few requests if riders `are_joined`.
+    fn submit_all(&mut self, loads: Vec<Load>, are_joined: bool) {
         self.deadlines.sort_unstable_by(|one, other| other.cmp(one));
         for load in loads {
-            self.submit(load, self.takes_all_at_once);
+            self.submit(load, are_joined);
         }
     }
 
@@ -445,9 +445,7 @@ impl Run {
         let Ended { author, outcome, batch_rows } = ended;
         let mut done = Done { id: std::mem::take(&mut job.id), author, outcome, batch_rows, weight: job.weight };
         if let Some(ticket) = job.ticket.take() {
-            // What is kept and what is answered are the same numbers.
-            done.outcome = done.outcome.map(Typed::shared);
-            ticket.settle(Instant::now(), &done);
+            ticket.settle(Instant::now(), done.keep(self.is_joined(number)));
         }
         self.deliver(number, done);
     }
@@ -456,6 +454,12 @@ impl Run {
         self.jobs[number].is_open = false;
         self.catalog.metrics.task(done.outcome.as_ref().err().map(|fault| fault.code));
         self.ready.push_back((number, done));
+    }
+
+    /// Whether its records travelled with those of other tasks.
+    fn is_joined(&self, number: usize) -> bool {
+        let mut convoys = self.pieces[self.jobs[number].pieces.clone()].iter().filter_map(|piece| piece.convoy);
+        convoys.any(|convoy| self.convoys[convoy].riders.len() > 1)
     }
 
     /// Whether an answer may still come.

@@ -193,6 +193,35 @@ fn those_who_travel_together_are_answered_each_with_its_own() {
     });
 }
 
+/// With a key of its own for each number.
+fn with_keys(numbers: &[f64]) -> Vec<Task> {
+    numbers.iter().map(|number| Task { key: Some(number.to_string()), ..task("quick", &[*number]) }).collect()
+}
+
+#[test]
+fn those_with_keys_travel_together_too_and_each_is_kept_by_itself() {
+    event_loop().unwrap().block_on(async {
+        let stage = Stage::set();
+        let numbers: Vec<f64> = (0..50).map(f64::from).collect();
+        let lane = Arc::clone(stage.catalog.choose("quick", None).unwrap().lane());
+        let envelope = Envelope::new(with_keys(&numbers), None, None).unwrap();
+        let mut run = Run::start(&stage.catalog, envelope, Caller::default(), true);
+        assert_eq!(lane.owed(), 1);
+        poll_fn(|context| run.poll_all(context)).await;
+        let again = stage.run(with_keys(&numbers)).await;
+        for (((_, first), again), number) in run.ready.iter().zip(&again).zip(&numbers) {
+            let [first, again] = [first, again].map(|done| done.outcome.as_ref().unwrap());
+            assert_eq!(first, again);
+            let Content::Fixed(buffer) = &again.columns[0].content else { panic!("fixed") };
+            assert_eq!(buffer.bytes(), &(2.0 * number).to_le_bytes()[..]);
+            let is_lent = buffer.to_bytes().as_ptr() == buffer.bytes().as_ptr();
+            assert!(!is_lent, "the answer to all is held for {number}");
+        }
+        assert_eq!(stage.counted("quick", "ok"), 50);
+        stage.strike().await;
+    });
+}
+
 #[test]
 fn one_that_fails_harms_none_of_those_it_travelled_with() {
     event_loop().unwrap().block_on(async {
