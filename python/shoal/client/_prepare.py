@@ -39,7 +39,6 @@ class Preparation:
     def __init__(self, encoding: Encoding, timeout_s: float | None) -> None:
         self._encoding = encoding
         self._timeout_s = timeout_s
-        self._keys = _Keys()
 
     def call(self, task: Task) -> tuple[Piece, float | None]:
         """Gives a task that travels with whatever else is called, and how long it may take.
@@ -121,7 +120,7 @@ class Preparation:
         table = task.table
         if not isinstance(table, str):
             table = self._encoding.table(Table.of(table))
-        return self._encoding.task(task, table, task.idempotency_key or self._keys.next())
+        return self._encoding.task(task, table, task.idempotency_key or _keys.next())
 
     def _time_s(self, task: Task) -> float | None:
         if task.timeout_ms is None:
@@ -139,15 +138,19 @@ class _Keys:
 
     def __init__(self) -> None:
         self._numbers = count()
-        self._process = 0
-        self._prefix = ""
+        self.begin()
+        os.register_at_fork(after_in_child=self.begin)
+
+    def begin(self) -> None:
+        """Gives other keys from now on."""
+        self._prefix = os.urandom(_KEY_BYTES).hex()
 
     def next(self) -> str:
         """Gives a key."""
-        if self._process != os.getpid():
-            self._prefix = os.urandom(_KEY_BYTES).hex()
-            self._process = os.getpid()  # last: another thread goes by it
         return f"{self._prefix}{next(self._numbers):x}"
+
+
+_keys = _Keys()
 
 
 def limit_s(timeout_s: float | None) -> float | None:
@@ -162,7 +165,7 @@ def _check(task: Task) -> None:
         InvalidRequestError: Names the field.
     """
     for name, text in (("id", task.id), ("idempotency_key", task.idempotency_key)):
-        if _bytes_of(f"{name} of a task", text) > MAX_NAME_BYTES:
+        if text and _bytes_of(f"{name} of a task", text) > MAX_NAME_BYTES:
             raise InvalidRequestError(f"the {name} of a task has more than {MAX_NAME_BYTES} bytes")
     if not 0 <= task.priority <= MAX_PRIORITY:
         raise InvalidRequestError(f"priority is {task.priority}, expected 0 to {MAX_PRIORITY}")

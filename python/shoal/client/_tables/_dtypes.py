@@ -66,12 +66,6 @@ def dtype_of_numpy(kind: np.dtype[Any]) -> str | None:
     return _NAMES.get((kind.kind, kind.itemsize))
 
 
-@cache
-def dtype_of_plain(kind: Any) -> str | None:
-    """Gives the dtype of a numpy type whose values are held as they are; None for all others."""
-    return _NAMES.get((kind.kind, kind.itemsize)) if kind.isnative else None
-
-
 def empty_value(dtype: str) -> Any:
     """Gives what stands in the place of a missing record."""
     return _EMPTY.get(dtype, 0.0 if dtype in FLOATS else 0)

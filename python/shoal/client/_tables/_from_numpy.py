@@ -9,10 +9,11 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from shoal.client._tables._column import Column, Kind, of_numpy, of_records
-from shoal.client._tables._dtypes import dtype_of_numpy, dtype_of_plain, numpy_dtype
+from shoal.client._tables._dtypes import MAX_DIMENSIONS, dtype_of_numpy, numpy_dtype
 from shoal.client._tables._moments import ZONE_HINT, check_years
 from shoal.errors import DtypeError, NullError, ShapeError, ZoneError
 
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-_MAX_DIMENSIONS = 9
+
+def column_of_array(name: str, values: npt.NDArray[Any]) -> Column:
+    """Makes a column of an array that is nothing more than that; see `column_of_numpy`."""
+    kind = _kind_of(values.dtype, values.shape[1:]) if values.ndim else None
+    return column_of_numpy(name, values) if kind is None else of_numpy(name, kind, values)
 
 
 def column_of_numpy(name: str, values: Any) -> Column:
@@ -34,13 +39,10 @@ def column_of_numpy(name: str, values: Any) -> Column:
     """
     import numpy as np
 
-    plain = dtype_of_plain(values.dtype) if type(values) is np.ndarray else None
-    if plain is not None and 1 <= values.ndim <= _MAX_DIMENSIONS:
-        return of_numpy(name, Kind(plain, values.shape[1:]), values)
     array = values if isinstance(values, np.ndarray) else np.asarray(values)
-    if not 1 <= array.ndim <= _MAX_DIMENSIONS:
+    if not 0 <= array.ndim - 1 <= MAX_DIMENSIONS:
         raise ShapeError(
-            f"column {name!r} has {array.ndim} dimensions, expected 1 to {_MAX_DIMENSIONS}, "
+            f"column {name!r} has {array.ndim} dimensions, expected 1 to {MAX_DIMENSIONS + 1}, "
             "records first",
             hint="a single record is an array of one: array[None]",
         )
@@ -53,6 +55,13 @@ def column_of_numpy(name: str, values: Any) -> Column:
         held = held.copy()
         held[missing] = 0
     return of_numpy(name, Kind(dtype, array.shape[1:]), held, missing)
+
+
+@lru_cache(1024)
+def _kind_of(type_: np.dtype[Any], shape: tuple[int, ...]) -> Kind | None:
+    """Gives what records of a numpy type are that is held as it is; None for all others."""
+    dtype = dtype_of_numpy(type_) if type_.isnative else None
+    return None if dtype is None or len(shape) > MAX_DIMENSIONS else Kind(dtype, shape)
 
 
 def _of_other(name: str, array: npt.NDArray[Any]) -> Column:

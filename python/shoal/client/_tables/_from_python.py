@@ -46,10 +46,6 @@ def column_from(name: str, values: Any) -> Column:
         NullError: A value is missing inside a record.
         ZoneError: A time has no zone.
     """
-    if isinstance(values, Column):
-        return values if values.name == name else _renamed(values, name)
-    if isinstance(values, list | tuple):
-        return column_of_list(name, values)
     kind: Any = type(values)
     read = _reader_of(kind)
     if read is None:
@@ -198,7 +194,11 @@ def _spread(missing: Any, record: Any) -> Any:
 
 @cache
 def _reader_of(kind: Any) -> Callable[[str, Any], Column] | None:
-    """Gives what reads arrays of a type, by the library that it is from."""
+    """Gives what reads values of a type, arrays by the library that it is from."""
+    if issubclass(kind, list | tuple):
+        return column_of_list
+    if issubclass(kind, Column):
+        return _renamed
     library = kind.__module__.partition(".")[0]
     if library == "pandas":
         from shoal.client._tables._pandas import column_of_series
@@ -209,13 +209,17 @@ def _reader_of(kind: Any) -> Callable[[str, Any], Column] | None:
 
         return column_of_arrow
     if hasattr(kind, "__array__"):
-        from shoal.client._tables._from_numpy import column_of_numpy
+        import numpy as np
 
-        return column_of_numpy
+        from shoal.client._tables._from_numpy import column_of_array, column_of_numpy
+
+        return column_of_array if kind is np.ndarray else column_of_numpy
     return None
 
 
-def _renamed(column: Column, name: str) -> Column:
+def _renamed(name: str, column: Column) -> Column:
+    if column.name == name:
+        return column
     other = Column(name, column.kind, column.rows)
     for slot in ("_flat", "_missing", "_numpy", "_arrow"):
         setattr(other, slot, getattr(column, slot))

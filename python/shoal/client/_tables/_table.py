@@ -44,14 +44,16 @@ class Table:
     __slots__ = ("_columns", "rows")
 
     def __init__(self, columns: Iterable[Column] = (), *, rows: int | None = None) -> None:
-        held = list(columns)
-        self._columns = {column.name: column for column in held}
-        if len(self._columns) < len(held):
-            raise _twice([column.name for column in held])
-        self.rows = rows if rows is not None else held[0].rows if held else 0
-        for column in held:
-            if column.rows != self.rows:
-                raise _ragged(column, self.rows)
+        self._columns: dict[str, Column] = {}
+        for column in columns:
+            if rows is None:
+                rows = column.rows
+            if column.name in self._columns:
+                raise _twice(column.name)
+            if column.rows != rows:
+                raise _ragged(column, rows)
+            self._columns[column.name] = column
+        self.rows = rows or 0
 
     @classmethod
     def of(cls, data: Any) -> Table:
@@ -66,7 +68,7 @@ class Table:
         if isinstance(data, Table):
             return data
         if isinstance(data, dict):
-            return cls([column_from(name, values) for name, values in data.items()])
+            return _of_mapping(data)
         if isinstance(data, list):
             return cls(columns_of_records(data), rows=len(data))
         return _of_library(data)
@@ -172,11 +174,10 @@ def _of_library(data: Any) -> Table:
 
 
 def _of_mapping(data: Mapping[str, Any]) -> Table:
-    return Table([column_from(name, values) for name, values in data.items()])
+    return Table(column_from(name, values) for name, values in data.items())
 
 
-def _twice(names: list[str]) -> DuplicateColumnError:
-    name = next(name for name in names if names.count(name) > 1)
+def _twice(name: str) -> DuplicateColumnError:
     return DuplicateColumnError(f"column {name!r} is there twice, expected unique names")
 
 

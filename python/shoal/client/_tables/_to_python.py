@@ -35,25 +35,25 @@ def to_list(column: Column) -> list[Any]:
 
 def to_numpy(column: Column) -> npt.NDArray[Any]:
     """Gives an array, masked where records are missing; see `Column.to_numpy`."""
-    import numpy as np
-
     values = _array(column)
     if column.missing is None:
         return values
+    import numpy as np
+
     mask = np.frombuffer(column.missing, dtype=np.bool_)
     spread = mask.reshape(-1, *([1] * len(column.shape)))
     return np.ma.array(values, mask=np.broadcast_to(spread, values.shape))
 
 
 def _array(column: Column) -> npt.NDArray[Any]:
-    import numpy as np
-
     if column.dtype == "TIMESTAMP":
         return column.elements().view(f"<M8[{column.kind.unit}]")
     if column.dtype == "DATE":
-        return column.elements().astype(np.int64).view("<M8[D]")
+        return column.elements().astype("<i8").view("<M8[D]")
     if column.dtype in NUMPY_CODES:
         return column.elements()
+    import numpy as np
+
     flat = column.flat()
     objects = np.empty(len(flat), dtype=object)
     objects[:] = flat

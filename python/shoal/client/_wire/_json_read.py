@@ -12,7 +12,7 @@ from functools import cache
 from itertools import chain, islice
 from math import inf, nan, prod
 from struct import Struct
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 
@@ -35,6 +35,9 @@ from shoal.errors import (
     NullError,
     ShapeError,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _Read = TypeVar("_Read")
 _Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -117,6 +120,8 @@ def read_column(column: ColumnJson) -> Column:
     kind = _SCALARS.get(column.dtype) if is_scalar else None
     if kind is None:
         kind = _kind(column)
+    elif (plain := _plain(column)) is not None:
+        return Column(column.name, kind, len(plain), flat=plain)
     values, missing = _values(column)
     if (read := _READERS.get(column.dtype)) is not None:
         values = read(column, values)
@@ -125,6 +130,15 @@ def read_column(column: ColumnJson) -> Column:
     if missing is None or column.dtype == "MIXED":
         return Column(column.name, kind, rows, flat=values, missing=missing)
     return Column(column.name, kind, rows, flat=_spread(values, missing, kind), missing=missing)
+
+
+def _plain(column: ColumnJson) -> list[Any] | None:
+    """Gives scalars that are all there, each as JSON has it by itself; None for any others."""
+    decode = _PLAIN.get(column.dtype)
+    try:
+        return None if decode is None else decode(column.data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None  # nulls, numbers as text, or what is wrong: read by the rules, and told
 
 
 def _kind(column: ColumnJson) -> Kind:
@@ -217,6 +231,15 @@ def _decoder(dtype: str, depth: int) -> msgspec.json.Decoder[list[Any]]:
     return msgspec.json.Decoder(list[kind])
 
 
+_PLAIN: dict[str, Callable[[msgspec.Raw], list[Any]]] = {
+    "BOOL": msgspec.json.Decoder(list[bool]).decode,
+    "UTF8": msgspec.json.Decoder(list[str]).decode,
+    **{
+        dtype: msgspec.json.Decoder(list[Annotated[int, msgspec.Meta(ge=low, le=high)]]).decode
+        for dtype, (low, high) in INTEGER_RANGES.items()
+        if dtype not in {"UINT64", "TIMESTAMP", "DATE"}  # msgspec has no bounds beyond 2**63 - 1
+    },
+}
 _VALUES: dict[str, Any] = {
     "BOOL": bool,
     **dict.fromkeys(FLOATS, float | str),

@@ -96,7 +96,7 @@ def _write_data(column: Column) -> bytes:
 def _write_small_floats(column: Column) -> bytes:
     """Gives FP32, and FP16 as the FP32 it is, in the fewest digits; Python has those of FP64."""
     values = column.elements()
-    if values.dtype.str != _FP32:
+    if column.dtype == "FP16":
         values = values.astype(_FP32)
     return _fp32_as_json()(values.tobytes(), [column.rows, *column.shape], column.missing)
 
