@@ -325,13 +325,12 @@ impl Typed {
 
     /// The same records in buffers of their own: nothing that they are a part of stays in memory for them.
     pub(crate) fn copied(&self) -> Self {
-        let mut copy = self.clone();
-        for column in &mut copy.columns {
-            if let Content::Fixed(buffer) = &mut column.content {
-                *buffer = Buffer::copy_of(buffer.bytes());
-            }
-        }
-        copy
+        let column = |Column { name, kind, shape, content, missing }: &Column| {
+            let content =
+                if let Content::Fixed(buffer) = content { Content::Fixed(Buffer::copy_of(buffer.bytes())) } else { content.clone() };
+            Column { name: name.clone(), kind: kind.clone(), shape: shape.clone(), content, missing: missing.clone() }
+        };
+        Self { rows: self.rows, columns: self.columns.iter().map(column).collect() }
     }
 
     /// From here on copies share the values of fixed width: for tables that many tasks refer to, and results that are kept.
