@@ -79,9 +79,10 @@ class Call:
         raise self.outcome or InternalError("a call was asked for its answer before it had one")
 
     def budget_us(self, now_s: float) -> int:
-        """Gives how many microseconds are left, rounded down by 3 % or 0.26 s at most; 0 is no limit.
+        """Gives how many microseconds are left, rounded down a little; 0 is no limit.
 
-        So calls that were made shortly after each other have the same budget, and a server joins them.
+        By 3 % or 0.26 s at most: so calls that were made shortly after each other have the same
+        budget, and a server joins them.
         """
         if self.deadline_s is None:
             return 0
