@@ -92,3 +92,11 @@ def test_a_table_is_the_same_in_every_form(table: Table) -> None:
             mask = np.ma.getmaskarray(column.to_numpy())
             per_record = mask.reshape(len(column), math.prod(column.shape)).all(axis=1)
             assert per_record.tobytes() == (column.missing or bytes(len(column)))
+
+
+def test_whole_numbers_of_fp32_are_written_as_all_others() -> None:
+    whole = [float(number) for number in range(-3, 70_000)]
+    records = [*whole, -0.0, 0.5, 65534.5, 1e10]
+    written = write_table(Table.of({"x": np.array(records, np.float32)}))
+    data = written.partition(b'"data":[')[2].removesuffix(b"]}]}")
+    assert data.decode().split(",") == [repr(record) for record in records]

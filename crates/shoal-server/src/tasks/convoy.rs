@@ -1,8 +1,8 @@
 //! Tasks that travel as one request.
 //!
 //! - Those that go into the queue of one quick model with the same wishes and tables of their own, if their caller looks at
-//!   none before all are answered: their records lie one behind the other, as many as a micro-batch may hold. Beside the work of a slow
-//!   model, or of a large shared table, there is nothing to be saved.
+//!   none before all are answered: their records lie one behind the other, as many as a micro-batch may hold. Beside the
+//!   work of a slow model, or of a large shared table, there is nothing to be saved.
 //! - A convoy that fails is dissolved, and each of its tasks is asked again by itself: one that is wrong harms no other. So
 //!   there are none for a model that may not be asked twice.
 

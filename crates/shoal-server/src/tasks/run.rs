@@ -147,8 +147,8 @@ impl Run {
     }
 
     /// The task, if it is to be run: it has no key, or is the first with it.
-    fn unless_known(&mut self, number: usize, task: Task) -> Option<Task> {
-        let Some((key, digest)) = task.key.clone().zip(task.digest) else { return Some(task) };
+    fn unless_known(&mut self, number: usize, mut task: Task) -> Option<Task> {
+        let Some((key, digest)) = task.key.take().zip(task.digest) else { return Some(task) };
         let name = Name { owner: self.caller.owner, key };
         match self.catalog.kept.enter(Instant::now(), name, digest) {
             Ok(Known::Fresh(ticket)) => {
