@@ -26,6 +26,7 @@ pub(crate) mod protobuf;
 mod rules;
 #[cfg(test)]
 mod samples;
+pub(crate) mod stack;
 #[cfg(test)]
 pub(crate) mod vectors;
 

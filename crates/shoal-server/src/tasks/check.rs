@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use super::{Envelope, Merge, NAME_BYTES, ROWS_LIMIT, TASKS_LIMIT, Task, digest};
+use super::{Envelope, Input, Merge, NAME_BYTES, ROWS_LIMIT, TASKS_LIMIT, Task, digest};
 use crate::fault::{Code, Fault, Outcome};
 
 impl Envelope {
@@ -79,7 +79,7 @@ fn check_rows(tasks: &[Task]) -> Outcome<()> {
     if let Some(fault) = tasks.iter().filter_map(|task| task.input.as_ref().err()).find(|fault| fault.code == Code::TooManyRows) {
         return Err(fault.clone());
     }
-    let of = |task: &Task| task.input.as_ref().map_or(0, |input| input.table().rows);
+    let of = |task: &Task| task.input.as_ref().map_or(0, Input::rows);
     let rows = tasks.iter().map(of).fold(0, usize::saturating_add);
     if rows <= ROWS_LIMIT {
         return Ok(());

@@ -11,11 +11,12 @@ use std::sync::Arc;
 
 use shoal_batch::RequestId;
 
-use super::draft::Records;
+use super::draft::{Records, Rows};
 use crate::description::Description;
 use crate::engine::Served;
 use crate::flight::Answer;
 use crate::queue::Wishes;
+use crate::tables::stack::Span;
 use crate::values::{Payload, Table};
 
 /// What goes into one queue.
@@ -99,30 +100,50 @@ pub(super) fn forget(mut requests: Vec<(Arc<Served>, RequestId)>) {
 /// How many of the riders, from the first on, travel as one request of at most so many rows and bytes.
 pub(super) fn together(riders: &[Rider], (most_rows, most_bytes): (usize, usize)) -> usize {
     let Some((first, others)) = riders.split_first() else { return 0 };
-    let (mut rows, mut bytes) = (first.records.rows, first.records.size_bytes());
+    let (mut rows, mut bytes) = (first.records.within().1.rows, first.records.size_bytes());
     let fits = |other: &&Rider| {
-        rows += other.records.rows;
+        rows += other.records.within().1.rows;
         bytes += other.records.size_bytes();
-        rows <= most_rows && bytes <= most_bytes && other.wishes == first.wishes && matches!(other.records, Records::Own(_))
+        rows <= most_rows && bytes <= most_bytes && other.wishes == first.wishes && !matches!(other.records, Records::Shared(_))
     };
     if matches!(first.records, Records::Shared(_)) { 1 } else { 1 + others.iter().take_while(fits).count() }
 }
 
 /// The records of riders one behind the other; they are taken from them.
 pub(super) fn joined(riders: &mut [Rider], lane: &Served) -> Arc<Table> {
-    if let [alone] = riders {
-        return std::mem::take(&mut alone.records).into_table();
+    let dtypes = lane.description().input_dtypes();
+    if let Some(rows) = in_one_piece(riders) {
+        return Records::Part(rows).into_table(&dtypes);
     }
-    let (dtypes, rows) = (lane.description().input_dtypes(), riders.iter().map(|rider| rider.records.rows).sum());
-    let mut all = Table::empty_like(&riders[0].records, &dtypes, rows);
+    if let [alone] = riders {
+        return std::mem::take(&mut alone.records).into_table(&dtypes);
+    }
+    let rows = riders.iter().map(|rider| rider.records.within().1.rows).sum();
+    let mut all = Table::empty_like(riders[0].records.within().0, &dtypes, rows);
     for rider in riders {
         let records = std::mem::take(&mut rider.records);
-        for ((column, more), dtype) in all.columns.iter_mut().zip(&records.columns).zip(&dtypes) {
-            column.append(more, *dtype, all.rows, (0, records.rows));
+        let (table, Span { start, rows }) = records.within();
+        for ((column, more), dtype) in all.columns.iter_mut().zip(&table.columns).zip(&dtypes) {
+            column.append(more, *dtype, all.rows, (start, rows));
         }
-        all.rows += records.rows;
+        all.rows += rows;
     }
     Arc::new(all)
+}
+
+/// The records of riders that lie one behind the other already.
+fn in_one_piece(riders: &[Rider]) -> Option<Rows> {
+    let (first, others) = riders.split_first()?;
+    let Records::Part(Rows { table, span }) = &first.records else { return None };
+    let mut all = *span;
+    for other in others {
+        let Records::Part(Rows { table: same, span }) = &other.records else { return None };
+        if !Arc::ptr_eq(table, same) || span.start != all.start + all.rows {
+            return None;
+        }
+        all.rows += span.rows;
+    }
+    Some(Rows { table: Arc::clone(table), span: all })
 }
 
 #[cfg(test)]
@@ -145,6 +166,29 @@ mod tests {
             riders = &riders[size..];
         }
         sizes
+    }
+
+    #[test]
+    fn records_of_one_table_are_in_one_piece_where_none_lie_between_them() {
+        let table = Arc::new(Table { rows: 9, columns: vec![] });
+        let other = Arc::new(Table { rows: 9, columns: vec![] });
+        let lying = |table: &Arc<Table>, start, rows| Rider {
+            records: Records::Part(Rows { table: Arc::clone(table), span: Span { start, rows } }),
+            ..rider(0, 0)
+        };
+        let found = |riders: &[Rider]| in_one_piece(riders).map(|rows| (rows.span.start, rows.span.rows));
+        assert_eq!(found(&[lying(&table, 2, 3), lying(&table, 5, 1), lying(&table, 6, 2)]), Some((2, 6)));
+        assert_eq!(found(&[lying(&table, 2, 3)]), Some((2, 3)));
+        for riders in [
+            vec![lying(&table, 2, 3), lying(&table, 6, 1)],
+            vec![lying(&table, 2, 3), lying(&other, 5, 1)],
+            vec![lying(&table, 2, 3), lying(&table, 1, 1)],
+            vec![lying(&table, 0, 3), rider(1, 0)],
+            vec![rider(1, 0), lying(&table, 1, 3)],
+            vec![],
+        ] {
+            assert_eq!(found(&riders), None);
+        }
     }
 
     #[test]

@@ -11,8 +11,8 @@ pub(crate) type Digest = [u8; 32];
 /// The digest of table, model, version and outputs, as they were sent; None where there is no table. A shared table is hashed once.
 pub(crate) fn of(task: &Task) -> Option<Digest> {
     let mut hash = match task.input.as_ref().ok()? {
-        Input::Own(table) => content(table),
         Input::Shared(shared) => hashed(shared).clone(),
+        own => content(&own.table()),
     };
     text(&mut hash, &task.query.model);
     text(&mut hash, task.query.version.as_deref().unwrap_or_default());
@@ -28,6 +28,7 @@ pub(crate) fn of(task: &Task) -> Option<Digest> {
 pub(crate) fn bytes_to_hash(task: &Task) -> usize {
     match &task.input {
         Ok(Input::Own(table)) if task.key.is_some() => table.size_bytes(),
+        Ok(Input::Stacked(stacked)) if task.key.is_some() => stacked.values_bytes(),
         Ok(Input::Shared(shared)) if task.key.is_some() && shared.hashed.get().is_none() => shared.table.size_bytes(),
         _ => 0,
     }

@@ -1,7 +1,6 @@
 //! From a task to the requests that the queues of its models take: one, or one for each model to which a router leads.
 
 use std::collections::{HashMap, HashSet};
-use std::ops::Deref;
 use std::sync::Arc;
 
 use super::route::{Guide, legs};
@@ -12,7 +11,8 @@ use crate::fault::{Code, Fault, Outcome};
 use crate::lineup::Offer;
 use crate::tables::Typed;
 use crate::tables::admit::{Extra, admit};
-use crate::values::Table;
+use crate::tables::stack::Span;
+use crate::values::{Dtype, Payload, Table, Values};
 
 /// What a task asks for, before it is in any queue.
 pub(crate) enum Draft {
@@ -44,6 +44,8 @@ pub(crate) struct Request {
 pub(crate) enum Records {
     /// Its own.
     Own(Table),
+    /// Some records of one.
+    Part(Rows),
     /// That of other requests as well.
     Shared(Arc<Table>),
 }
@@ -54,21 +56,38 @@ impl Default for Records {
     }
 }
 
-impl Records {
-    pub(crate) fn into_table(self) -> Arc<Table> {
-        match self {
-            Self::Own(table) => Arc::new(table),
-            Self::Shared(table) => table,
-        }
-    }
+/// Records of a table in which those of other requests lie before and behind them.
+pub(crate) struct Rows {
+    pub(crate) table: Arc<Table>,
+    pub(crate) span: Span,
 }
 
-impl Deref for Records {
-    type Target = Table;
-
-    fn deref(&self) -> &Table {
+impl Records {
+    /// The table that they are in, and which of its records they are.
+    pub(crate) fn within(&self) -> (&Table, Span) {
         match self {
-            Self::Own(table) => table,
+            Self::Own(table) => (table, Span { start: 0, rows: table.rows }),
+            Self::Part(Rows { table, span }) => (table, *span),
+            Self::Shared(table) => (table, Span { start: 0, rows: table.rows }),
+        }
+    }
+
+    /// Bytes that their values take.
+    pub(crate) fn size_bytes(&self) -> usize {
+        match self {
+            Self::Own(table) => table.size_bytes(),
+            // All of them take as many: their values have a fixed width.
+            Self::Part(Rows { table, span }) => table.size_bytes() / table.rows.max(1) * span.rows,
+            Self::Shared(table) => table.size_bytes(),
+        }
+    }
+
+    /// A table of nothing else.
+    pub(crate) fn into_table(self, dtypes: &[Dtype]) -> Arc<Table> {
+        match self {
+            Self::Own(table) => Arc::new(table),
+            Self::Part(Rows { table, span }) if span.rows == table.rows => table,
+            Self::Part(Rows { table, span }) => Arc::new(table.slice(dtypes, span.start, span.rows)),
             Self::Shared(table) => table,
         }
     }
@@ -102,6 +121,13 @@ struct Made<T> {
 /// The addresses of a shared table, and of the model or router that takes it.
 type Key = (usize, usize);
 
+/// The tables of a stack, and what they are for a model.
+struct Whole {
+    tables: Arc<Typed>,
+    offer: Arc<Offer>,
+    admitted: Option<Arc<Table>>,
+}
+
 /// The last query, the model that it was for, and the outputs that it asks of that.
 struct Last {
     query: Arc<Query>,
@@ -114,12 +140,13 @@ pub(crate) struct Drafts<'c> {
     catalog: &'c Catalog,
     admitted: HashMap<Key, Made<Table>>,
     routed: HashMap<Key, Made<Way>>,
+    wholes: Vec<Whole>,
     last: Option<Last>,
 }
 
 impl<'c> Drafts<'c> {
     pub(crate) fn new(catalog: &'c Catalog) -> Self {
-        Self { catalog, admitted: HashMap::new(), routed: HashMap::new(), last: None }
+        Self { catalog, admitted: HashMap::new(), routed: HashMap::new(), wholes: Vec::new(), last: None }
     }
 
     /// The requests of a task.
@@ -136,9 +163,26 @@ impl<'c> Drafts<'c> {
         let admitted = |table| admit(offer.description(), table, Extra::Refused);
         let records = match task.input? {
             Input::Own(table) => Records::Own(admitted(table)?),
+            Input::Stacked(stacked) => match self.admitted_whole(offer, &stacked.whole) {
+                Some(table) => Records::Part(Rows { table, span: stacked.span }),
+                None => Records::Own(admitted(stacked.table())?),
+            },
             Input::Shared(table) => Records::Shared(once(&mut self.admitted, (&table, offer), |table| admitted(table).map(Arc::new))?),
         };
         Ok(Draft::Asked(Request { offer: Arc::clone(offer), records, wanted }))
+    }
+
+    /// All tables on a stack, as a model takes them; None where it does not take them all, or not as values of a fixed width:
+    /// what is wrong with one of them is not the others' fault.
+    fn admitted_whole(&mut self, offer: &Arc<Offer>, whole: &Arc<Typed>) -> Option<Arc<Table>> {
+        let is_it = |known: &&Whole| Arc::ptr_eq(&known.tables, whole) && Arc::ptr_eq(&known.offer, offer);
+        if let Some(known) = self.wholes.iter().find(is_it) {
+            return known.admitted.clone();
+        }
+        let admitted = admit(offer.description(), Typed::clone(whole), Extra::Refused).ok();
+        let admitted = admitted.filter(|table| table.rows == whole.rows && table.columns.iter().all(is_fixed)).map(Arc::new);
+        self.wholes.push(Whole { tables: Arc::clone(whole), offer: Arc::clone(offer), admitted: admitted.clone() });
+        admitted
     }
 
     /// The output columns that a query of a model asks for: mostly those of the one before.
@@ -161,6 +205,7 @@ impl<'c> Drafts<'c> {
         let routed = |table| way(catalog, offer, table).map(Arc::new);
         let way = match task.input? {
             Input::Own(table) => routed(table)?,
+            Input::Stacked(stacked) => routed(stacked.table())?,
             Input::Shared(table) => once(&mut self.routed, (&table, offer), routed)?,
         };
         let request = |leg: &Leg| Request {
@@ -171,6 +216,11 @@ impl<'c> Drafts<'c> {
         let requests = way.legs.iter().map(request).collect();
         Ok(Draft::Routed(Routed { router: Arc::clone(offer), requests, way, query: Arc::clone(&task.query) }))
     }
+}
+
+/// Whether each record takes as many bytes as any other.
+fn is_fixed(values: &Values) -> bool {
+    matches!(values.payload, Payload::Fixed(_)) && values.missing.is_empty()
 }
 
 /// What is made of a shared table, once.

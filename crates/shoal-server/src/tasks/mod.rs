@@ -26,6 +26,7 @@ pub(crate) mod run;
 #[cfg(test)]
 mod vectors;
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,7 @@ use crate::bodies::Holding;
 use crate::description::Author;
 use crate::fault::{Fault, Outcome};
 use crate::tables::Typed;
+use crate::tables::stack::Stacked;
 
 /// Tasks in one envelope, at most.
 pub(crate) const TASKS_LIMIT: usize = 10_000;
@@ -108,15 +110,28 @@ impl Task {
 pub(crate) enum Input {
     /// Its own.
     Own(Typed),
+    /// One that lies among those of other tasks.
+    Stacked(Stacked),
     /// One that other tasks refer to as well.
     Shared(Arc<SharedTable>),
 }
 
 impl Input {
-    pub(crate) fn table(&self) -> &Typed {
+    /// The table by itself.
+    pub(crate) fn table(&self) -> Cow<'_, Typed> {
         match self {
-            Self::Own(table) => table,
-            Self::Shared(shared) => &shared.table,
+            Self::Own(table) => Cow::Borrowed(table),
+            Self::Stacked(stacked) => Cow::Owned(stacked.table()),
+            Self::Shared(shared) => Cow::Borrowed(&shared.table),
+        }
+    }
+
+    /// How many records it has.
+    pub(crate) fn rows(&self) -> usize {
+        match self {
+            Self::Own(table) => table.rows,
+            Self::Stacked(stacked) => stacked.span.rows,
+            Self::Shared(shared) => shared.table.rows,
         }
     }
 }

@@ -205,13 +205,14 @@ impl Run {
 
     fn load(&mut self, number: usize, request: Request, priority: u8, loads: &mut Vec<Load>) {
         let Request { offer, records, wanted } = request;
-        if records.rows == 0 {
+        let rows = records.within().1.rows;
+        if rows == 0 {
             return self.answer(number, &offer, &wanted, (offer.no_rows(), self.arrived.elapsed()));
         }
         let (deadline, lane) = (self.jobs[number].deadline, offer.lane());
         self.deadlines.extend(deadline.map(|deadline| (deadline, number)));
         let wishes = Wishes { priority, deadline: deadline.map(|deadline| lane.moment(deadline)), ..Wishes::default() };
-        let (load, rows) = (Load::of(loads, lane, self.jobs.capacity()), records.rows);
+        let load = Load::of(loads, lane, self.jobs.capacity());
         load.riders.push(Rider { piece: self.pieces.len(), records, wishes });
         self.pieces.push(Piece { job: number, offer, rows, wanted, convoy: None });
         self.jobs[number].pieces.end = self.pieces.len();

@@ -52,8 +52,8 @@ impl Vector {
 fn found(task: &Task) -> Value {
     let table = match &task.input {
         Err(fault) => return json!({"id": task.id, "error": fault.code.name()}),
-        Ok(Input::Own(table)) => json!({"own": neutral(table)}),
-        Ok(Input::Shared(shared)) => json!({"shared": neutral(&shared.table)}),
+        Ok(input @ Input::Shared(_)) => json!({"shared": neutral(&input.table())}),
+        Ok(input) => json!({"own": neutral(&input.table())}),
     };
     json!({
         "id": task.id, "model": task.query.model, "version": task.query.version.as_deref().unwrap_or_default(),

@@ -14,6 +14,7 @@ use super::mould::{Holes, Moulds};
 use super::scan::{Form, Scan};
 use super::{table_twice, unknown_table};
 use crate::fault::{Code, Fault, Outcome};
+use crate::tables::stack::{Span, Stacked};
 use crate::tables::{Kind, Typed, json};
 
 const ENVELOPE: Form = Form { what: "the envelope", known: &["tasks", "tables", "merge", "timeout_us"], required: 1 };
@@ -25,7 +26,7 @@ const TASK: Form = Form {
     required: 2,
 };
 /// Tasks for which there is room before they come.
-const EXPECTED: usize = 256;
+pub(super) const EXPECTED: usize = 256;
 const MERGE: Form = Form { what: "merge", known: &["by", "columns"], required: 0 };
 
 /// Who reads tables.
@@ -50,6 +51,8 @@ pub(crate) struct Frame<'t> {
 /// The table of a task.
 pub(super) enum Given<'t> {
     Read(Outcome<Typed>),
+    /// It lies on the stack of this number.
+    Stacked(usize, Span),
     Left(&'t [u8]),
     Named(Outcome<String>),
 }
@@ -182,7 +185,7 @@ impl<'t> Frame<'t> {
         said.query = Some(Arc::new(query));
         let end = scan.at();
         if scan.peek() == b',' {
-            self.moulds.learn(scan.text(), start..end, &said);
+            self.moulds.learn(scan.text(), start..end, &mut said);
         }
         Ok(said)
     }
@@ -289,8 +292,10 @@ impl<'t> Frame<'t> {
                 return Err(table_twice(&name));
             }
         }
+        let wholes = self.moulds.wholes();
         let settled = |mut said: Said<'t>| {
             let input = match std::mem::take(&mut said.table) {
+                Given::Stacked(stack, span) => Ok(Input::Stacked(Stacked { whole: Arc::clone(&wholes[stack]), span })),
                 Given::Read(table) => table.map(Input::Own),
                 Given::Left(table) => shared.read(table).map(Input::Own),
                 Given::Named(name) => name.and_then(|name| shared.named(name)),

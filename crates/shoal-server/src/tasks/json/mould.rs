@@ -2,14 +2,17 @@
 //! said.
 //!
 //! Most envelopes are of this kind, and much of a short task is what it has in common with others. That is compared as bytes,
-//! and only what lies between is read. Nothing is taken for granted: a task that does not fit is read as any other.
+//! and only what lies between is read; what is read of their tables lies on one stack, where it may. Nothing is taken for granted: a task that does not fit is read as any other.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::super::room::Room;
-use super::frame::{Given, Said};
+use super::frame::{EXPECTED, Given, Said};
 use super::scan::Scan;
+use crate::tables::Typed;
 use crate::tables::json::{Alike, Heads, Places};
+use crate::tables::stack::Stack;
 
 /// Moulds of one envelope, at most.
 const MOULDS: usize = 4;
@@ -20,6 +23,7 @@ const IN_VAIN: usize = 4;
 #[derive(Default)]
 pub(super) struct Moulds<'t> {
     known: Vec<Mould<'t>>,
+    stacks: Vec<Stack>,
     /// Where the holes are of the task that was read last.
     pub(super) holes: Holes,
     in_vain: usize,
@@ -43,6 +47,8 @@ struct Mould<'t> {
     behind: &'t [u8],
     heads: Heads,
     said: Said<'t>,
+    /// The number of the stack on which its tables lie.
+    stack: Option<usize>,
 }
 
 /// What differs from task to task.
@@ -60,11 +66,12 @@ impl<'t> Moulds<'t> {
         if self.in_vain > IN_VAIN {
             return false;
         }
-        for mould in &self.known {
+        let Self { known, stacks, .. } = self;
+        for mould in &*known {
             let (mut trial, mut table) = (scan.clone(), mould.heads.begin());
             let is_filled = mould.fill(&mut trial, &mut table, said).is_some();
             let has_begun = table.has_begun();
-            if is_filled && mould.finish(said, table, room).is_some() {
+            if is_filled && mould.finish(said, table, (room, stacks)).is_some() {
                 *scan = trial;
                 return true;
             }
@@ -77,11 +84,37 @@ impl<'t> Moulds<'t> {
         false
     }
 
-    /// Learns from a task that was read otherwise: its place in the text of the envelope, and what it says.
-    pub(super) fn learn(&mut self, text: &'t [u8], task: Range<usize>, said: &Said<'t>) {
-        if self.known.len() < MOULDS {
-            self.known.extend(Mould::of(text, task, &self.holes, said));
+    /// Learns from a task that was read otherwise, with more behind it: its place in the text of the envelope, and what it says.
+    pub(super) fn learn(&mut self, text: &'t [u8], task: Range<usize>, said: &mut Said<'t>) {
+        if self.known.len() == MOULDS {
+            return;
         }
+        let room = (text.len() - task.start) / task.len();
+        if let Some(mut mould) = Mould::of(text, task, &self.holes, said) {
+            mould.stack = self.begin_stack(said, room.min(EXPECTED));
+            self.known.push(mould);
+        }
+    }
+
+    /// Begins a stack with the table of a task, where it may lie on one, with room for so many.
+    fn begin_stack(&mut self, said: &mut Said<'t>, room: usize) -> Option<usize> {
+        let Given::Read(Ok(table)) = std::mem::take(&mut said.table) else { return None };
+        match Stack::of(table, room) {
+            Ok(stack) => {
+                said.table = Given::Stacked(self.stacks.len(), stack.first());
+                self.stacks.push(stack);
+                Some(self.stacks.len() - 1)
+            }
+            Err(table) => {
+                said.table = Given::Read(Ok(table));
+                None
+            }
+        }
+    }
+
+    /// The tables of each stack, when no task follows.
+    pub(super) fn wholes(self) -> Vec<Arc<Typed>> {
+        self.stacks.into_iter().map(Stack::whole).collect()
     }
 }
 
@@ -112,7 +145,7 @@ impl<'t> Mould<'t> {
         }
         let mut common = Said::default();
         common.take_common(said);
-        Some(Self { before, behind: &text[end..task.end], heads, said: common })
+        Some(Self { before, behind: &text[end..task.end], heads, said: common, stack: None })
     }
 
     /// Reads what lies in the holes, if everything around them is the same.
@@ -128,9 +161,12 @@ impl<'t> Mould<'t> {
     }
 
     /// None where the table is wrong or there is no room: whoever reads the task as any other says so.
-    fn finish(&self, said: &mut Said<'t>, table: Alike<'_>, room: &mut Room) -> Option<()> {
-        let table = room.hold(|| table.table()).ok()?;
-        said.table = Given::Read(Ok(table));
+    fn finish(&self, said: &mut Said<'t>, table: Alike<'_>, (room, stacks): (&mut Room, &mut [Stack])) -> Option<()> {
+        let laid = self.stack.and_then(|stack| Some((stack, table.lay_on(&mut stacks[stack], |bytes| room.take(bytes).is_ok())?)));
+        said.table = match laid {
+            Some((stack, span)) => Given::Stacked(stack, span),
+            None => Given::Read(Ok(room.hold(|| table.table()).ok()?)),
+        };
         room.take(said.take_common(&self.said)).ok()
     }
 }
@@ -145,15 +181,22 @@ mod tests {
     use crate::fault::Outcome;
     use crate::fuzz::rules::run;
     use crate::tables::json;
-    use crate::tasks::Envelope;
+    use crate::tasks::{Envelope, Input, Task};
 
     fn read<'t>(body: &'t [u8], moulds: Moulds<'t>, limit: usize) -> Outcome<Envelope> {
         looked_through(body, Room::of_body(limit), Tables::AsJson, moulds)?.envelope(json::read)
     }
 
-    /// All that is known of an envelope but when it arrived.
+    /// All that is known of an envelope but when it arrived, and where its tables lie.
     fn told(read: Outcome<Envelope>) -> String {
-        read.map_or_else(|fault| format!("{fault:?}"), |Envelope { tasks, merge, bytes, .. }| format!("{tasks:#?} {merge:?} {bytes}"))
+        let by_itself = |task: Task| Task { input: task.input.map(|input| Input::Own(input.table().copied())), ..task };
+        read.map_or_else(
+            |fault| format!("{fault:?}"),
+            |Envelope { tasks, merge, bytes, .. }| {
+                let tasks: Vec<_> = tasks.into_iter().map(by_itself).collect();
+                format!("{tasks:#?} {merge:?} {bytes}")
+            },
+        )
     }
 
     fn either(choices: &'static [&'static str]) -> impl Strategy<Value = &'static str> {

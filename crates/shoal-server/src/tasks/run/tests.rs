@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::description::Description;
 use crate::executor::Executor;
+use crate::tables::stack::{Stack, Stacked};
 use crate::tables::{Column, Content, Kind};
 use crate::tasks::{Input, Query};
 use crate::threads::{Threads, event_loop};
@@ -231,6 +232,68 @@ fn one_that_fails_harms_none_of_those_it_travelled_with() {
         assert_eq!((stage.counted("quick", "ok"), stage.counted("quick", "model_failed")), (2, 1));
         stage.strike().await;
     });
+}
+
+/// Tasks whose tables lie on one stack.
+fn stacked(kind: &Kind, numbers: &[&[u8]]) -> Vec<Task> {
+    let column = |bytes: &[u8]| Column {
+        name: "x".into(),
+        kind: kind.clone(),
+        shape: vec![],
+        content: Content::Fixed(Buffer::copy_of(bytes)),
+        missing: vec![],
+    };
+    let mut stack = Stack::of(Typed { rows: 0, columns: vec![column(&[])] }, 0).unwrap_or_else(|_| panic!("fixed"));
+    let spans: Vec<_> = numbers.iter().map(|bytes| stack.push(bytes.len() / kind.width(), std::iter::once(*bytes))).collect();
+    let whole = stack.whole();
+    let input = |span| Ok(Input::Stacked(Stacked { whole: Arc::clone(&whole), span }));
+    spans.into_iter().map(|span| Task::new(Query::of("quick"), input(span))).collect()
+}
+
+#[test]
+fn those_on_a_stack_travel_without_being_copied_and_are_answered_each_with_its_own() {
+    event_loop().unwrap().block_on(async {
+        let stage = Stage::set();
+        let numbers: Vec<[f64; 2]> = (0..50).map(|number| [f64::from(number), 1.0]).collect();
+        let bytes: Vec<&[u8]> = numbers.iter().map(|pair| bytemuck::cast_slice(pair)).collect();
+        let mut tasks = stacked(&Kind::Plain(Dtype::Fp64), &bytes);
+        let Ok(Input::Stacked(first)) = &tasks[0].input else { panic!("stacked") };
+        let Content::Fixed(buffer) = &first.whole.columns[0].content else { panic!("fixed") };
+        let values = buffer.bytes().as_ptr();
+        let envelope = Envelope::new(tasks.split_off(20), None, None).unwrap();
+        let mut run = Run::start(&stage.catalog, envelope, Caller::default(), true);
+        let (table, _) = run.convoys[0].shared.as_ref().unwrap();
+        let Payload::Fixed(buffer) = &table.columns[0].payload else { panic!("fixed") };
+        assert_eq!((run.convoys.len(), buffer.bytes().as_ptr()), (1, values.wrapping_add(320)));
+        poll_fn(|context| run.poll_all(context)).await;
+        for ((_, done), number) in run.ready.iter().zip(&numbers[20..]) {
+            let Content::Fixed(buffer) = &done.outcome.as_ref().unwrap().columns[0].content else { panic!("fixed") };
+            assert_eq!(buffer.bytes(), bytemuck::cast_slice::<f64, u8>(&[2.0 * number[0], 2.0]));
+        }
+        stage.strike().await;
+    });
+}
+
+#[test]
+fn one_that_the_model_does_not_take_harms_none_of_those_on_its_stack() {
+    let narrow = r#""name":"quick","runtime":"onnx","signature":{"inputs":[{"name":"x","dtype":"FP32"}],"outputs":[]}"#;
+    let catalog = Catalog::of(vec![(description(narrow), Vec::new())]);
+    let numbers = [1.0, 1e300, 2.0].map(f64::to_le_bytes);
+    let (all, good) = (numbers.each_ref().map(|bytes| &bytes[..]), [&numbers[0][..], &numbers[2]]);
+    let mut drafts = Drafts::new(&catalog);
+    let mut drafted = |numbers: &[&[u8]]| {
+        stacked(&Kind::Plain(Dtype::Fp64), numbers)
+            .into_iter()
+            .map(|task| match drafts.draft(task) {
+                Ok(Draft::Asked(request)) => Ok(request.records.into_table(&[Dtype::Fp32]).columns[0].payload.clone()),
+                Ok(Draft::Routed(_)) => panic!("no router"),
+                Err(Refused { fault, .. }) => Err(fault.code),
+            })
+            .collect::<Vec<_>>()
+    };
+    let payload = |number: f32| Ok(Payload::Fixed(Buffer::copy_of(&number.to_le_bytes())));
+    assert_eq!(drafted(&all), [payload(1.0), Err(Code::WrongDtype), payload(2.0)]);
+    assert_eq!(drafted(&good), [payload(1.0), payload(2.0)]);
 }
 
 #[test]

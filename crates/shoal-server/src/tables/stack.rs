@@ -1,0 +1,148 @@
+//! Tables that say the same of themselves, one behind the other: what each of them would need by itself is there once, and
+//! what is done with all of them is done once.
+//!
+//! Only tables that lack nothing, and whose values have a fixed width, lie on a stack: each is a range of its records.
+
+use std::sync::Arc;
+
+use super::{Column, Content, Typed};
+use crate::values::Buffer;
+
+/// Tables of the same columns.
+pub(crate) struct Stack {
+    whole: Typed,
+    /// What a table takes by itself, but for its values.
+    head_bytes: usize,
+}
+
+/// A table that lies on a stack, by the records that are its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) start: usize,
+    pub(crate) rows: usize,
+}
+
+/// A table that lies on a stack to which nothing is added any more.
+#[derive(Clone, Debug)]
+pub(crate) struct Stacked {
+    pub(crate) whole: Arc<Typed>,
+    pub(crate) span: Span,
+}
+
+impl Stack {
+    /// A stack of one table, with room for so many like it; the table itself where none may lie on it.
+    pub(crate) fn of(mut table: Typed, room: usize) -> Result<Self, Typed> {
+        // Of a dimension of 0 it matters how long the text of each table is.
+        let is_whole =
+            |column: &Column| matches!(column.content, Content::Fixed(_)) && column.missing.is_empty() && !column.shape.contains(&0);
+        if table.columns.is_empty() || !table.columns.iter().all(is_whole) {
+            return Err(table);
+        }
+        let mut head_bytes = table.size_bytes();
+        for column in &mut table.columns {
+            let Content::Fixed(buffer) = &mut column.content else { continue };
+            head_bytes -= buffer.len();
+            let mut roomy = Buffer::with_capacity(buffer.len().saturating_mul(room));
+            roomy.extend(buffer.bytes());
+            *buffer = roomy;
+        }
+        Ok(Self { whole: table, head_bytes })
+    }
+
+    /// The table that the stack began with.
+    pub(crate) const fn first(&self) -> Span {
+        Span { start: 0, rows: self.whole.rows }
+    }
+
+    /// What a table of so many records would take by itself.
+    pub(crate) fn size_bytes(&self, rows: usize) -> usize {
+        self.head_bytes + rows * self.whole.columns.iter().map(|column| column.per_row() * column.kind.width()).sum::<usize>()
+    }
+
+    /// Lays a table on the stack; the values of each column are those of so many records.
+    pub(crate) fn push<'v>(&mut self, rows: usize, values: impl Iterator<Item = &'v [u8]>) -> Span {
+        for (column, more) in self.whole.columns.iter_mut().zip(values) {
+            if let Content::Fixed(buffer) = &mut column.content {
+                buffer.extend(more);
+            }
+        }
+        let start = self.whole.rows;
+        self.whole.rows += rows;
+        Span { start, rows }
+    }
+
+    /// All tables, whose parts share their values.
+    pub(crate) fn whole(mut self) -> Arc<Typed> {
+        self.whole.share();
+        Arc::new(self.whole)
+    }
+}
+
+impl Stacked {
+    /// The table by itself.
+    pub(crate) fn table(&self) -> Typed {
+        let Span { start, rows } = self.span;
+        let column = |column: &Column| {
+            let row_bytes = column.per_row() * column.kind.width();
+            let content = match &column.content {
+                Content::Fixed(buffer) => Content::Fixed(buffer.slice(start * row_bytes..(start + rows) * row_bytes)),
+                other => other.clone(),
+            };
+            Column { name: column.name.clone(), kind: column.kind.clone(), shape: column.shape.clone(), content, missing: Vec::new() }
+        };
+        Typed { rows, columns: self.whole.columns.iter().map(column).collect() }
+    }
+
+    /// Bytes that its values take.
+    pub(crate) fn values_bytes(&self) -> usize {
+        self.span.rows * self.whole.columns.iter().map(|column| column.per_row() * column.kind.width()).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fuzz::rules::run;
+    use crate::tables::samples::typed;
+
+    #[test]
+    fn what_lies_on_a_stack_is_what_was_laid_there_and_takes_as_much() {
+        run(&(typed(), prop::collection::vec(0..4_usize, 0..4)), |(table, counts)| {
+            let (first, lacks_any) = (table.clone(), table.columns.iter().any(|column| !column.missing.is_empty()));
+            let Ok(mut stack) = Stack::of(table, 2) else { return };
+            assert!(!lacks_any);
+            let mut laid = vec![(stack.first(), first.clone())];
+            for count in counts.into_iter().filter(|count| *count == 0 || first.rows > 0) {
+                let again = first.take_rows(&(0..count).map(|row| row % first.rows.max(1)).collect::<Vec<_>>());
+                let bytes = |column: &Column| if let Content::Fixed(buffer) = &column.content { buffer.bytes().to_vec() } else { vec![] };
+                let values: Vec<_> = again.columns.iter().map(bytes).collect();
+                assert_eq!(stack.size_bytes(count), again.size_bytes());
+                laid.push((stack.push(count, values.iter().map(Vec::as_slice)), again));
+            }
+            let whole = stack.whole();
+            for (span, table) in laid {
+                let stacked = Stacked { whole: Arc::clone(&whole), span };
+                assert_eq!(stacked.table(), table);
+            }
+        });
+    }
+
+    #[test]
+    fn no_table_lies_on_a_stack_that_lacks_values_or_has_texts_or_a_dimension_of_none_or_no_columns() {
+        let fixed = |missing: Vec<bool>, shape: Vec<usize>| Column {
+            name: "a".into(),
+            kind: crate::tables::Kind::Date,
+            shape,
+            content: Content::Fixed(Buffer::copy_of(&[0; 4])),
+            missing,
+        };
+        let texts = Column { kind: crate::tables::Kind::Utf8, content: Content::Items(vec![vec![]]), ..fixed(vec![], vec![]) };
+        let is_taken = |columns: Vec<Column>| Stack::of(Typed { rows: 1, columns }, 1).is_ok();
+        assert!(is_taken(vec![fixed(vec![], vec![]), fixed(vec![], vec![1])]));
+        for columns in [vec![], vec![fixed(vec![true], vec![])], vec![fixed(vec![], vec![0])], vec![fixed(vec![], vec![]), texts]] {
+            assert!(!is_taken(columns));
+        }
+    }
+}
