@@ -151,10 +151,10 @@ impl Buffer {
         Self::from(Bytes::from_owner(Words(self.words)).slice(..length))
     }
 
-    /// The bytes, where they are if they are lent, otherwise copied.
-    #[must_use]
-    pub(crate) fn to_bytes(&self) -> Bytes {
-        self.lent.clone().unwrap_or_else(|| Bytes::copy_from_slice(self.bytes()))
+    /// Whether the bytes are a part of others, which stay in memory for as long.
+    #[cfg(test)]
+    pub(crate) const fn is_lent(&self) -> bool {
+        self.lent.is_some()
     }
 
     /// A part, which is aligned: lent where it can be, and copied where not.

@@ -14,7 +14,6 @@ use std::task::Poll;
 use std::time::Instant;
 
 use bytes::Bytes;
-use prost::Message;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_stream::Stream;
@@ -121,7 +120,12 @@ impl Session {
         }
         self.in_flight.remove(&done.id);
         let size = done.size_bytes();
-        let written = by_size(size, move || Bytes::from(protobuf::result(&done, true).encode_to_vec())).await;
+        let write = move || {
+            let mut out = Vec::new();
+            protobuf::write_result(&mut out, &done, true);
+            Bytes::from(out)
+        };
+        let written = by_size(size, write).await;
         output.send(written.map_err(|fault| refused(&self.catalog, &fault))).await
     }
 

@@ -91,5 +91,5 @@ fn written(table: &Typed) -> String {
         Ok(()) => assert_eq!(arrow::read(stream.into()).map(|found| found.rows), Ok(table.rows)),
         Err(fault) => return fault.message,
     }
-    protobuf::write(table).encode_to_vec().len().to_string()
+    protobuf::written(table).encoded_len().to_string()
 }

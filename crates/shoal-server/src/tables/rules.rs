@@ -99,9 +99,7 @@ pub(super) fn check_extent(column: &Column, rows: usize, message_bytes: usize) -
 /// Refuses values that their dtype does not have; what stands in the place of missing records is zero, or nothing.
 pub(super) fn check_values(column: &Column) -> Outcome<()> {
     let wrong = match (&column.content, &column.kind) {
-        (Content::Fixed(buffer), Kind::Plain(Dtype::Bool)) => buffer.bytes().iter().position(|byte| *byte > 1),
-        (Content::Fixed(buffer), Kind::Date) => each(buffer.bytes()).position(|days| !is_day(days)),
-        (Content::Fixed(buffer), Kind::Timestamp(unit, _)) => each(buffer.bytes()).position(|count| !is_moment(count, *unit)),
+        (Content::Fixed(buffer), kind) => wrong_value(kind, buffer.bytes()),
         (Content::Items(list), Kind::Utf8) => list.iter().position(|item| std::str::from_utf8(item).is_err()),
         _ => None,
     };
@@ -113,6 +111,16 @@ pub(super) fn check_values(column: &Column) -> Outcome<()> {
         };
         Err(Fault::new(Code::WrongDtype, format!("column {:?} is {}; value {place} {what}", column.name, column.kind.name())))
     })
+}
+
+/// The place of the first value of fixed width that its dtype does not have.
+pub(super) fn wrong_value(kind: &Kind, bytes: &[u8]) -> Option<usize> {
+    match kind {
+        Kind::Plain(Dtype::Bool) => bytes.iter().position(|byte| *byte > 1),
+        Kind::Date => each(bytes).position(|days| !is_day(days)),
+        Kind::Timestamp(unit, _) => each(bytes).position(|count| !is_moment(count, *unit)),
+        _ => None,
+    }
 }
 
 /// Values of fixed width, wherever they begin.

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::rules::wrong_value;
 use super::{Column, Content, Typed};
 use crate::values::Buffer;
 
@@ -30,8 +31,8 @@ pub(crate) struct Stacked {
 }
 
 impl Stack {
-    /// A stack of one table, with room for so many like it; the table itself where none may lie on it.
-    pub(crate) fn of(mut table: Typed, room: usize) -> Result<Self, Typed> {
+    /// A stack of one table, and where that lies, with room for so many like it; the table itself where none may lie on it.
+    pub(crate) fn of(mut table: Typed, room: usize) -> Result<(Self, Span), Typed> {
         // Of a dimension of 0 it matters how long the text of each table is.
         let is_whole =
             |column: &Column| matches!(column.content, Content::Fixed(_)) && column.missing.is_empty() && !column.shape.contains(&0);
@@ -46,17 +47,18 @@ impl Stack {
             roomy.extend(buffer.bytes());
             *buffer = roomy;
         }
-        Ok(Self { whole: table, head_bytes })
-    }
-
-    /// The table that the stack began with.
-    pub(crate) const fn first(&self) -> Span {
-        Span { start: 0, rows: self.whole.rows }
+        let first = Span { start: 0, rows: table.rows };
+        Ok((Self { whole: table, head_bytes }, first))
     }
 
     /// What a table of so many records would take by itself.
     pub(crate) fn size_bytes(&self, rows: usize) -> usize {
         self.head_bytes + rows * self.whole.columns.iter().map(|column| column.per_row() * column.kind.width()).sum::<usize>()
+    }
+
+    /// Whether the columns may have those values: of some dtypes not all bytes are values.
+    pub(crate) fn takes<'v>(&self, values: impl Iterator<Item = &'v [u8]>) -> bool {
+        self.whole.columns.iter().zip(values).all(|(column, bytes)| wrong_value(&column.kind, bytes).is_none())
     }
 
     /// Lays a table on the stack; the values of each column are those of so many records.
@@ -111,9 +113,9 @@ mod tests {
     fn what_lies_on_a_stack_is_what_was_laid_there_and_takes_as_much() {
         run(&(typed(), prop::collection::vec(0..4_usize, 0..4)), |(table, counts)| {
             let (first, lacks_any) = (table.clone(), table.columns.iter().any(|column| !column.missing.is_empty()));
-            let Ok(mut stack) = Stack::of(table, 2) else { return };
+            let Ok((mut stack, span)) = Stack::of(table, 2) else { return };
             assert!(!lacks_any);
-            let mut laid = vec![(stack.first(), first.clone())];
+            let mut laid = vec![(span, first.clone())];
             for count in counts.into_iter().filter(|count| *count == 0 || first.rows > 0) {
                 let again = first.take_rows(&(0..count).map(|row| row % first.rows.max(1)).collect::<Vec<_>>());
                 let bytes = |column: &Column| if let Content::Fixed(buffer) = &column.content { buffer.bytes().to_vec() } else { vec![] };

@@ -81,6 +81,18 @@ fn expected(task: &Value, envelope: &Value) -> Value {
     task
 }
 
+/// All that is known of an envelope but when it arrived, and where its tables lie.
+pub(super) fn told(read: Outcome<Envelope>) -> String {
+    let by_itself = |task: Task| Task { input: task.input.map(|input| Input::Own(input.table().copied())), ..task };
+    read.map_or_else(
+        |fault| format!("{fault:?}"),
+        |Envelope { tasks, merge, bytes, .. }| {
+            let tasks: Vec<_> = tasks.into_iter().map(by_itself).collect();
+            format!("{tasks:#?} {merge:?} {bytes}")
+        },
+    )
+}
+
 #[test]
 fn every_envelope_is_read_as_it_says() {
     let vectors = vectors("tasks_request");

@@ -22,7 +22,7 @@ fn what_is_written_is_read_back_in_every_encoding() {
         let mut text = Vec::new();
         json::write(&mut text, &original);
         assert_same(&read(written(&original)).unwrap(), &original);
-        assert_same(&protobuf::read(protobuf::write(&original)).unwrap(), &original);
+        assert_same(&protobuf::read(protobuf::written(&original)).unwrap(), &original);
         assert_same(&json::read(&text).unwrap(), &original);
     });
 }

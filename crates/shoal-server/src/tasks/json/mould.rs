@@ -100,8 +100,8 @@ impl<'t> Moulds<'t> {
     fn begin_stack(&mut self, said: &mut Said<'t>, room: usize) -> Option<usize> {
         let Given::Read(Ok(table)) = std::mem::take(&mut said.table) else { return None };
         match Stack::of(table, room) {
-            Ok(stack) => {
-                said.table = Given::Stacked(self.stacks.len(), stack.first());
+            Ok((stack, span)) => {
+                said.table = Given::Stacked(self.stacks.len(), span);
                 self.stacks.push(stack);
                 Some(self.stacks.len() - 1)
             }
@@ -181,22 +181,11 @@ mod tests {
     use crate::fault::Outcome;
     use crate::fuzz::rules::run;
     use crate::tables::json;
-    use crate::tasks::{Envelope, Input, Task};
+    use crate::tasks::Envelope;
+    use crate::tasks::vectors::told;
 
     fn read<'t>(body: &'t [u8], moulds: Moulds<'t>, limit: usize) -> Outcome<Envelope> {
         looked_through(body, Room::of_body(limit), Tables::AsJson, moulds)?.envelope(json::read)
-    }
-
-    /// All that is known of an envelope but when it arrived, and where its tables lie.
-    fn told(read: Outcome<Envelope>) -> String {
-        let by_itself = |task: Task| Task { input: task.input.map(|input| Input::Own(input.table().copied())), ..task };
-        read.map_or_else(
-            |fault| format!("{fault:?}"),
-            |Envelope { tasks, merge, bytes, .. }| {
-                let tasks: Vec<_> = tasks.into_iter().map(by_itself).collect();
-                format!("{tasks:#?} {merge:?} {bytes}")
-            },
-        )
     }
 
     fn either(choices: &'static [&'static str]) -> impl Strategy<Value = &'static str> {

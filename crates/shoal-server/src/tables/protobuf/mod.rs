@@ -1,7 +1,10 @@
 //! Typed tables as protobuf messages. Values of fixed width stay where the message has them.
 
-use bytes::Bytes;
+mod write;
+
 use prost::Message;
+
+pub(crate) use write::{bytes, nested, number, text, write};
 
 use super::rules::{check_columns, check_dimensions, check_extent, check_rows, check_shape, check_values, kind, refuse_twins};
 use super::{Column, Content, Kind, Scalar, Typed};
@@ -111,43 +114,10 @@ fn check_filled(column: &Column, rows: usize) -> Outcome<()> {
     Err(Fault::new(Code::WrongShape, message))
 }
 
-/// Writes a table whose columns all say their dtype, and miss records only whole: every answer is one.
-pub(crate) fn write(table: &Typed) -> v1::Table {
-    let columns = table.columns.iter().map(|column| write_column(column, table.rows)).collect();
-    v1::Table { rows: table.rows as u64, columns, arrow: Bytes::new() }
-}
-
-fn write_column(column: &Column, rows: usize) -> v1::Column {
-    let mut message = v1::Column {
-        name: column.name.to_string(),
-        dtype: column.kind.name().into(),
-        shape: column.shape.iter().map(|dim| *dim as u64).collect(),
-        ..v1::Column::default()
-    };
-    match &column.content {
-        Content::Fixed(buffer) => message.values = buffer.to_bytes(),
-        Content::Items(list) => message.items = list.iter().map(|item| Bytes::copy_from_slice(item)).collect(),
-        Content::Mixed(list) => message.mixed = list.iter().map(written).collect(),
-        Content::Text(_) => {}
-    }
-    if !column.missing.is_empty() {
-        message.missing = (0..rows).map(|row| u8::from(column.is_missing(row))).collect();
-    }
-    if let Kind::Timestamp(unit, zone) = &column.kind {
-        message.unit = unit.name().into();
-        message.zone.clone_from(zone);
-    }
-    message
-}
-
-fn written(scalar: &Scalar) -> v1::Scalar {
-    use v1::scalar::Value;
-    let value = match scalar {
-        Scalar::Missing => None,
-        Scalar::Bool(value) => Some(Value::Bool(*value)),
-        Scalar::Int64(value) => Some(Value::Int64(*value)),
-        Scalar::Fp64(value) => Some(Value::Fp64(*value)),
-        Scalar::Utf8(value) => Some(Value::Utf8(value.clone())),
-    };
-    v1::Scalar { value }
+/// The message that a table is written as.
+#[cfg(test)]
+pub(crate) fn written(table: &Typed) -> v1::Table {
+    let mut out = Vec::new();
+    write(&mut out, table);
+    v1::Table::decode(&*out).unwrap()
 }

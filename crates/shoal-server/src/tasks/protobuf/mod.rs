@@ -2,33 +2,64 @@
 //!
 //! A library makes a message of every few bytes; so what they would take is added up before anything is made of them.
 
+mod mould;
+mod weigh;
+mod write;
+
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use prost::Message;
-use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+use prost::encoding::{DecodeContext, WireType, decode_key, skip_field};
 
+use self::mould::Moulds;
+use self::weigh::{Place, content, weigh};
+pub(crate) use self::write::{write, write_result};
 use super::check::too_many_tasks;
 use super::json::{table_twice, unknown_table};
 use super::merge::By;
 use super::room::Room;
-use super::{Done, Envelope, Input, Merge, Merged, Query, SharedTable, TASKS_LIMIT, Task};
+use super::{Envelope, Input, Merge, Query, SharedTable, TASKS_LIMIT, Task};
 use crate::bodies::Holding;
-use crate::description::Author;
 use crate::fault::{Code, Fault, Outcome};
 use crate::tables::{self, Typed};
 use crate::tasks_v1 as v1;
 
+/// The number of the field of an envelope that is a task.
+const TASKS: u32 = 2;
+
 /// Reads an envelope.
 ///
 /// # Errors
-/// `InvalidProtobuf`, `TooManyTasks`, and those of [`envelope`].
-pub(crate) fn read(body: &Bytes, mut room: Room) -> Outcome<Envelope> {
-    Weighed::default().add(body, Place::Request, &mut room)?;
-    let request = v1::RunRequest::decode(body.clone());
-    envelope(request.map_err(|error| broken(&error))?, room)
+/// `InvalidProtobuf`, `TooManyTasks`, `InvalidRequest`, those of [`Room::settle`] and of [`Envelope::new`].
+pub(crate) fn read(body: &Bytes, room: Room) -> Outcome<Envelope> {
+    read_by(body, room, Moulds::default())
+}
+
+fn read_by<'b>(body: &'b Bytes, mut room: Room, mut moulds: Moulds<'b>) -> Outcome<Envelope> {
+    let Frame { tasks, rest: v1::RunRequest { tables, merge, timeout_us, .. } } = Frame::of(body, &mut room)?;
+    let mut shared = Shared::default();
+    for table in tables {
+        shared.add(table)?;
+    }
+    let mut read = Vec::with_capacity(tasks.len());
+    for place in tasks {
+        let message = &body[place.clone()];
+        if let Some(task) = moulds.next(message, &mut room) {
+            read.push(task);
+            continue;
+        }
+        let message_bytes = size_of::<v1::Task>() + weigh(message, Place::Task);
+        room.take(message_bytes)?;
+        let task = v1::Task::decode(body.slice(place.clone())).map_err(|error| broken(&error))?;
+        let task = self::task(task, &mut shared, &mut room)?;
+        read.push(moulds.learn(message, task, (message_bytes, body.len() - place.end)));
+    }
+    let merge = merge.map(self::merge).transpose()?;
+    Ok(Envelope { bytes: room.settle()?, ..Envelope::new(moulds.tasks(read), merge, timeout(timeout_us))? })
 }
 
 fn broken(error: &prost::DecodeError) -> Fault {
@@ -47,7 +78,7 @@ pub(crate) enum Said {
 /// # Errors
 /// `InvalidProtobuf`, `InvalidRequest`, `BodyTooLarge`.
 pub(crate) fn said(body: &Bytes, shared: &mut Shared, mut room: Room) -> Outcome<Said> {
-    Weighed::default().add(body, Place::Stream, &mut room)?;
+    room.take(weigh(body, Place::Stream))?;
     let message = v1::StreamRequest::decode(body.clone());
     let message = message.map_err(|error| Fault::new(Code::InvalidProtobuf, format!("the message is no StreamRequest: {error}")))?;
     match message.request {
@@ -63,91 +94,37 @@ pub(crate) fn said(body: &Bytes, shared: &mut Shared, mut room: Room) -> Outcome
     }
 }
 
-/// Where a field stands.
-#[derive(Clone, Copy)]
-enum Place {
-    Request,
-    Stream,
-    SharedTable,
-    Task,
-    Table,
-    Column,
-    Merge,
+/// What a request says: where the messages of its tasks stand, and all else.
+struct Frame {
+    tasks: Vec<Range<usize>>,
+    rest: v1::RunRequest,
 }
 
-impl Place {
-    /// What a field with this number becomes in memory beside its own bytes, and where its fields stand.
-    const fn field(self, number: u32) -> (usize, Option<Self>) {
-        match (self, number) {
-            (Self::Request | Self::Stream, 1) => (size_of::<v1::SharedTable>(), Some(Self::SharedTable)),
-            (Self::Request | Self::Stream, 2) => (size_of::<v1::Task>(), Some(Self::Task)),
-            (Self::Request, 3) => (0, Some(Self::Merge)),
-            (Self::SharedTable, 2) | (Self::Task, 4) => (0, Some(Self::Table)),
-            (Self::Task, 6) | (Self::Merge, 2) => (size_of::<String>(), None),
-            (Self::Table, 2) => (size_of::<v1::Column>(), Some(Self::Column)),
-            (Self::Column, 5) => (size_of::<Bytes>(), None),
-            (Self::Column, 6) => (size_of::<v1::Scalar>(), None),
-            _ => (0, None),
-        }
-    }
-
-    /// What a number of a list of numbers becomes.
-    const fn number(self, number: u32) -> usize {
-        if matches!((self, number), (Self::Column, 3)) { size_of::<u64>() } else { 0 }
-    }
-}
-
-/// How many tasks were met.
-#[derive(Default)]
-struct Weighed {
-    tasks: usize,
-}
-
-impl Weighed {
-    /// Adds a message; one that is none ends it, and is refused when it is decoded.
-    fn add(&mut self, mut bytes: &[u8], place: Place, room: &mut Room) -> Outcome<()> {
-        while bytes.has_remaining() {
-            let Ok((number, wire_type)) = decode_key(&mut bytes) else { return Ok(()) };
-            if wire_type != WireType::LengthDelimited {
-                let Ok(()) = skip_field(wire_type, number, &mut bytes, DecodeContext::default()) else { return Ok(()) };
-                room.take(place.number(number))?;
-                continue;
+impl Frame {
+    fn of(body: &Bytes, room: &mut Room) -> Outcome<Self> {
+        let (mut frame, mut at) = (Self { tasks: Vec::new(), rest: v1::RunRequest::default() }, 0);
+        while at < body.len() {
+            let mut left = &body[at..];
+            let (number, wire_type) = decode_key(&mut left).map_err(|error| broken(&error))?;
+            let mut field = left;
+            skip_field(wire_type, number, &mut left, DecodeContext::default()).map_err(|error| broken(&error))?;
+            let end = body.len() - left.len();
+            if (number, wire_type) == (TASKS, WireType::LengthDelimited) {
+                let length = content(&mut field).map_or(0, <[u8]>::len);
+                frame.add_task(end - length..end)?;
+            } else {
+                room.take(weigh(&body[at..end], Place::Request))?;
+                frame.rest.merge(body.slice(at..end)).map_err(|error| broken(&error))?;
             }
-            let length = decode_varint(&mut bytes).ok().and_then(|length| usize::try_from(length).ok());
-            let Some((field, rest)) = length.and_then(|length| bytes.split_at_checked(length)) else { return Ok(()) };
-            bytes = rest;
-            let (size, within) = place.field(number);
-            self.count(within)?;
-            // Numbers that lie side by side have a byte each at least.
-            room.take(size.saturating_add(place.number(number) * field.len()))?;
-            if let Some(within) = within {
-                self.add(field, within, room)?;
-            }
+            at = end;
         }
-        Ok(())
+        Ok(frame)
     }
 
-    fn count(&mut self, place: Option<Place>) -> Outcome<()> {
-        self.tasks += usize::from(matches!(place, Some(Place::Task)));
-        if self.tasks > TASKS_LIMIT { Err(too_many_tasks()) } else { Ok(()) }
+    fn add_task(&mut self, message: Range<usize>) -> Outcome<()> {
+        self.tasks.push(message);
+        if self.tasks.len() > TASKS_LIMIT { Err(too_many_tasks()) } else { Ok(()) }
     }
-}
-
-/// The envelope that a message is.
-///
-/// # Errors
-/// `InvalidRequest`, those of [`Room::settle`] and of [`Envelope::new`].
-pub(crate) fn envelope(request: v1::RunRequest, mut room: Room) -> Outcome<Envelope> {
-    let mut shared = Shared::default();
-    for table in request.tables {
-        shared.add(table)?;
-    }
-    let mut tasks = Vec::with_capacity(request.tasks.len());
-    for message in request.tasks {
-        tasks.push(task(message, &mut shared, &mut room)?);
-    }
-    let merge = request.merge.map(merge).transpose()?;
-    Ok(Envelope { bytes: room.settle()?, ..Envelope::new(tasks, merge, timeout(request.timeout_us))? })
 }
 
 fn merge(message: v1::Merge) -> Outcome<Merge> {
@@ -222,43 +199,6 @@ pub(crate) fn task(message: v1::Task, shared: &mut Shared, room: &mut Room) -> O
         weight: message.weight.unwrap_or(1.0),
         ..Task::new(shared.query(Query { model: message.model, version, outputs }), input)
     })
-}
-
-/// Writes an answer.
-pub(crate) fn write(results: &[Done], merged: Option<&Merged>) -> Vec<u8> {
-    response(results, merged).encode_to_vec()
-}
-
-/// The message that an answer is.
-pub(crate) fn response(results: &[Done], merged: Option<&Merged>) -> v1::RunResponse {
-    let results = results.iter().map(|done| result(done, merged.is_none())).collect();
-    let merged = merged.map(|merged| v1::Merged {
-        left_out: merged.left_out.clone(),
-        outcome: Some(match &merged.outcome {
-            Ok(table) => v1::merged::Outcome::Table(tables::protobuf::write(table)),
-            Err(fault) => v1::merged::Outcome::Error(error(fault)),
-        }),
-    });
-    v1::RunResponse { results, merged }
-}
-
-/// The message that the result of one task is.
-pub(crate) fn result(done: &Done, has_table: bool) -> v1::TaskResult {
-    let outcome = match &done.outcome {
-        Err(fault) => Some(v1::task_result::Outcome::Error(error(fault))),
-        Ok(table) => has_table.then(|| v1::task_result::Outcome::Table(tables::protobuf::write(table))),
-    };
-    let Author { model, version } = done.author.as_deref().cloned().unwrap_or_default();
-    v1::TaskResult { id: done.id.clone(), model, version, batch_rows: done.batch_rows as u64, outcome }
-}
-
-fn error(fault: &Fault) -> v1::Error {
-    v1::Error {
-        code: fault.code.name().to_owned(),
-        error: fault.message.clone(),
-        hint: fault.hint.clone().unwrap_or_default(),
-        retry_after_ms: fault.retry_after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
-    }
 }
 
 #[cfg(test)]
