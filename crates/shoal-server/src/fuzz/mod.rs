@@ -23,6 +23,7 @@ use crate::intake::{Received, admit};
 use crate::json::infer::decode;
 use crate::json::predict::{self, Form};
 use crate::tables::fuzz as tables;
+use crate::tasks::fuzz as tasks;
 use crate::worker::fuzz as worker;
 
 mod hunt;
@@ -45,7 +46,7 @@ struct Target {
     run: fn(&Input) -> String,
 }
 
-const TARGETS: [Target; 7] = [
+const TARGETS: [Target; 9] = [
     Target { name: "json", corpus: json_corpus, run: run_json },
     Target { name: "binary", corpus: binary_corpus, run: run_binary },
     Target { name: "grpc", corpus: grpc_corpus, run: run_grpc },
@@ -53,6 +54,8 @@ const TARGETS: [Target; 7] = [
     Target { name: "tables-json", corpus: tables::json_corpus, run: tables::run_json },
     Target { name: "tables-arrow", corpus: tables::arrow_corpus, run: tables::run_arrow },
     Target { name: "tables-protobuf", corpus: tables::protobuf_corpus, run: tables::run_protobuf },
+    Target { name: "tasks-json", corpus: tasks::json_corpus, run: tasks::run_json },
+    Target { name: "tasks-protobuf", corpus: tasks::protobuf_corpus, run: tasks::run_protobuf },
 ];
 
 #[test]

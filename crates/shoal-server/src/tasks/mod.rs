@@ -12,6 +12,8 @@ mod convoy;
 pub(crate) mod digest;
 pub(crate) mod door;
 mod draft;
+#[cfg(test)]
+pub(crate) mod fuzz;
 mod gathered;
 mod json;
 pub(crate) mod kept;
