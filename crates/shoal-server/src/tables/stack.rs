@@ -53,7 +53,7 @@ impl Stack {
 
     /// What a table of so many records would take by itself.
     pub(crate) fn size_bytes(&self, rows: usize) -> usize {
-        self.head_bytes + rows * self.whole.columns.iter().map(|column| column.per_row() * column.kind.width()).sum::<usize>()
+        self.head_bytes + rows * row_bytes(&self.whole)
     }
 
     /// Whether the columns may have those values: of some dtypes not all bytes are values.
@@ -97,8 +97,13 @@ impl Stacked {
 
     /// Bytes that its values take.
     pub(crate) fn values_bytes(&self) -> usize {
-        self.span.rows * self.whole.columns.iter().map(|column| column.per_row() * column.kind.width()).sum::<usize>()
+        self.span.rows * row_bytes(&self.whole)
     }
+}
+
+/// Bytes that the values of one record take.
+fn row_bytes(table: &Typed) -> usize {
+    table.columns.iter().map(|column| column.per_row() * column.kind.width()).sum()
 }
 
 #[cfg(test)]

@@ -105,6 +105,14 @@ impl Task {
     pub(crate) fn new(query: Arc<Query>, input: Outcome<Input>) -> Self {
         Self { id: String::new(), query, input, priority: 0, timeout: None, key: None, digest: None, weight: 1.0 }
     }
+
+    /// The task apart from those on its stack: what is made of it is not made of all of them.
+    pub(crate) fn by_itself(mut self) -> Self {
+        if let Ok(Input::Stacked(stacked)) = &self.input {
+            self.input = Ok(Input::Own(stacked.table()));
+        }
+        self
+    }
 }
 
 /// The table of a task.

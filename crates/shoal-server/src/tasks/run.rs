@@ -174,7 +174,7 @@ impl Run {
                 self.takes_all_at_once = false;
                 let catalog = Arc::clone(&self.catalog);
                 let (mut drafts, mut loads) = (Drafts::new(&catalog), Vec::new());
-                self.draft(number, task, &mut drafts, &mut loads);
+                self.draft(number, task.by_itself(), &mut drafts, &mut loads);
                 self.submit_all(loads, false);
             }
             Err(fault) => self.fail(number, None, fault),
