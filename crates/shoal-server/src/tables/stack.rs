@@ -9,6 +9,9 @@ use super::rules::wrong_value;
 use super::{Column, Content, Typed};
 use crate::values::Buffer;
 
+/// Tables for which there is room before they come, at most.
+const EXPECTED: usize = 256;
+
 /// Tables of the same columns.
 pub(crate) struct Stack {
     whole: Typed,
@@ -31,8 +34,9 @@ pub(crate) struct Stacked {
 }
 
 impl Stack {
-    /// A stack of one table, and where that lies, with room for so many like it; the table itself where none may lie on it.
-    pub(crate) fn of(mut table: Typed, room: usize) -> Result<(Self, Span), Typed> {
+    /// A stack of one table, and where that lies, with room for those that are likely to come; the table itself where
+    /// none may lie on it.
+    pub(crate) fn of(mut table: Typed, likely: usize) -> Result<(Self, Span), Typed> {
         // Of a dimension of 0 it matters how long the text of each table is.
         let is_whole =
             |column: &Column| matches!(column.content, Content::Fixed(_)) && column.missing.is_empty() && !column.shape.contains(&0);
@@ -43,7 +47,7 @@ impl Stack {
         for column in &mut table.columns {
             let Content::Fixed(buffer) = &mut column.content else { continue };
             head_bytes -= buffer.len();
-            let mut roomy = Buffer::with_capacity(buffer.len().saturating_mul(room));
+            let mut roomy = Buffer::with_capacity(buffer.len().saturating_mul(1 + likely.min(EXPECTED)));
             roomy.extend(buffer.bytes());
             *buffer = roomy;
         }

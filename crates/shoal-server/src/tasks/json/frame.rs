@@ -26,7 +26,7 @@ const TASK: Form = Form {
     required: 2,
 };
 /// Tasks for which there is room before they come.
-pub(super) const EXPECTED: usize = 256;
+const EXPECTED: usize = 256;
 const MERGE: Form = Form { what: "merge", known: &["by", "columns"], required: 0 };
 
 /// Who reads tables.

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::super::room::Room;
-use super::frame::{EXPECTED, Given, Said};
+use super::frame::{Given, Said};
 use super::scan::Scan;
 use crate::tables::Typed;
 use crate::tables::json::{Alike, Heads, Places};
@@ -95,17 +95,17 @@ impl<'t> Moulds<'t> {
         if self.known.len() == MOULDS {
             return;
         }
-        let room = (text.len() - task.start) / task.len();
+        let likely = (text.len() - task.end) / task.len();
         if let Some(mut mould) = Mould::of(text, task, &self.holes, said) {
-            mould.stack = self.begin_stack(said, room.min(EXPECTED));
+            mould.stack = self.begin_stack(said, likely);
             self.known.push(mould);
         }
     }
 
-    /// Begins a stack with the table of a task, where it may lie on one, with room for so many.
-    fn begin_stack(&mut self, said: &mut Said<'t>, room: usize) -> Option<usize> {
+    /// Begins a stack with the table of a task, where it may lie on one; so many are likely to follow.
+    fn begin_stack(&mut self, said: &mut Said<'t>, likely: usize) -> Option<usize> {
         let Given::Read(Ok(table)) = std::mem::take(&mut said.table) else { return None };
-        match Stack::of(table, room) {
+        match Stack::of(table, likely) {
             Ok((stack, span)) => {
                 said.table = Given::Stacked(self.stacks.len(), span);
                 self.stacks.push(stack);

@@ -26,8 +26,6 @@ const OUTPUTS: u32 = 6;
 const COLUMNS: u32 = 2;
 /// and of a column.
 const VALUES: u32 = 4;
-/// Tasks for which a stack has room before they come, at most.
-const EXPECTED: usize = 256;
 
 /// What tasks of one envelope have in common.
 pub(super) struct Moulds<'b> {
@@ -105,7 +103,7 @@ impl<'b> Moulds<'b> {
         let Task { input: Ok(Input::Own(table)), query, priority, .. } = task else { return Read::Otherwise(task) };
         // The columns of an Arrow stream stand elsewhere.
         let are_found = holes.len() == table.columns.len();
-        let stack = if are_found { Stack::of(table, 1 + (behind / message.len()).min(EXPECTED)) } else { Err(table) };
+        let stack = if are_found { Stack::of(table, behind / message.len()) } else { Err(table) };
         match stack {
             Err(table) => Read::Otherwise(Task { input: Ok(Input::Own(table)), query, ..task }),
             Ok((stack, span)) => {
