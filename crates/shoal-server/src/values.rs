@@ -210,6 +210,15 @@ impl Buffer {
         }
     }
 
+    /// Forgets what was written behind so many bytes, keeps the room.
+    pub(crate) fn truncate(&mut self, bytes: usize) {
+        self.own();
+        if bytes < self.length {
+            self.words.truncate(bytes.div_ceil(size_of::<u64>()));
+            self.length = bytes;
+        }
+    }
+
     /// Forgets what was written, keeps the room.
     pub fn clear(&mut self) {
         self.length = 0;
@@ -346,17 +355,6 @@ impl Table {
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         self.columns.iter().map(|column| column.payload.size_bytes()).sum()
-    }
-
-    /// The same records, whose columns of fixed width are lent: slices of them are no copies.
-    #[must_use]
-    pub(crate) fn lent(mut self) -> Self {
-        for column in &mut self.columns {
-            if let Payload::Fixed(buffer) = &mut column.payload {
-                *buffer = std::mem::take(buffer).shared();
-            }
-        }
-        self
     }
 
     /// Whether all values can be read where they are.

@@ -118,7 +118,7 @@ impl Session {
             // For as long as nothing was read, no message was late.
             self.share.iter().for_each(|share| share.begin_again());
         }
-        self.in_flight.remove(&done.id);
+        self.in_flight.remove(done.id.as_str());
         let size = done.size_bytes();
         let write = move || {
             let mut out = Vec::new();
@@ -210,7 +210,7 @@ impl Session {
         if task.id.is_empty() {
             return Err(Fault::new(Code::InvalidRequest, "a task of a stream has no id; its answer could not be told from others"));
         }
-        if self.in_flight.contains_key(&task.id) {
+        if self.in_flight.contains_key(task.id.as_str()) {
             let message = format!("two tasks in flight have the id {:?}", task.id);
             return Err(Fault::new(Code::DuplicateTask, message).hint("an id may be used again when its task has been answered"));
         }
@@ -219,7 +219,7 @@ impl Session {
         let mut checked = by_size(digest::bytes_to_hash(&task), || Envelope::new(vec![task], None, None)).await??.tasks;
         let task = checked.pop().ok_or_else(|| Fault::new(Code::Internal, "the task was lost"))?;
         let shared = if let Ok(Input::Shared(shared)) = &task.input { Some(Arc::clone(shared)) } else { None };
-        self.in_flight.insert(task.id.clone(), (self.held(bytes)?, shared));
+        self.in_flight.insert(task.id.to_string(), (self.held(bytes)?, shared));
         Ok(task)
     }
 

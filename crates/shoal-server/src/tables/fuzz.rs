@@ -85,7 +85,7 @@ fn written(table: &Typed) -> String {
     let rows: Vec<usize> = (0..table.rows.min(3)).rev().collect();
     drop(table.take_rows(&rows));
     let (mut text, mut stream) = (Vec::new(), Vec::new());
-    json::write(&mut text, table);
+    json::write(&mut text, table.all());
     assert_eq!(json::read(&text).map(|found| found.rows), Ok(table.rows), "{}", String::from_utf8_lossy(&text));
     match arrow::write(&mut stream, table) {
         Ok(()) => assert_eq!(arrow::read(stream.into()).map(|found| found.rows), Ok(table.rows)),

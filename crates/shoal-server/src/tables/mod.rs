@@ -11,6 +11,7 @@
 use bytes::Bytes;
 use smol_str::SmolStr;
 
+use self::stack::Span;
 use crate::fault::Outcome;
 use crate::values::{Buffer, Dtype};
 
@@ -309,6 +310,11 @@ impl Typed {
             }
         }
         Ok(self)
+    }
+
+    /// The table, and all of its records.
+    pub(crate) const fn all(&self) -> (&Self, Span) {
+        (self, Span { start: 0, rows: self.rows })
     }
 
     /// Bytes that all columns take.

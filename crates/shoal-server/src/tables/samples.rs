@@ -5,6 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::stack::Span;
 use super::{Column, Content, Kind, Scalar, Typed, Unit, moments};
 use crate::values::{Buffer, Dtype};
 
@@ -17,6 +18,14 @@ pub(super) fn typed() -> impl Strategy<Value = Typed> {
             }
             Typed { rows, columns }
         })
+    })
+}
+
+/// A table, and some of its records that stand together.
+pub(super) fn with_span() -> impl Strategy<Value = (Typed, Span)> {
+    (typed(), any::<[prop::sample::Index; 2]>()).prop_map(|(table, ends)| {
+        let [one, other] = ends.map(|end| end.index(table.rows + 1));
+        (table, Span { start: one.min(other), rows: one.abs_diff(other) })
     })
 }
 

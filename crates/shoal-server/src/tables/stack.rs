@@ -3,6 +3,7 @@
 //!
 //! Only tables that lack nothing, and whose values have a fixed width, lie on a stack: each is a range of its records.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::rules::wrong_value;
@@ -72,9 +73,32 @@ impl Stack {
                 buffer.extend(more);
             }
         }
+        self.settle(rows)
+    }
+
+    /// The values of a column, behind which those of another table may be written; then it is settled or undone.
+    pub(crate) fn values(&mut self, column: usize) -> Option<&mut Buffer> {
+        match &mut self.whole.columns.get_mut(column)?.content {
+            Content::Fixed(buffer) => Some(buffer),
+            _ => None,
+        }
+    }
+
+    /// Lays a table on the stack of so many records, whose values were written.
+    pub(crate) const fn settle(&mut self, rows: usize) -> Span {
         let start = self.whole.rows;
         self.whole.rows += rows;
         Span { start, rows }
+    }
+
+    /// Forgets values that were written of a table that does not come.
+    pub(crate) fn undo(&mut self) {
+        for column in &mut self.whole.columns {
+            let bytes = self.whole.rows * column.per_row() * column.kind.width();
+            if let Content::Fixed(buffer) = &mut column.content {
+                buffer.truncate(bytes);
+            }
+        }
     }
 
     /// All tables, whose parts share their values.
@@ -86,23 +110,37 @@ impl Stack {
 
 impl Stacked {
     /// The table by itself.
-    pub(crate) fn table(&self) -> Typed {
-        let Span { start, rows } = self.span;
-        let column = |column: &Column| {
-            let row_bytes = column.per_row() * column.kind.width();
-            let content = match &column.content {
-                Content::Fixed(buffer) => Content::Fixed(buffer.slice(start * row_bytes..(start + rows) * row_bytes)),
-                other => other.clone(),
-            };
-            Column { name: column.name.clone(), kind: column.kind.clone(), shape: column.shape.clone(), content, missing: Vec::new() }
-        };
-        Typed { rows, columns: self.whole.columns.iter().map(column).collect() }
+    pub(crate) fn table(&self) -> Cow<'_, Typed> {
+        by_itself(&self.whole, self.span)
+    }
+
+    /// What it takes by itself.
+    pub(crate) fn size_bytes(&self) -> usize {
+        let head = |column: &Column| size_of::<Column>() + column.name.len();
+        self.whole.columns.iter().map(head).sum::<usize>() + self.values_bytes()
     }
 
     /// Bytes that its values take.
     pub(crate) fn values_bytes(&self) -> usize {
         self.span.rows * row_bytes(&self.whole)
     }
+}
+
+/// Records by themselves, of a table that has none beside them, or that lies on a stack.
+pub(crate) fn by_itself(table: &Typed, span: Span) -> Cow<'_, Typed> {
+    if span.rows == table.rows {
+        return Cow::Borrowed(table);
+    }
+    let Span { start, rows } = span;
+    let column = |column: &Column| {
+        let row_bytes = column.per_row() * column.kind.width();
+        let content = match &column.content {
+            Content::Fixed(buffer) => Content::Fixed(buffer.slice(start * row_bytes..(start + rows) * row_bytes)),
+            other => other.clone(),
+        };
+        Column { name: column.name.clone(), kind: column.kind.clone(), shape: column.shape.clone(), content, missing: Vec::new() }
+    };
+    Cow::Owned(Typed { rows, columns: table.columns.iter().map(column).collect() })
 }
 
 /// Bytes that the values of one record take.
@@ -129,13 +167,16 @@ mod tests {
                 let again = first.take_rows(&(0..count).map(|row| row % first.rows.max(1)).collect::<Vec<_>>());
                 let bytes = |column: &Column| if let Content::Fixed(buffer) = &column.content { buffer.bytes().to_vec() } else { vec![] };
                 let values: Vec<_> = again.columns.iter().map(bytes).collect();
+                // What is begun and not settled leaves nothing.
+                stack.values(0).unwrap().extend(&[7; 3]);
+                stack.undo();
                 assert_eq!(stack.size_bytes(count), again.size_bytes());
                 laid.push((stack.push(count, values.iter().map(Vec::as_slice)), again));
             }
             let whole = stack.whole();
             for (span, table) in laid {
                 let stacked = Stacked { whole: Arc::clone(&whole), span };
-                assert_eq!(stacked.table(), table);
+                assert_eq!(*stacked.table(), table);
             }
         });
     }

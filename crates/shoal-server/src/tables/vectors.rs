@@ -125,13 +125,13 @@ fn every_table_that_is_the_written_form_is_written_so() {
 
 fn as_protobuf(table: &Typed) -> Vec<u8> {
     let mut out = Vec::new();
-    protobuf::write(&mut out, table);
+    protobuf::write(&mut out, table.all());
     out
 }
 
 fn as_json(table: &Typed) -> Vec<u8> {
     let mut out = Vec::new();
-    text::write(&mut out, table);
+    text::write(&mut out, table.all());
     out
 }
 

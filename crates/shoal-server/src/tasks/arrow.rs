@@ -10,6 +10,7 @@ use super::json::Tables;
 use super::room::Room;
 use super::{Done, Envelope, Merged, json};
 use crate::fault::{Code, Fault, Outcome};
+use crate::tables::stack::{Span, by_itself};
 use crate::tables::{self, Typed};
 
 /// What stands in the place of a table.
@@ -55,9 +56,9 @@ pub(crate) fn read(body: &Bytes, room: Room) -> Outcome<Envelope> {
 /// `Internal` for a table that has no form in Arrow.
 pub(crate) fn write(results: &[Done], merged: Option<&Merged>) -> Outcome<Vec<u8>> {
     let (mut head, mut streams, mut failed) = (Vec::new(), Vec::new(), None);
-    let mut place = |head: &mut Vec<u8>, table: &Typed| {
+    let mut place = |head: &mut Vec<u8>, (table, span): (&Typed, Span)| {
         let before = streams.len();
-        failed = failed.take().or(tables::arrow::write(&mut streams, table).err());
+        failed = failed.take().or(tables::arrow::write(&mut streams, &by_itself(table, span)).err());
         head.extend_from_slice(b"{\"arrow\":");
         crate::json::answer::number(head, streams.len() - before);
         head.push(b'}');

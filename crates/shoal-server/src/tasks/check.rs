@@ -22,7 +22,7 @@ impl Envelope {
         let has_ids = tasks.iter().any(|task| !task.id.is_empty());
         for (place, task) in tasks.iter_mut().enumerate() {
             if task.id.is_empty() {
-                itoa::Buffer::new().format(place).clone_into(&mut task.id);
+                task.id = itoa::Buffer::new().format(place).into();
             }
             task.timeout = task.timeout.into_iter().chain(timeout).min();
             task.check()?;

@@ -11,13 +11,16 @@ use std::sync::Arc;
 
 use shoal_batch::RequestId;
 
-use super::draft::{Records, Rows};
+use super::Output;
+use super::draft::{Records, Rows, is_fixed};
 use crate::description::Description;
 use crate::engine::Served;
 use crate::flight::Answer;
 use crate::queue::Wishes;
-use crate::tables::stack::Span;
-use crate::values::{Payload, Table};
+use crate::tables::Typed;
+use crate::tables::answer::answered;
+use crate::tables::stack::{Span, Stacked};
+use crate::values::Table;
 
 /// What goes into one queue.
 pub(super) struct Load {
@@ -72,20 +75,64 @@ impl Convoy {
         Self { lane: Arc::clone(lane), waited_for: riders.len(), riders, shared, request: None }
     }
 
-    /// Its answer by itself, of which each rider can be lent a part.
-    pub(super) fn lent(&self, answer: Answer) -> Answer {
-        // Texts would be copied here and for each rider again.
-        if answer.table.columns.iter().any(|column| matches!(column.payload, Payload::Bytes(_))) {
-            return answer;
-        }
-        let table = answer.table.slice(&self.lane.description().output_dtypes(), answer.start, answer.rows);
-        Answer { table: Arc::new(table.lent()), start: 0, ..answer }
-    }
-
     /// The request, to be given up: it is not answered, and nobody waits for it.
     pub(super) fn given_up(&mut self) -> Option<(Arc<Served>, RequestId)> {
         let request = if self.waited_for == 0 { self.request.take() } else { None };
         request.map(|request| (Arc::clone(&self.lane), request))
+    }
+}
+
+/// The answer to a convoy, of which each rider gets its own.
+pub(super) enum Answers {
+    /// Where all values have a fixed width, the answers lie on one stack: of all output columns, and of those wanted last.
+    Stacked { stack: Typed, wanted: Option<(Arc<[usize]>, Arc<Typed>)>, batch_rows: usize },
+    /// The answer, from which those of the riders are taken.
+    Loose(Answer),
+}
+
+impl Answers {
+    /// Of what a model has answered.
+    pub(super) fn of(description: &Description, answer: Answer) -> Self {
+        if !answer.table.columns.iter().all(is_fixed) {
+            return Self::Loose(answer);
+        }
+        let (all, batch_rows) = ((0..answer.table.columns.len()).collect::<Vec<_>>(), answer.batch_rows);
+        let mut stack = answered(description, answer, &all);
+        stack.share();
+        Self::Stacked { stack, wanted: None, batch_rows }
+    }
+
+    /// The columns that are wanted, of the records of one rider.
+    pub(super) fn part(&mut self, description: &Description, columns: &Arc<[usize]>, span: Span) -> Answered {
+        match self {
+            Self::Loose(answer) => {
+                let part = Answer { start: answer.start + span.start, rows: span.rows, ..answer.clone() };
+                Answered::alone(description, part, columns)
+            }
+            Self::Stacked { stack, wanted, batch_rows } => {
+                let known = wanted.take().filter(|(last, _)| Arc::ptr_eq(last, columns));
+                let (_, whole) = wanted.insert(known.unwrap_or_else(|| (Arc::clone(columns), Arc::new(chosen(stack, columns)))));
+                Answered { output: Output::Stacked(Stacked { whole: Arc::clone(whole), span }), batch_rows: *batch_rows }
+            }
+        }
+    }
+}
+
+/// Some columns of a table, in this order.
+fn chosen(table: &Typed, columns: &[usize]) -> Typed {
+    Typed { rows: table.rows, columns: columns.iter().map(|index| table.columns[*index].clone()).collect() }
+}
+
+/// What a model has answered to one task.
+pub(super) struct Answered {
+    pub(super) output: Output,
+    pub(super) batch_rows: usize,
+}
+
+impl Answered {
+    /// To one that travelled alone.
+    pub(super) fn alone(description: &Description, answer: Answer, wanted: &[usize]) -> Self {
+        Self { batch_rows: answer.batch_rows, output: Output::Own(answered(description, answer, wanted)) }
     }
 }
 
@@ -149,6 +196,8 @@ fn in_one_piece(riders: &[Rider]) -> Option<Rows> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tables::Content;
+    use crate::values::{Payload, Values};
 
     fn rider(rows: usize, priority: u8) -> Rider {
         Rider { piece: 0, records: Records::Own(Table { rows, columns: vec![] }), wishes: Wishes { priority, ..Wishes::default() } }
@@ -166,6 +215,18 @@ mod tests {
             riders = &riders[size..];
         }
         sizes
+    }
+
+    #[test]
+    fn texts_of_an_answer_are_taken_out_for_each_rider() {
+        let signature = r#"{"inputs":[{"name":"x","dtype":"FP64"}],"outputs":[{"name":"y","dtype":"BYTES"}]}"#;
+        let description = serde_json::from_str(&format!(r#"{{"name":"m","version":"1","runtime":"onnx","signature":{signature}}}"#)).unwrap();
+        let payload = Payload::Bytes([b"a", b"b", b"c", b"d"].map(|text| text.to_vec()).to_vec());
+        let table = Arc::new(Table { rows: 4, columns: vec![Values { shape: vec![], payload, missing: vec![] }] });
+        let mut answers = Answers::of(&description, Answer { batch_rows: 4, ..Answer::new(table, 1, 3) });
+        let Answered { output, batch_rows } = answers.part(&description, &[0].into(), Span { start: 1, rows: 2 });
+        let Output::Own(Typed { rows: 2, columns }) = output else { panic!("its own") };
+        assert_eq!((&columns[0].content, batch_rows), (&Content::Items(vec![b"c".to_vec(), b"d".to_vec()]), 4));
     }
 
     #[test]

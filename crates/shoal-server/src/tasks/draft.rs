@@ -8,7 +8,7 @@ use super::{Input, Query, SharedTable, Task};
 use crate::answer::chosen;
 use crate::catalog::Catalog;
 use crate::fault::{Code, Fault, Outcome};
-use crate::lineup::Offer;
+use crate::lineup::{Lineup, Offer};
 use crate::tables::Typed;
 use crate::tables::admit::{Extra, admit};
 use crate::tables::stack::Span;
@@ -136,40 +136,46 @@ struct Last {
 }
 
 /// Makes requests of tasks; each shared table is read once for each model and router.
-pub(crate) struct Drafts<'c> {
-    catalog: &'c Catalog,
+pub(crate) struct Drafts {
+    lineup: Arc<Lineup>,
     admitted: HashMap<Key, Made<Table>>,
     routed: HashMap<Key, Made<Way>>,
     wholes: Vec<Whole>,
     last: Option<Last>,
 }
 
-impl<'c> Drafts<'c> {
-    pub(crate) fn new(catalog: &'c Catalog) -> Self {
-        Self { catalog, admitted: HashMap::new(), routed: HashMap::new(), wholes: Vec::new(), last: None }
+impl Drafts {
+    /// For what is served at this moment.
+    pub(crate) fn new(catalog: &Catalog) -> Self {
+        Self { lineup: catalog.lineup(), admitted: HashMap::new(), routed: HashMap::new(), wholes: Vec::new(), last: None }
     }
 
     /// The requests of a task.
     pub(crate) fn draft(&mut self, task: Task) -> Result<Draft, Refused> {
-        let found = self.catalog.choose(&task.query.model, task.query.version.as_deref());
+        let found = self.lineup.choose(&task.query.model, task.query.version.as_deref());
         let offer = found.map_err(|fault| Refused { fault, offer: None })?;
-        let drafted = if offer.description().is_router() { self.routed(&offer, task) } else { self.asked(&offer, task) };
-        drafted.map_err(|fault| Refused { fault, offer: Some(offer) })
+        if offer.description().is_router() {
+            return self.routed(&offer, task).map(Draft::Routed).map_err(|fault| Refused { fault, offer: Some(offer) });
+        }
+        match self.asked(&offer, task) {
+            Ok((records, wanted)) => Ok(Draft::Asked(Request { offer, records, wanted })),
+            Err(fault) => Err(Refused { fault, offer: Some(offer) }),
+        }
     }
 
-    /// The request to a model.
-    fn asked(&mut self, offer: &Arc<Offer>, task: Task) -> Outcome<Draft> {
+    /// What a model is asked, and for which of its columns.
+    fn asked(&mut self, offer: &Arc<Offer>, task: Task) -> Outcome<(Records, Arc<[usize]>)> {
         let wanted = self.wanted(offer, &task.query)?;
         let admitted = |table| admit(offer.description(), table, Extra::Refused);
         let records = match task.input? {
             Input::Own(table) => Records::Own(admitted(table)?),
             Input::Stacked(stacked) => match self.admitted_whole(offer, &stacked.whole) {
                 Some(table) => Records::Part(Rows { table, span: stacked.span }),
-                None => Records::Own(admitted(stacked.table())?),
+                None => Records::Own(admitted(stacked.table().into_owned())?),
             },
             Input::Shared(table) => Records::Shared(once(&mut self.admitted, (&table, offer), |table| admitted(table).map(Arc::new))?),
         };
-        Ok(Draft::Asked(Request { offer: Arc::clone(offer), records, wanted }))
+        Ok((records, wanted))
     }
 
     /// All tables on a stack, as a model takes them; None where it does not take them all, or not as values of a fixed width:
@@ -198,14 +204,14 @@ impl<'c> Drafts<'c> {
     }
 
     /// The requests to the models of a router.
-    fn routed(&mut self, offer: &Arc<Offer>, task: Task) -> Outcome<Draft> {
+    fn routed(&mut self, offer: &Arc<Offer>, task: Task) -> Outcome<Routed> {
         let outputs = task.query.outputs.as_deref();
         refuse_twice(outputs.unwrap_or_default())?;
-        let catalog = self.catalog;
-        let routed = |table| way(catalog, offer, table).map(Arc::new);
+        let lineup = Arc::clone(&self.lineup);
+        let routed = |table| way(&lineup, offer, table).map(Arc::new);
         let way = match task.input? {
             Input::Own(table) => routed(table)?,
-            Input::Stacked(stacked) => routed(stacked.table())?,
+            Input::Stacked(stacked) => routed(stacked.table().into_owned())?,
             Input::Shared(table) => once(&mut self.routed, (&table, offer), routed)?,
         };
         let request = |leg: &Leg| Request {
@@ -214,12 +220,12 @@ impl<'c> Drafts<'c> {
             wanted: known(&leg.offer, outputs),
         };
         let requests = way.legs.iter().map(request).collect();
-        Ok(Draft::Routed(Routed { router: Arc::clone(offer), requests, way, query: Arc::clone(&task.query) }))
+        Ok(Routed { router: Arc::clone(offer), requests, way, query: Arc::clone(&task.query) })
     }
 }
 
 /// Whether each record takes as many bytes as any other.
-fn is_fixed(values: &Values) -> bool {
+pub(super) fn is_fixed(values: &Values) -> bool {
     matches!(values.payload, Payload::Fixed(_)) && values.missing.is_empty()
 }
 
@@ -235,8 +241,8 @@ fn once<T>(
 }
 
 /// The records of a table by the models to which a router leads, each as its model takes them.
-fn way(catalog: &Catalog, router: &Arc<Offer>, table: Typed) -> Outcome<Way> {
-    let find = |name: &str, version: Option<&str>| catalog.choose(name, version);
+fn way(lineup: &Lineup, router: &Arc<Offer>, table: Typed) -> Outcome<Way> {
+    let find = |name: &str, version: Option<&str>| lineup.choose(name, version);
     let guide = Guide { find: &find, description: |offer: &Arc<Offer>| offer.description() };
     let table = table.into_mixed()?;
     let rows = table.rows;

@@ -267,6 +267,7 @@ pub(super) async fn wait(news: oneshot::Receiver<News>, deadline: Option<Instant
 mod tests {
     use super::*;
     use crate::tables::Typed;
+    use crate::tasks::Output;
 
     fn name(key: &str) -> Name {
         Name { owner: None, key: key.into() }
@@ -277,7 +278,7 @@ mod tests {
     }
 
     fn done(outcome: Outcome<Typed>) -> Done {
-        Done { id: "0".into(), author: None, outcome, batch_rows: 1, weight: 1.0 }
+        Done { id: "0".into(), author: None, outcome: outcome.map(Output::Own), batch_rows: 1, weight: 1.0 }
     }
 
     fn table() -> Typed {

@@ -34,14 +34,15 @@ use std::time::{Duration, Instant};
 
 use sha2::Sha256;
 use shoal_batch::Client;
+use smol_str::SmolStr;
 
 use self::digest::Digest;
 use self::merge::{By, Part, merged};
 use crate::bodies::Holding;
 use crate::description::Author;
-use crate::fault::{Fault, Outcome};
+use crate::fault::Outcome;
 use crate::tables::Typed;
-use crate::tables::stack::Stacked;
+use crate::tables::stack::{Span, Stacked};
 
 /// Tasks in one envelope, at most.
 pub(crate) const TASKS_LIMIT: usize = 10_000;
@@ -76,7 +77,7 @@ pub(crate) struct Query {
 /// One unit of work.
 #[derive(Debug)]
 pub(crate) struct Task {
-    pub(crate) id: String,
+    pub(crate) id: SmolStr,
     pub(crate) query: Arc<Query>,
     /// The table, or why there is none.
     pub(crate) input: Outcome<Input>,
@@ -103,13 +104,13 @@ impl Query {
 impl Task {
     /// A task with no wishes; its id is its place in the envelope.
     pub(crate) fn new(query: Arc<Query>, input: Outcome<Input>) -> Self {
-        Self { id: String::new(), query, input, priority: 0, timeout: None, key: None, digest: None, weight: 1.0 }
+        Self { id: SmolStr::default(), query, input, priority: 0, timeout: None, key: None, digest: None, weight: 1.0 }
     }
 
     /// The task apart from those on its stack: what is made of it is not made of all of them.
     pub(crate) fn by_itself(mut self) -> Self {
         if let Ok(Input::Stacked(stacked)) = &self.input {
-            self.input = Ok(Input::Own(stacked.table()));
+            self.input = Ok(Input::Own(stacked.table().into_owned()));
         }
         self
     }
@@ -131,7 +132,7 @@ impl Input {
     pub(crate) fn table(&self) -> Cow<'_, Typed> {
         match self {
             Self::Own(table) => Cow::Borrowed(table),
-            Self::Stacked(stacked) => Cow::Owned(stacked.table()),
+            Self::Stacked(stacked) => stacked.table(),
             Self::Shared(shared) => Cow::Borrowed(&shared.table),
         }
     }
@@ -143,6 +144,60 @@ impl Input {
             Self::Stacked(stacked) => stacked.span.rows,
             Self::Shared(shared) => shared.table.rows,
         }
+    }
+}
+
+/// The table of an answer.
+#[derive(Clone, Debug)]
+pub(crate) enum Output {
+    /// Its own.
+    Own(Typed),
+    /// One that lies among those of other tasks.
+    Stacked(Stacked),
+}
+
+impl Output {
+    /// The table that its records are in, and which of them they are.
+    pub(crate) fn within(&self) -> (&Typed, Span) {
+        match self {
+            Self::Own(table) => table.all(),
+            Self::Stacked(stacked) => (&stacked.whole, stacked.span),
+        }
+    }
+
+    /// The table by itself.
+    pub(crate) fn table(&self) -> Cow<'_, Typed> {
+        match self {
+            Self::Own(table) => Cow::Borrowed(table),
+            Self::Stacked(stacked) => stacked.table(),
+        }
+    }
+
+    /// The table by itself.
+    pub(crate) fn into_table(self) -> Typed {
+        match self {
+            Self::Own(table) => table,
+            Self::Stacked(stacked) => stacked.table().into_owned(),
+        }
+    }
+
+    /// Bytes that it takes by itself.
+    pub(crate) fn size_bytes(&self) -> usize {
+        match self {
+            Self::Own(table) => table.size_bytes(),
+            Self::Stacked(stacked) => stacked.size_bytes(),
+        }
+    }
+
+    /// What is kept of it for other tasks: nothing that it is a part of, and otherwise the same numbers.
+    fn keep(&mut self) -> Self {
+        Self::Own(match self {
+            Self::Stacked(stacked) => stacked.table().copied(),
+            Self::Own(table) => {
+                table.share();
+                table.clone()
+            }
+        })
     }
 }
 
@@ -174,10 +229,8 @@ pub(crate) struct Merge {
 impl Merge {
     /// The results of tasks, joined in their order.
     pub(crate) fn join(&self, results: &[Done]) -> Merged {
-        let mut parts = Vec::with_capacity(results.len());
-        for done in results {
-            parts.extend(done.outcome.as_ref().ok().map(|table| Part { id: &done.id, table, weight: done.weight }));
-        }
+        let answered: Vec<_> = results.iter().filter_map(|done| Some((done, done.outcome.as_ref().ok()?.table()))).collect();
+        let parts: Vec<_> = answered.iter().map(|(done, table)| Part { id: &done.id, table, weight: done.weight }).collect();
         let left_out = results.iter().filter(|done| done.outcome.is_err()).map(|done| done.id.clone()).collect();
         Merged { outcome: merged(self.by, &self.columns, &parts), left_out }
     }
@@ -186,10 +239,10 @@ impl Merge {
 /// A task that was answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Done {
-    pub(crate) id: String,
+    pub(crate) id: SmolStr,
     /// Who answered; None where nobody did.
     pub(crate) author: Option<Arc<Author>>,
-    pub(crate) outcome: Outcome<Typed>,
+    pub(crate) outcome: Outcome<Output>,
     /// Rows of the largest micro-batch in which it travelled.
     pub(crate) batch_rows: usize,
     /// How much each record counts in a merge.
@@ -199,17 +252,13 @@ pub(crate) struct Done {
 impl Done {
     /// Bytes that the answer takes.
     pub(crate) fn size_bytes(&self) -> usize {
-        self.outcome.as_ref().map_or(0, Typed::size_bytes)
+        self.outcome.as_ref().map_or(0, Output::size_bytes)
     }
 
-    /// What is kept of it for other tasks. If its records are some `of_many`, they are copied, and the rest is not kept for them;
-    /// otherwise both are the same numbers.
-    pub(crate) fn keep(&mut self, of_many: bool) -> Self {
-        if let (Ok(table), false) = (&mut self.outcome, of_many) {
-            table.share();
-        }
-        let outcome = self.outcome.as_ref().map_err(Fault::clone).map(|table| if of_many { table.copied() } else { table.clone() });
-        Self { id: String::new(), author: self.author.clone(), outcome, ..*self }
+    /// What is kept of it for other tasks.
+    pub(crate) fn keep(&mut self) -> Self {
+        let outcome = self.outcome.as_mut().map(Output::keep).map_err(|fault| fault.clone());
+        Self { id: SmolStr::default(), author: self.author.clone(), outcome, ..*self }
     }
 }
 
@@ -218,7 +267,7 @@ impl Done {
 pub(crate) struct Merged {
     pub(crate) outcome: Outcome<Typed>,
     /// The ids of the tasks that failed.
-    pub(crate) left_out: Vec<String>,
+    pub(crate) left_out: Vec<SmolStr>,
 }
 
 /// Who asks.

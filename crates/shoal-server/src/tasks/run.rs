@@ -13,14 +13,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use smol_str::SmolStr;
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
-use super::convoy::{Convoy, Load, Rider, forget, joined, together};
+use super::convoy::{Answered, Answers, Convoy, Load, Rider, forget, joined, together};
 use super::draft::{Draft, Drafts, Records, Refused, Request, Routed};
 use super::gathered::Gathered;
 use super::kept::{Known, Name, News, Ticket, wait};
-use super::{Caller, Done, Envelope, Task};
+use super::{Caller, Done, Envelope, Output, Task};
 use crate::catalog::Catalog;
 use crate::description::Author;
 use crate::engine::Served;
@@ -30,8 +31,7 @@ use crate::http::count;
 use crate::lineup::Offer;
 use crate::mailbox::{Letter, Mailbox};
 use crate::queue::{Order, Reply, Wishes, deadline_passed};
-use crate::tables::Typed;
-use crate::tables::answer::answered;
+use crate::tables::stack::Span;
 use crate::values::Table;
 
 /// Answers all tasks of an envelope, in their order.
@@ -68,7 +68,7 @@ pub(crate) struct Run {
 
 /// A task, which has ended or not.
 struct Job {
-    id: String,
+    id: SmolStr,
     weight: f64,
     ticket: Option<Ticket>,
     pieces: Range<usize>,
@@ -121,7 +121,7 @@ impl Run {
         run
     }
 
-    fn add(&mut self, mut task: Task, drafts: &mut Drafts<'_>, loads: &mut Vec<Load>) {
+    fn add(&mut self, mut task: Task, drafts: &mut Drafts, loads: &mut Vec<Load>) {
         let number = self.jobs.len();
         let deadline = task.timeout.and_then(|timeout| self.arrived.checked_add(timeout));
         self.jobs.push(Job {
@@ -138,7 +138,7 @@ impl Run {
         }
     }
 
-    fn draft(&mut self, number: usize, task: Task, drafts: &mut Drafts<'_>, loads: &mut Vec<Load>) {
+    fn draft(&mut self, number: usize, task: Task, drafts: &mut Drafts, loads: &mut Vec<Load>) {
         let priority = task.priority;
         match drafts.draft(task) {
             Ok(draft) => self.take(number, draft, priority, loads),
@@ -172,8 +172,7 @@ impl Run {
             Ok(News::Turn(ticket)) => {
                 self.jobs[number].ticket = Some(ticket);
                 self.takes_all_at_once = false;
-                let catalog = Arc::clone(&self.catalog);
-                let (mut drafts, mut loads) = (Drafts::new(&catalog), Vec::new());
+                let (mut drafts, mut loads) = (Drafts::new(&self.catalog), Vec::new());
                 self.draft(number, task.by_itself(), &mut drafts, &mut loads);
                 self.submit_all(loads, false);
             }
@@ -207,7 +206,9 @@ impl Run {
         let Request { offer, records, wanted } = request;
         let rows = records.within().1.rows;
         if rows == 0 {
-            return self.answer(number, &offer, &wanted, (offer.no_rows(), self.arrived.elapsed()));
+            let nothing = Answered::alone(offer.description(), offer.no_rows(), &wanted);
+            count(&self.catalog, &offer, self.arrived.elapsed(), None);
+            return self.answer(number, Arc::clone(offer.author()), nothing);
         }
         let (deadline, lane) = (self.jobs[number].deadline, offer.lane());
         self.deadlines.extend(deadline.map(|deadline| (deadline, number)));
@@ -312,40 +313,55 @@ impl Run {
             convoy.request = None;
             let riders = convoy.riders.clone();
             match (convoy.shared.take(), outcome) {
-                (None, outcome) => self.hear(self.riders[riders.start], outcome, took),
+                (None, outcome) => self.hear_one(self.riders[riders.start], outcome, took),
                 // Late are all of them.
                 (Some(shared), Err(fault)) if fault.code != Code::DeadlineExceeded => self.dissolve(number, &shared),
                 (Some(_), outcome) => {
-                    let outcome = outcome.map(|answer| convoy.lent(answer));
-                    self.hear_all(riders, &outcome, took);
+                    let outcome = outcome.map(|answer| Answers::of(convoy.lane.description(), answer));
+                    self.hear_all(riders, outcome, took);
                 }
             }
         }
     }
 
+    /// What has become of one that travelled alone.
+    fn hear_one(&mut self, number: usize, outcome: Outcome<Answer>, took: Duration) {
+        let Piece { offer, wanted, .. } = &self.pieces[number];
+        let outcome = outcome.map(|answer| Answered::alone(offer.description(), answer, wanted));
+        self.hear(number, outcome, took);
+    }
+
     /// What has become of those who travelled together.
-    fn hear_all(&mut self, riders: Range<usize>, outcome: &Outcome<Answer>, took: Duration) {
-        let mut before = 0;
+    fn hear_all(&mut self, riders: Range<usize>, mut outcome: Outcome<Answers>, took: Duration) {
+        let mut start = 0;
         for rider in riders {
-            let piece = self.riders[rider];
-            let rows = self.pieces[piece].rows;
-            let own = |answer: &Answer| Answer { start: answer.start + before, rows, ..answer.clone() };
-            self.hear(piece, outcome.as_ref().map(own).map_err(Fault::clone), took);
-            before += rows;
+            let number = self.riders[rider];
+            let Piece { offer, wanted, rows, .. } = &self.pieces[number];
+            let span = Span { start, rows: *rows };
+            start += rows;
+            let own = outcome.as_mut().map(|answers| answers.part(offer.description(), wanted, span));
+            self.hear(number, own.map_err(|fault| fault.clone()), took);
         }
     }
 
     /// What has become of a piece.
-    fn hear(&mut self, number: usize, outcome: Outcome<Answer>, took: Duration) {
+    fn hear(&mut self, number: usize, outcome: Outcome<Answered>, took: Duration) {
         let piece = &self.pieces[number];
         if !self.jobs[piece.job].is_open {
             return;
         }
-        let (job, offer, wanted) = (piece.job, Arc::clone(&piece.offer), Arc::clone(&piece.wanted));
+        let job = piece.job;
         match outcome {
-            Ok(answer) if self.jobs[job].gathered.is_some() => self.gather(number, &offer, &wanted, answer),
-            Ok(answer) => self.answer(job, &offer, &wanted, (answer, took)),
-            Err(fault) => self.fail(job, Some(&offer), fault),
+            Ok(answered) if self.jobs[job].gathered.is_some() => self.gather(number, answered),
+            Ok(answered) => {
+                let author = Arc::clone(piece.offer.author());
+                count(&self.catalog, &piece.offer, took, None);
+                self.answer(job, author, answered);
+            }
+            Err(fault) => {
+                let offer = Arc::clone(&piece.offer);
+                self.fail(job, Some(&offer), fault);
+            }
         }
     }
 
@@ -392,22 +408,20 @@ impl Run {
         true
     }
 
-    /// A model has answered, and that is how long it took.
-    fn answer(&mut self, number: usize, offer: &Offer, wanted: &[usize], (answer, took): (Answer, Duration)) {
-        count(&self.catalog, offer, took, None);
-        let (batch_rows, author) = (answer.batch_rows, Some(Arc::clone(offer.author())));
-        let outcome = Ok(answered(offer.description(), answer, wanted));
-        self.end(number, Ended { author, outcome, batch_rows });
+    /// A model has answered.
+    fn answer(&mut self, number: usize, author: Arc<Author>, Answered { output, batch_rows }: Answered) {
+        self.end(number, Ended { author: Some(author), outcome: Ok(output), batch_rows });
     }
 
     /// A model of a router has answered.
-    fn gather(&mut self, piece: usize, offer: &Offer, wanted: &[usize], answer: Answer) {
+    fn gather(&mut self, piece: usize, Answered { output, batch_rows }: Answered) {
+        let Piece { job: number, offer, .. } = &self.pieces[piece];
         count(&self.catalog, offer, self.arrived.elapsed(), None);
-        let number = self.pieces[piece].job;
+        let number = *number;
         let job = &mut self.jobs[number];
         if let Some(gathered) = &mut job.gathered {
-            gathered.batch_rows = gathered.batch_rows.max(answer.batch_rows);
-            gathered.answers[piece - job.pieces.start] = Some(answered(offer.description(), answer, wanted));
+            gathered.batch_rows = gathered.batch_rows.max(batch_rows);
+            gathered.answers[piece - job.pieces.start] = Some(output.into_table());
         }
         self.join(number);
     }
@@ -421,7 +435,7 @@ impl Run {
             Err(fault) => self.fail(number, None, fault),
             Ok(table) => {
                 count(&self.catalog, &router, self.arrived.elapsed(), None);
-                self.end(number, Ended { author: Some(Arc::clone(router.author())), outcome: Ok(table), batch_rows });
+                self.end(number, Ended { author: Some(Arc::clone(router.author())), outcome: Ok(Output::Own(table)), batch_rows });
             }
         }
     }
@@ -446,7 +460,7 @@ impl Run {
         let Ended { author, outcome, batch_rows } = ended;
         let mut done = Done { id: std::mem::take(&mut job.id), author, outcome, batch_rows, weight: job.weight };
         if let Some(ticket) = job.ticket.take() {
-            ticket.settle(Instant::now(), done.keep(self.is_joined(number)));
+            ticket.settle(Instant::now(), done.keep());
         }
         self.deliver(number, done);
     }
@@ -455,12 +469,6 @@ impl Run {
         self.jobs[number].is_open = false;
         self.catalog.metrics.task(done.outcome.as_ref().err().map(|fault| fault.code));
         self.ready.push_back((number, done));
-    }
-
-    /// Whether its records travelled with those of other tasks.
-    fn is_joined(&self, number: usize) -> bool {
-        let mut convoys = self.pieces[self.jobs[number].pieces.clone()].iter().filter_map(|piece| piece.convoy);
-        convoys.any(|convoy| self.convoys[convoy].riders.len() > 1)
     }
 
     /// Whether an answer may still come.
@@ -491,7 +499,7 @@ impl Drop for Run {
 /// How a task ended.
 struct Ended {
     author: Option<Arc<Author>>,
-    outcome: Outcome<Typed>,
+    outcome: Outcome<Output>,
     batch_rows: usize,
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::merge::By;
 use super::room::Room;
-use super::{Done, Envelope, Input, Merge, Merged, Task, arrow, json as text, protobuf};
+use super::{Done, Envelope, Input, Merge, Merged, Output, Task, arrow, json as text, protobuf};
 use crate::description::Author;
 use crate::fault::{Code, Fault, Outcome};
 use crate::tables::vectors::{folder, neutral};
@@ -51,12 +51,12 @@ impl Vector {
 /// What a task says in memory, where a shared table is held and not named, and the budget of the envelope is its own.
 fn found(task: &Task) -> Value {
     let table = match &task.input {
-        Err(fault) => return json!({"id": task.id, "error": fault.code.name()}),
+        Err(fault) => return json!({"id": task.id.as_str(), "error": fault.code.name()}),
         Ok(input @ Input::Shared(_)) => json!({"shared": neutral(&input.table())}),
         Ok(input) => json!({"own": neutral(&input.table())}),
     };
     json!({
-        "id": task.id, "model": task.query.model, "version": task.query.version.as_deref().unwrap_or_default(),
+        "id": task.id.as_str(), "model": task.query.model, "version": task.query.version.as_deref().unwrap_or_default(),
         "outputs": task.query.outputs.clone().unwrap_or_default(), "priority": task.priority,
         "timeout_us": task.timeout.map_or(0, |timeout| u64::try_from(timeout.as_micros()).unwrap()),
         "idempotency_key": task.key.as_deref().unwrap_or_default(), "weight": task.weight, "table": table,
@@ -150,11 +150,11 @@ fn done(value: &Value) -> Done {
     let said = |field: &str| value[field].as_str().unwrap_or_default().to_owned();
     let batch_rows = usize::try_from(value["batch_rows"].as_u64().unwrap_or(0)).unwrap();
     let author = Some(Arc::new(Author { model: said("model"), version: said("version") }));
-    Done { id: said("id"), author, outcome: outcome(value), batch_rows, weight: 1.0 }
+    Done { id: said("id").into(), author, outcome: outcome(value).map(Output::Own), batch_rows, weight: 1.0 }
 }
 
 fn merged_of(value: &Value) -> Merged {
-    let left_out = value["left_out"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect();
+    let left_out = value["left_out"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().into()).collect();
     Merged { outcome: outcome(value), left_out }
 }
 

@@ -310,7 +310,7 @@ fn an_answer_is_a_table_of_the_outputs_that_are_wanted() {
     let table = Arc::new(Table { rows: 3, columns: vec![a, Values { shape: vec![], payload: bytes, missing: vec![] }] });
     let told = |start, rows, indices: &[usize]| {
         let mut out = Vec::new();
-        write(&mut out, &answered(&description, Answer::new(Arc::clone(&table), start, rows), indices));
+        write(&mut out, answered(&description, Answer::new(Arc::clone(&table), start, rows), indices).all());
         String::from_utf8(out).unwrap()
     };
     let (a, b) = (r#"{"name":"a","dtype":"FP32","shape":[2],"data":[null,[4.0,5.0]]}"#, r#"{"name":"b","dtype":"UTF8","data":["x","y"]}"#);

@@ -20,7 +20,7 @@ fn written(table: &Typed) -> Bytes {
 fn what_is_written_is_read_back_in_every_encoding() {
     run(&typed(), |original| {
         let mut text = Vec::new();
-        json::write(&mut text, &original);
+        json::write(&mut text, original.all());
         assert_same(&read(written(&original)).unwrap(), &original);
         assert_same(&protobuf::read(protobuf::written(&original)).unwrap(), &original);
         assert_same(&json::read(&text).unwrap(), &original);

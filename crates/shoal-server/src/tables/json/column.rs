@@ -66,22 +66,6 @@ impl<'t> Draft<'t> {
         Ok(Self { column, place: start..cursor.at, text: None, records: Some(records), entries: None })
     }
 
-    /// How many records it has; None where some lack values, and where nothing but nulls is there.
-    pub(super) const fn whole_rows(&self) -> Option<usize> {
-        if let Some(Records::Known(rows)) = self.records
-            && self.column.missing.is_empty()
-        {
-            Some(rows)
-        } else {
-            None
-        }
-    }
-
-    /// The values of a column of fixed width.
-    pub(super) fn values(&self) -> &[u8] {
-        if let Content::Fixed(buffer) = &self.column.content { buffer.bytes() } else { &[] }
-    }
-
     /// The column, in a table of so many records, which may be what the table says.
     pub(super) fn settle(mut self, (rows, is_stated): (usize, bool), nulls_bytes: &mut usize) -> Outcome<Column> {
         let column = &mut self.column;

@@ -30,49 +30,70 @@ pub(super) fn read(
     (name, dims, way): (&str, Vec<usize>, Way),
     nulls_bytes: &mut usize,
 ) -> Outcome<Data> {
-    let reader = Reader { cursor, name, dtype: kind.name(), dims, way, nulls_bytes };
+    by_kind(Reader { cursor, name, dtype: kind.name(), dims, way, nulls_bytes }, kind, way)
+}
+
+/// What is done with data, once it is known how each value is read.
+pub(super) trait Taker {
+    type Taken;
+
+    /// With values of fixed width.
+    fn fixed<T: Pod + Default>(self, leaf: impl Leaf<T> + 'static) -> Self::Taken;
+
+    /// With texts and bytes.
+    fn items(self, leaf: impl Leaf<Vec<u8>>) -> Self::Taken;
+
+    /// With records of any type.
+    fn mixed(self) -> Self::Taken;
+}
+
+/// Has that done by which the values of a kind are read.
+pub(super) fn by_kind<T: Taker>(taker: T, kind: &Kind, way: Way) -> T::Taken {
     match kind {
-        Kind::Plain(dtype) => plain(reader, *dtype, way),
-        Kind::Utf8 => reader.items(leaves::text),
-        Kind::Bytes if way == Way::Signed => reader.items(leaves::text),
-        Kind::Bytes => reader.items(leaves::base64),
-        Kind::Timestamp(unit, _) => reader.fixed(|cursor: &mut Cursor<'_>| leaves::timestamp(cursor, *unit)),
-        Kind::Date => reader.fixed(leaves::date),
-        Kind::Mixed | Kind::Untyped => reader.mixed(),
+        Kind::Plain(dtype) => plain(taker, *dtype, way),
+        Kind::Utf8 => taker.items(leaves::text),
+        Kind::Bytes if way == Way::Signed => taker.items(leaves::text),
+        Kind::Bytes => taker.items(leaves::base64),
+        Kind::Timestamp(unit, _) => {
+            let unit = *unit;
+            taker.fixed(move |cursor: &mut Cursor<'_>| leaves::timestamp(cursor, unit))
+        }
+        Kind::Date => taker.fixed(leaves::date),
+        Kind::Mixed | Kind::Untyped => taker.mixed(),
     }
 }
 
-fn plain(reader: Reader<'_, '_>, dtype: Dtype, way: Way) -> Outcome<Data> {
+fn plain<T: Taker>(taker: T, dtype: Dtype, way: Way) -> T::Taken {
     match dtype {
-        Dtype::Bool => reader.fixed(leaves::boolean),
-        Dtype::Uint8 => reader.fixed::<u8>(wholes(way)),
-        Dtype::Uint16 => reader.fixed::<u16>(wholes(way)),
-        Dtype::Uint32 => reader.fixed::<u32>(wholes(way)),
-        Dtype::Uint64 => reader.fixed::<u64>(wholes(way)),
-        Dtype::Int8 => reader.fixed::<i8>(wholes(way)),
-        Dtype::Int16 => reader.fixed::<i16>(wholes(way)),
-        Dtype::Int32 => reader.fixed::<i32>(wholes(way)),
-        Dtype::Int64 => reader.fixed::<i64>(wholes(way)),
-        Dtype::Fp16 => reader.fixed::<f16>(|cursor: &mut Cursor<'_>| leaves::float16(cursor, way)),
-        Dtype::Fp32 => reader.fixed::<f32>(singles(way)),
-        Dtype::Fp64 => reader.fixed::<f64>(doubles(way)),
-        Dtype::Bytes => reader.items(leaves::text),
+        Dtype::Bool => taker.fixed(leaves::boolean),
+        Dtype::Uint8 => taker.fixed::<u8>(wholes(way)),
+        Dtype::Uint16 => taker.fixed::<u16>(wholes(way)),
+        Dtype::Uint32 => taker.fixed::<u32>(wholes(way)),
+        Dtype::Uint64 => taker.fixed::<u64>(wholes(way)),
+        Dtype::Int8 => taker.fixed::<i8>(wholes(way)),
+        Dtype::Int16 => taker.fixed::<i16>(wholes(way)),
+        Dtype::Int32 => taker.fixed::<i32>(wholes(way)),
+        Dtype::Int64 => taker.fixed::<i64>(wholes(way)),
+        Dtype::Fp16 => taker.fixed::<f16>(move |cursor: &mut Cursor<'_>| leaves::float16(cursor, way)),
+        Dtype::Fp32 => taker.fixed::<f32>(singles(way)),
+        Dtype::Fp64 => taker.fixed::<f64>(doubles(way)),
+        Dtype::Bytes => taker.items(leaves::text),
     }
 }
 
 /// Whole numbers of one dtype.
-fn wholes<T: TryFrom<i64> + TryFrom<i128>>(way: Way) -> impl Leaf<T> {
+fn wholes<T: TryFrom<i64> + TryFrom<i128>>(way: Way) -> impl Leaf<T> + 'static {
     let usual = |cursor: &mut Cursor<'_>| T::try_from(cursor.plain_whole()?).ok();
     let short = |short: Short| if short.decimals == 0 { T::try_from(short.digits.cast_signed()).ok() } else { None };
     Runs { usual, short, any: move |cursor: &mut Cursor<'_>| leaves::whole(cursor, way) }
 }
 
-fn singles(way: Way) -> impl Leaf<f32> {
+fn singles(way: Way) -> impl Leaf<f32> + 'static {
     let usual = |cursor: &mut Cursor<'_>| cursor.plain_single();
     Runs { usual, short: |short: Short| Some(short.single()), any: move |cursor: &mut Cursor<'_>| leaves::float32(cursor, way) }
 }
 
-fn doubles(way: Way) -> impl Leaf<f64> {
+fn doubles(way: Way) -> impl Leaf<f64> + 'static {
     let usual = |cursor: &mut Cursor<'_>| cursor.plain_float();
     Runs { usual, short: |short: Short| Some(short.double()), any: move |cursor: &mut Cursor<'_>| leaves::float(cursor, way) }
 }
@@ -87,8 +108,10 @@ struct Reader<'r, 't> {
     nulls_bytes: &'r mut usize,
 }
 
-impl Reader<'_, '_> {
-    fn fixed<T: Pod + Default>(self, leaf: impl Leaf<T>) -> Outcome<Data> {
+impl Taker for Reader<'_, '_> {
+    type Taken = Outcome<Data>;
+
+    fn fixed<T: Pod + Default>(self, leaf: impl Leaf<T> + 'static) -> Outcome<Data> {
         self.read(leaf, |items| Content::Fixed(Buffer::copy_of(bytemuck::cast_slice(&items))))
     }
 
@@ -96,12 +119,14 @@ impl Reader<'_, '_> {
         self.read(leaf, Content::Items)
     }
 
-    /// Records of any type; a null is one of them.
+    /// A null is a record.
     fn mixed(self) -> Outcome<Data> {
         let data = self.read(leaves::mixed, Content::Mixed)?;
         Ok(Data { missing: Vec::new(), ..data })
     }
+}
 
+impl Reader<'_, '_> {
     fn read<T: Clone + Default>(self, leaf: impl Leaf<T>, content: impl FnOnce(Vec<T>) -> Content) -> Outcome<Data> {
         let mut values = Values::new(self.dims, self.way == Way::Signed, *self.nulls_bytes);
         let records = values.read(self.cursor, leaf);

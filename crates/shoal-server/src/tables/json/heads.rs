@@ -7,8 +7,7 @@ use std::ops::Range;
 use super::column::{Draft, Head};
 use super::{Cursor, Fields};
 use crate::fault::Outcome;
-use crate::tables::stack::{Span, Stack};
-use crate::tables::{Kind, NULLS_BYTES, ROWS_LIMIT, Typed};
+use crate::tables::{Kind, NULLS_BYTES, Typed};
 
 /// Where things stand in the text of a table that was read.
 #[derive(Default)]
@@ -35,8 +34,8 @@ impl Places {
 
 /// What a table and its columns say of themselves.
 pub(crate) struct Heads {
-    rows: Option<usize>,
-    columns: Vec<Head>,
+    pub(super) rows: Option<usize>,
+    pub(super) columns: Vec<Head>,
     /// Bytes of its text, but for the data.
     text_bytes: usize,
 }
@@ -86,17 +85,6 @@ impl Alike<'_> {
         self.drafts.push(Draft::of(head, cursor, &mut self.nulls_bytes)?);
         self.bytes += cursor.at - start;
         Ok(())
-    }
-
-    /// Lays the table on a stack of such ones, once the data of all columns were read, if `has_room` for what it takes. None
-    /// where it lacks values, or is no table.
-    pub(crate) fn lay_on(&self, stack: &mut Stack, has_room: impl FnOnce(usize) -> bool) -> Option<Span> {
-        let rows = self.drafts.first()?.whole_rows()?;
-        let is_table = self.heads.rows.is_none_or(|stated| stated == rows) && rows <= ROWS_LIMIT;
-        if !is_table || self.drafts.iter().any(|draft| draft.whole_rows() != Some(rows)) || !has_room(stack.size_bytes(rows)) {
-            return None;
-        }
-        Some(stack.push(rows, self.drafts.iter().map(Draft::values)))
     }
 
     /// The table, once the data of all columns were read.

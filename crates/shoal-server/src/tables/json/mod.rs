@@ -2,7 +2,8 @@
 //!
 //! [`read`] takes one table, `{"rows": N, "columns": [...]}`; [`write`] writes the one form that servers write. `cursor` knows
 //! JSON, `words` reads eight bytes at a time for it, `leaves` the values of each dtype, `values` how they are nested, `data` both
-//! together, `column` what a column says of itself, `heads` what tables that are written alike say. Nothing here recurses deeper
+//! together, `column` what a column says of itself, `heads` what tables that are written alike say, `lanes` their data onto a
+//! stack. Nothing here recurses deeper
 //! than a tensor has dimensions.
 //! A column without a dtype stays text; [`signed`] reads it once a signature says what it is, [`mixed`] where nobody does.
 
@@ -20,6 +21,7 @@ mod column;
 mod cursor;
 mod data;
 mod heads;
+mod lanes;
 mod leaves;
 mod values;
 mod words;
@@ -28,7 +30,8 @@ mod write;
 pub(crate) use cursor::Cursor;
 pub(super) use data::{mixed, signed};
 pub(crate) use heads::{Alike, Heads, Places};
-pub(crate) use write::write;
+pub(crate) use lanes::{Laid, Lanes};
+pub(crate) use write::{Form, write};
 
 use column::Draft;
 use cursor::Wrong;

@@ -2,7 +2,7 @@ use proptest::strategy::Strategy;
 
 use super::*;
 use crate::fuzz::rules::run;
-use crate::tables::samples::{assert_same, typed};
+use crate::tables::samples::{assert_same, typed, with_span};
 use crate::tables::{COLUMNS_LIMIT, Column, Content, Kind, Scalar, Unit};
 use crate::values::Dtype;
 
@@ -21,7 +21,7 @@ fn column(fields: &str) -> &'static str {
 
 fn written(table: &Typed) -> String {
     let mut out = Vec::new();
-    write(&mut out, table);
+    write(&mut out, table.all());
     String::from_utf8(out).unwrap()
 }
 
@@ -39,6 +39,16 @@ fn what_is_written_is_read_back_and_written_the_same() {
         // A NaN has many bit patterns, and text one.
         assert_eq!(written(&found), text);
         assert_same(&found, &original);
+    });
+}
+
+#[test]
+fn records_are_written_as_a_table_of_them_is() {
+    run(&with_span(), |(table, span)| {
+        let alone = table.take_rows(&(span.start..span.start + span.rows).collect::<Vec<_>>());
+        let mut out = Vec::new();
+        write(&mut out, (&table, span));
+        assert_eq!(String::from_utf8(out).unwrap(), written(&alone));
     });
 }
 

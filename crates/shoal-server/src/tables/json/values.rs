@@ -136,6 +136,13 @@ impl<T: Clone + Default> Values<T> {
         Self { items: Vec::new(), missing: Vec::new(), dims, takes_matrix, nulls_bytes, leading: 0, found: Found::Nothing }
     }
 
+    /// Forgets what was read, keeps the room.
+    pub(super) fn clear(&mut self) {
+        self.items.clear();
+        self.missing.clear();
+        (self.leading, self.found) = (0, Found::Nothing);
+    }
+
     /// What nulls may still stand for in the columns that follow.
     pub(super) const fn nulls_left(&self) -> usize {
         self.nulls_bytes

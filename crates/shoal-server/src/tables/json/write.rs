@@ -6,27 +6,64 @@ use bytemuck::Pod;
 use half::f16;
 
 use crate::json::answer::{number, text};
+use crate::tables::stack::Span;
 use crate::tables::{Column, Content, Kind, Scalar, Typed, moments};
 use crate::values::Dtype;
 
 /// Integers beyond it have no double of their own.
 const EXACT: i128 = (1 << 53) - 1;
 
-/// Writes a table as `protocol.md` says, to the byte.
-pub(crate) fn write(out: &mut Vec<u8>, table: &Typed) {
+/// What tables say that are written alike, and where their data stand in it.
+pub(crate) struct Form {
+    text: Vec<u8>,
+    /// Where the data of each column stand.
+    places: Vec<usize>,
+}
+
+impl Form {
+    /// Of tables of so many records, with what stands before and behind them.
+    pub(crate) fn of(table: &Typed, rows: usize, (before, behind): (impl FnOnce(&mut Vec<u8>), impl FnOnce(&mut Vec<u8>))) -> Self {
+        let (mut text, mut places) = (Vec::new(), Vec::with_capacity(table.columns.len()));
+        before(&mut text);
+        write_table(&mut text, table, rows, |text, _| places.push(text.len()));
+        behind(&mut text);
+        Self { text, places }
+    }
+
+    /// Writes all of it, with some records of a table of this form.
+    pub(crate) fn write(&self, out: &mut Vec<u8>, (table, span): (&Typed, Span)) {
+        let mut start = 0;
+        for (column, place) in table.columns.iter().zip(&self.places) {
+            out.extend_from_slice(&self.text[start..*place]);
+            data(out, column, span);
+            start = *place;
+        }
+        out.extend_from_slice(&self.text[start..]);
+    }
+}
+
+/// Writes some records of a table as `protocol.md` says, to the byte. Columns without a dtype stand there whole.
+pub(crate) fn write(out: &mut Vec<u8>, (table, span): (&Typed, Span)) {
+    write_table(out, table, span.rows, |out, column| data(out, column, span));
+}
+
+fn write_table(out: &mut Vec<u8>, table: &Typed, rows: usize, mut data: impl FnMut(&mut Vec<u8>, &Column)) {
     out.extend_from_slice(b"{\"rows\":");
-    number(out, table.rows);
+    number(out, rows);
     out.extend_from_slice(b",\"columns\":[");
     for (index, column) in table.columns.iter().enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        write_column(out, column, table.rows);
+        write_head(out, column);
+        data(out, column);
+        out.push(b'}');
     }
     out.extend_from_slice(b"]}");
 }
 
-fn write_column(out: &mut Vec<u8>, column: &Column, rows: usize) {
+/// Writes what a column says of itself.
+fn write_head(out: &mut Vec<u8>, column: &Column) {
     field(out, b"{\"name\":", &column.name);
     if column.kind != Kind::Untyped {
         field(out, b",\"dtype\":", column.kind.name());
@@ -40,8 +77,6 @@ fn write_column(out: &mut Vec<u8>, column: &Column, rows: usize) {
         field(out, b",\"zone\":", zone);
     }
     out.extend_from_slice(b",\"data\":");
-    data(out, column, rows);
-    out.push(b'}');
 }
 
 fn field(out: &mut Vec<u8>, name: &[u8], value: &str) {
@@ -61,24 +96,25 @@ fn list(out: &mut Vec<u8>, count: usize, mut entry: impl FnMut(&mut Vec<u8>, usi
     out.push(b']');
 }
 
-fn data(out: &mut Vec<u8>, column: &Column, rows: usize) {
+fn data(out: &mut Vec<u8>, column: &Column, span: Span) {
     match (&column.content, &column.kind) {
-        (Content::Text(text), _) if text.is_empty() => list(out, rows, |out, _| out.extend_from_slice(b"null")),
+        (Content::Text(text), _) if text.is_empty() => list(out, span.rows, |out, _| out.extend_from_slice(b"null")),
         (Content::Text(text), _) => out.extend_from_slice(text),
-        (Content::Mixed(scalars), _) => list(out, rows, |out, row| scalar(out, &scalars[row])),
-        (Content::Items(items), Kind::Bytes) => records(out, column, rows, |out, at| octets(out, &items[at])),
-        (Content::Items(items), _) => records(out, column, rows, |out, at| text(out, &String::from_utf8_lossy(&items[at]))),
-        (Content::Fixed(buffer), kind) => fixed(out, column, rows, (kind, buffer.bytes())),
+        (Content::Mixed(scalars), _) => list(out, span.rows, |out, row| scalar(out, &scalars[span.start + row])),
+        (Content::Items(items), Kind::Bytes) => records(out, column, span, |out, at| octets(out, &items[at])),
+        (Content::Items(items), _) => records(out, column, span, |out, at| text(out, &String::from_utf8_lossy(&items[at]))),
+        (Content::Fixed(buffer), kind) => fixed(out, column, span, (kind, buffer.bytes())),
     }
 }
 
 /// Writes records, nested as their shape says, by what writes a value.
-fn records(out: &mut Vec<u8>, column: &Column, rows: usize, value: impl Fn(&mut Vec<u8>, usize)) {
+fn records(out: &mut Vec<u8>, column: &Column, span: Span, value: impl Fn(&mut Vec<u8>, usize)) {
     let per_row = column.per_row();
     let by_value = column.has_flags_of_values();
     let is_missing = |at: usize| by_value && column.missing[at];
     let value = |out: &mut Vec<u8>, at: usize| if is_missing(at) { out.extend_from_slice(b"null") } else { value(out, at) };
-    list(out, rows, |out, row| {
+    list(out, span.rows, |out, row| {
+        let row = span.start + row;
         if column.is_missing(row) {
             out.extend_from_slice(b"null");
         } else {
@@ -93,31 +129,31 @@ fn nested(out: &mut Vec<u8>, shape: &[usize], start: usize, value: &impl Fn(&mut
     list(out, *dim, |out, index| nested(out, rest, start + index * size, value));
 }
 
-fn fixed(out: &mut Vec<u8>, column: &Column, rows: usize, (kind, bytes): (&Kind, &[u8])) {
+fn fixed(out: &mut Vec<u8>, column: &Column, span: Span, (kind, bytes): (&Kind, &[u8])) {
     match kind {
         Kind::Timestamp(unit, _) => {
-            records(out, column, rows, |out, place| quoted(out, |out| moments::write_time(out, at(bytes, place), *unit)));
+            records(out, column, span, |out, place| quoted(out, |out| moments::write_time(out, at(bytes, place), *unit)));
         }
-        Kind::Date => records(out, column, rows, |out, place| quoted(out, |out| moments::write_date(out, at(bytes, place)))),
-        Kind::Plain(dtype) => plain(out, column, rows, (*dtype, bytes)),
+        Kind::Date => records(out, column, span, |out, place| quoted(out, |out| moments::write_date(out, at(bytes, place)))),
+        Kind::Plain(dtype) => plain(out, column, span, (*dtype, bytes)),
         Kind::Utf8 | Kind::Bytes | Kind::Mixed | Kind::Untyped => {}
     }
 }
 
-fn plain(out: &mut Vec<u8>, column: &Column, rows: usize, (dtype, bytes): (Dtype, &[u8])) {
+fn plain(out: &mut Vec<u8>, column: &Column, span: Span, (dtype, bytes): (Dtype, &[u8])) {
     match dtype {
-        Dtype::Bool => records(out, column, rows, |out, place| boolean(out, bytes[place] != 0)),
-        Dtype::Uint8 => records(out, column, rows, |out, place| small(out, at::<u8>(bytes, place))),
-        Dtype::Uint16 => records(out, column, rows, |out, place| small(out, at::<u16>(bytes, place))),
-        Dtype::Uint32 => records(out, column, rows, |out, place| small(out, at::<u32>(bytes, place))),
-        Dtype::Uint64 => records(out, column, rows, |out, place| whole(out, i128::from(at::<u64>(bytes, place)))),
-        Dtype::Int8 => records(out, column, rows, |out, place| small(out, at::<i8>(bytes, place))),
-        Dtype::Int16 => records(out, column, rows, |out, place| small(out, at::<i16>(bytes, place))),
-        Dtype::Int32 => records(out, column, rows, |out, place| small(out, at::<i32>(bytes, place))),
-        Dtype::Int64 => records(out, column, rows, |out, place| whole(out, i128::from(at::<i64>(bytes, place)))),
-        Dtype::Fp16 => records(out, column, rows, |out, place| float(out, at::<f16>(bytes, place).to_f32())),
-        Dtype::Fp32 => records(out, column, rows, |out, place| float(out, at::<f32>(bytes, place))),
-        Dtype::Fp64 => records(out, column, rows, |out, place| float(out, at::<f64>(bytes, place))),
+        Dtype::Bool => records(out, column, span, |out, place| boolean(out, bytes[place] != 0)),
+        Dtype::Uint8 => records(out, column, span, |out, place| small(out, at::<u8>(bytes, place))),
+        Dtype::Uint16 => records(out, column, span, |out, place| small(out, at::<u16>(bytes, place))),
+        Dtype::Uint32 => records(out, column, span, |out, place| small(out, at::<u32>(bytes, place))),
+        Dtype::Uint64 => records(out, column, span, |out, place| whole(out, i128::from(at::<u64>(bytes, place)))),
+        Dtype::Int8 => records(out, column, span, |out, place| small(out, at::<i8>(bytes, place))),
+        Dtype::Int16 => records(out, column, span, |out, place| small(out, at::<i16>(bytes, place))),
+        Dtype::Int32 => records(out, column, span, |out, place| small(out, at::<i32>(bytes, place))),
+        Dtype::Int64 => records(out, column, span, |out, place| whole(out, i128::from(at::<i64>(bytes, place)))),
+        Dtype::Fp16 => records(out, column, span, |out, place| float(out, at::<f16>(bytes, place).to_f32())),
+        Dtype::Fp32 => records(out, column, span, |out, place| float(out, at::<f32>(bytes, place))),
+        Dtype::Fp64 => records(out, column, span, |out, place| float(out, at::<f64>(bytes, place))),
         Dtype::Bytes => {}
     }
 }

@@ -2,31 +2,37 @@
 
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
+use crate::tables::stack::Span;
 use crate::tables::{Column, Content, Kind, Scalar, Typed};
 
-/// Writes the fields of a table whose columns all say their dtype, and miss records only whole: every answer is one.
-pub(crate) fn write(out: &mut Vec<u8>, table: &Typed) {
-    number(out, 1, table.rows as u64);
+/// Writes the fields of some records of a table whose columns all say their dtype, and miss records only whole: every answer is
+/// one.
+pub(crate) fn write(out: &mut Vec<u8>, (table, span): (&Typed, Span)) {
+    number(out, 1, span.rows as u64);
     for column in &table.columns {
-        nested(out, 2, |out| write_column(out, column, table.rows));
+        nested(out, 2, |out| write_column(out, column, span));
     }
 }
 
-fn write_column(out: &mut Vec<u8>, column: &Column, rows: usize) {
+fn write_column(out: &mut Vec<u8>, column: &Column, Span { start, rows }: Span) {
+    let per_row = column.per_row();
+    let within = |each: usize| start * each..(start + rows) * each;
     text(out, 1, &column.name);
     text(out, 2, column.kind.name());
     if !column.shape.is_empty() {
         nested(out, 3, |out| column.shape.iter().for_each(|dim| encode_varint(*dim as u64, out)));
     }
     match &column.content {
-        Content::Fixed(buffer) if buffer.is_empty() => {}
-        Content::Fixed(buffer) => bytes(out, 4, buffer.bytes()),
-        Content::Items(list) => list.iter().for_each(|item| bytes(out, 5, item)),
-        Content::Mixed(list) => list.iter().for_each(|scalar| nested(out, 6, |out| write_scalar(out, scalar))),
+        Content::Fixed(buffer) => match &buffer.bytes()[within(per_row * column.kind.width())] {
+            [] => {}
+            values => bytes(out, 4, values),
+        },
+        Content::Items(list) => list[within(per_row)].iter().for_each(|item| bytes(out, 5, item)),
+        Content::Mixed(list) => list[within(1)].iter().for_each(|scalar| nested(out, 6, |out| write_scalar(out, scalar))),
         Content::Text(_) => {}
     }
     if !column.missing.is_empty() {
-        nested(out, 7, |out| out.extend((0..rows).map(|row| u8::from(column.is_missing(row)))));
+        nested(out, 7, |out| out.extend(within(1).map(|row| u8::from(column.is_missing(row)))));
     }
     if let Kind::Timestamp(unit, zone) = &column.kind {
         text(out, 8, unit.name());

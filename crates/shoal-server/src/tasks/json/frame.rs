@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use smol_str::SmolStr;
+
 use super::super::merge::By;
 use super::super::room::Room;
 use super::super::{Envelope, Input, Merge, Query, SharedTable, TASKS_LIMIT, Task};
@@ -206,7 +208,7 @@ fn set_query(query: &mut Query, field: usize, scan: &mut Scan<'_>, room: &mut Ro
 /// What was said of a task.
 #[derive(Default)]
 pub(super) struct Said<'t> {
-    id: String,
+    id: SmolStr,
     /// None before all of it was read.
     query: Option<Arc<Query>>,
     pub(super) table: Given<'t>,
@@ -231,7 +233,7 @@ impl Said<'_> {
             return Ok(());
         }
         match field {
-            2 => self.id = scan.string(name)?.into_owned(),
+            2 => self.id = scan.string(name)?.into(),
             5 => self.priority = scan.read(name)?,
             6 => self.timeout = timeout(scan)?,
             7 => self.key = Some(scan.string(name)?.into_owned()).filter(|key| !key.is_empty()),

@@ -11,7 +11,7 @@ use super::super::room::Room;
 use super::frame::{Given, Said};
 use super::scan::Scan;
 use crate::tables::Typed;
-use crate::tables::json::{Alike, Heads, Places};
+use crate::tables::json::{Alike, Cursor, Heads, Laid, Lanes, Places};
 use crate::tables::stack::Stack;
 
 /// Moulds of one envelope, at most.
@@ -42,13 +42,26 @@ pub(super) struct Holes {
 
 /// What one task has in common with others.
 struct Mould<'t> {
+    around: Around<'t>,
+    heads: Heads,
+    /// The number of the stack on which its tables lie, and what reads them onto it.
+    stack: Option<(usize, Lanes)>,
+}
+
+/// What stands around the holes of a task, and what that says.
+struct Around<'t> {
     /// The text before each hole.
     before: Vec<(&'t [u8], Hole)>,
     behind: &'t [u8],
-    heads: Heads,
     said: Said<'t>,
-    /// The number of the stack on which its tables lie.
-    stack: Option<usize>,
+}
+
+/// Whether a task is like others.
+enum Fit {
+    Like,
+    /// It is not, and its table was read in vain.
+    InVain,
+    Unlike,
 }
 
 /// What differs from task to task.
@@ -73,19 +86,11 @@ impl<'t> Moulds<'t> {
             return false;
         }
         let Self { known, stacks, .. } = self;
-        for mould in &*known {
-            let (mut trial, mut table) = (scan.clone(), mould.heads.begin());
-            let is_filled = mould.fill(&mut trial, &mut table, said).is_some();
-            let has_begun = table.has_begun();
-            if is_filled && mould.finish(said, table, (room, stacks)).is_some() {
-                *scan = trial;
-                return true;
-            }
-            if has_begun {
-                self.in_vain += 1;
-                return false;
-            }
-            *said = Said::default();
+        let mut fits = known.iter_mut().map(|mould| mould.fit(scan, said, (room, stacks)));
+        match fits.find(|fit| !matches!(fit, Fit::Unlike)).unwrap_or(Fit::Unlike) {
+            Fit::Like => return true,
+            Fit::InVain => self.in_vain += 1,
+            Fit::Unlike => {}
         }
         false
     }
@@ -97,7 +102,7 @@ impl<'t> Moulds<'t> {
         }
         let likely = (text.len() - task.end) / task.len();
         if let Some(mut mould) = Mould::of(text, task, &self.holes, said) {
-            mould.stack = self.begin_stack(said, likely);
+            mould.stack = self.begin_stack(said, likely).zip(Lanes::of(&mould.heads));
             self.known.push(mould);
         }
     }
@@ -151,29 +156,70 @@ impl<'t> Mould<'t> {
         }
         let mut common = Said::default();
         common.take_common(said);
-        Some(Self { before, behind: &text[end..task.end], heads, said: common, stack: None })
+        Some(Self { around: Around { before, behind: &text[end..task.end], said: common }, heads, stack: None })
     }
 
-    /// Reads what lies in the holes, if everything around them is the same.
-    fn fill(&self, scan: &mut Scan<'t>, table: &mut Alike<'_>, said: &mut Said<'t>) -> Option<()> {
+    /// Reads a task if it is like those before, and goes behind it. A table that cannot lie on the stack is read by itself.
+    fn fit(&mut self, scan: &mut Scan<'t>, said: &mut Said<'t>, (room, stacks): (&mut Room, &mut [Stack])) -> Fit {
+        if let Some((number, lanes)) = &mut self.stack {
+            let fit = self.around.lay((scan, said), room, *number, lanes.onto(&mut stacks[*number]));
+            if !matches!(fit, Fit::InVain) {
+                return fit;
+            }
+        }
+        self.around.read((scan, said), room, self.heads.begin())
+    }
+}
+
+impl<'t> Around<'t> {
+    /// Reads a task whose table goes onto the stack of that number.
+    fn lay(&self, (scan, said): (&mut Scan<'t>, &mut Said<'t>), room: &mut Room, stack: usize, mut table: Laid<'_>) -> Fit {
+        let mut trial = scan.clone();
+        let is_read = self.fill(&mut trial, said, |cursor| table.read(cursor)).is_some();
+        let has_begun = table.has_begun();
+        let given = table.finish(is_read, |bytes| room.take(bytes).is_ok()).map(|span| Given::Stacked(stack, span));
+        self.end((scan, trial), said, room, (given, has_begun))
+    }
+
+    /// Reads a task whose table becomes one of its own.
+    fn read(&self, (scan, said): (&mut Scan<'t>, &mut Said<'t>), room: &mut Room, mut table: Alike<'_>) -> Fit {
+        let mut trial = scan.clone();
+        let is_read = self.fill(&mut trial, said, |cursor| table.read(cursor).ok()).is_some();
+        let has_begun = table.has_begun();
+        let given = if is_read { room.hold(|| table.table()).ok() } else { None };
+        self.end((scan, trial), said, room, (given.map(|table| Given::Read(Ok(table))), has_begun))
+    }
+
+    /// Reads what lies in the holes, `data` those of the next column, if everything around them is the same.
+    fn fill(&self, scan: &mut Scan<'t>, said: &mut Said<'t>, mut data: impl FnMut(&mut Cursor<'t>) -> Option<()>) -> Option<()> {
         for (before, hole) in &self.before {
             scan.pass(before)?;
             match hole {
                 Hole::Field(field) => said.set(*field, scan).ok()?,
-                Hole::Data => table.read(scan.cursor()).ok()?,
+                Hole::Data => data(scan.cursor())?,
             }
         }
         scan.pass(self.behind)
     }
 
-    /// None where the table is wrong or there is no room: whoever reads the task as any other says so.
-    fn finish(&self, said: &mut Said<'t>, table: Alike<'_>, (room, stacks): (&mut Room, &mut [Stack])) -> Option<()> {
-        let laid = self.stack.and_then(|stack| Some((stack, table.lay_on(&mut stacks[stack], |bytes| room.take(bytes).is_ok())?)));
-        said.table = match laid {
-            Some((stack, span)) => Given::Stacked(stack, span),
-            None => Given::Read(Ok(room.hold(|| table.table()).ok()?)),
-        };
-        room.take(said.take_common(&self.said)).ok()
+    /// Goes behind a task with a table. None is there where it is wrong or there is no room: whoever reads the task as any other says
+    /// so.
+    fn end(
+        &self,
+        (scan, trial): (&mut Scan<'t>, Scan<'t>),
+        said: &mut Said<'t>,
+        room: &mut Room,
+        (given, has_begun): (Option<Given<'t>>, bool),
+    ) -> Fit {
+        if let Some(table) = given {
+            said.table = table;
+            if room.take(said.take_common(&self.said)).is_ok() {
+                *scan = trial;
+                return Fit::Like;
+            }
+        }
+        *said = Said::default();
+        if has_begun { Fit::InVain } else { Fit::Unlike }
     }
 }
 

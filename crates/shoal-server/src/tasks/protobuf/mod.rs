@@ -198,7 +198,7 @@ pub(crate) fn task(message: v1::Task, shared: &mut Shared, room: &mut Room) -> O
     let version = Some(message.version).filter(|version| !version.is_empty());
     let outputs = Some(message.outputs).filter(|outputs| !outputs.is_empty());
     Ok(Task {
-        id: message.id,
+        id: message.id.into(),
         priority,
         timeout: timeout(message.timeout_us),
         key: Some(message.idempotency_key).filter(|key| !key.is_empty()),

@@ -137,7 +137,7 @@ impl Closed {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let input = Ok(Input::Stacked(Stacked { whole: Arc::clone(&self.whole), span: *span }));
         Task {
-            id: text(fields.id),
+            id: text(fields.id).into(),
             priority: self.priority,
             timeout: timeout(fields.timeout_us),
             key: Some(fields.key).filter(|key| !key.is_empty()).map(text),

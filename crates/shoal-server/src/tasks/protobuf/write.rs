@@ -1,8 +1,7 @@
 //! Answers in protobuf, written field by field.
 
 use super::super::{Done, Merged};
-use crate::fault::{Fault, Outcome};
-use crate::tables::Typed;
+use crate::fault::Fault;
 use crate::tables::protobuf::{self as tables, bytes, nested, number, text};
 
 /// Writes an answer.
@@ -25,22 +24,19 @@ pub(crate) fn write_result(out: &mut Vec<u8>, done: &Done, has_table: bool) {
         text(out, 3, &author.version);
     }
     number(out, 4, done.batch_rows as u64);
-    if has_table || done.outcome.is_err() {
-        write_outcome(out, &done.outcome, (5, 6));
+    match &done.outcome {
+        Ok(output) if has_table => nested(out, 5, |out| tables::write(out, output.within())),
+        Ok(_) => {}
+        Err(fault) => nested(out, 6, |out| write_error(out, fault)),
     }
 }
 
 fn write_merged(out: &mut Vec<u8>, merged: &Merged) {
-    write_outcome(out, &merged.outcome, (1, 2));
-    merged.left_out.iter().for_each(|id| bytes(out, 3, id.as_bytes()));
-}
-
-/// Writes a table or an error, into the field of each.
-fn write_outcome(out: &mut Vec<u8>, outcome: &Outcome<Typed>, (table_field, error_field): (u32, u32)) {
-    match outcome {
-        Ok(table) => nested(out, table_field, |out| tables::write(out, table)),
-        Err(fault) => nested(out, error_field, |out| write_error(out, fault)),
+    match &merged.outcome {
+        Ok(table) => nested(out, 1, |out| tables::write(out, table.all())),
+        Err(fault) => nested(out, 2, |out| write_error(out, fault)),
     }
+    merged.left_out.iter().for_each(|id| bytes(out, 3, id.as_bytes()));
 }
 
 fn write_error(out: &mut Vec<u8>, fault: &Fault) {

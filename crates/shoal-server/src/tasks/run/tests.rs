@@ -6,7 +6,7 @@ use super::*;
 use crate::description::Description;
 use crate::executor::Executor;
 use crate::tables::stack::{Stack, Stacked};
-use crate::tables::{Column, Content, Kind};
+use crate::tables::{Column, Content, Kind, Typed};
 use crate::tasks::{Input, Query};
 use crate::threads::{Threads, event_loop};
 use crate::values::{Buffer, Dtype, Payload, Table, Values};
@@ -185,11 +185,32 @@ fn those_who_travel_together_are_answered_each_with_its_own() {
         let tasks = numbers.iter().map(|number| task("quick", &[*number, 1.0])).collect();
         let done = stage.run(tasks).await;
         for (done, number) in done.iter().zip(&numbers) {
-            let table = done.outcome.as_ref().unwrap();
+            let table = done.outcome.as_ref().unwrap().table();
             let Content::Fixed(buffer) = &table.columns[0].content else { panic!("fixed") };
             assert_eq!((table.rows, bytemuck::cast_slice::<u8, f64>(buffer.bytes())), (2, &[2.0 * number, 2.0][..]));
         }
         assert_eq!(stage.counted("quick", "ok"), 200);
+        stage.strike().await;
+    });
+}
+
+#[test]
+fn those_who_travel_together_get_the_columns_that_each_wants() {
+    event_loop().unwrap().block_on(async {
+        let stage = Stage::set();
+        let wanting = |number: f64| {
+            let outputs = (number % 2.0 == 0.0).then(|| vec!["y".into()]);
+            let query = Arc::new(Query { model: "quick".into(), outputs, ..Query::default() });
+            Task { query, ..task("quick", &[number]) }
+        };
+        let numbers: Vec<f64> = (0..9).map(f64::from).collect();
+        for (done, number) in stage.run(numbers.iter().copied().map(wanting).collect()).await.iter().zip(&numbers) {
+            let output = done.outcome.as_ref().unwrap();
+            assert!(matches!(output, Output::Stacked(_)));
+            let Content::Fixed(buffer) = &output.table().columns[0].content else { panic!("fixed") };
+            assert_eq!(buffer.bytes(), (2.0 * number).to_le_bytes());
+            assert_eq!(output.size_bytes(), output.table().size_bytes());
+        }
         stage.strike().await;
     });
 }
@@ -211,7 +232,7 @@ fn those_with_keys_travel_together_too_and_each_is_kept_by_itself() {
         poll_fn(|context| run.poll_all(context)).await;
         let again = stage.run(with_keys(&numbers)).await;
         for (((_, first), again), number) in run.ready.iter().zip(&again).zip(&numbers) {
-            let [first, again] = [first, again].map(|done| done.outcome.as_ref().unwrap());
+            let [first, again] = [first, again].map(|done| done.outcome.as_ref().unwrap().table());
             assert_eq!(first, again);
             let Content::Fixed(buffer) = &again.columns[0].content else { panic!("fixed") };
             assert_eq!(buffer.bytes(), &(2.0 * number).to_le_bytes()[..]);
@@ -266,7 +287,7 @@ fn those_on_a_stack_travel_without_being_copied_and_are_answered_each_with_its_o
         assert_eq!((run.convoys.len(), buffer.bytes().as_ptr()), (1, values.wrapping_add(320)));
         poll_fn(|context| run.poll_all(context)).await;
         for ((_, done), number) in run.ready.iter().zip(&numbers[20..]) {
-            let Content::Fixed(buffer) = &done.outcome.as_ref().unwrap().columns[0].content else { panic!("fixed") };
+            let Content::Fixed(buffer) = &done.outcome.as_ref().unwrap().table().columns[0].content else { panic!("fixed") };
             assert_eq!(buffer.bytes(), bytemuck::cast_slice::<f64, u8>(&[2.0 * number[0], 2.0]));
         }
         stage.strike().await;
