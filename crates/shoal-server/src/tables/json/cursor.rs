@@ -63,21 +63,35 @@ impl Number<'_> {
     }
 }
 
+/// Their doubles are the nearest to a tenth, a hundredth, ...
+const PARTS: [f64; 8] = [1e0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7];
+
 impl Short {
-    /// To the nearest single: seven digits at most, and as many decimals, are both exact.
+    /// To the nearest single, of seven digits at most.
+    ///
+    /// It is that of the product, whose error is 2^-52 of it at most. Half-way between two singles lie m * 2^e with m below 2^25: such a
+    /// number is at least 10^-7 * 2^-25 of itself away from d / 10^k, if it is not the same. It is never the same: then d would be at least m, which has 25 bits.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the loop over the values of a column is this one")]
-    #[expect(clippy::cast_possible_truncation, reason = "seven digits are within the limits of a single")]
+    #[expect(clippy::cast_possible_truncation, reason = "it is the nearest that is asked for")]
     pub(super) const fn single(self) -> f32 {
-        self.digits as u32 as f32 / POWERS[self.decimals] as f32
+        (double(self.digits) * PARTS[self.decimals]) as f32
     }
 
     /// To the nearest double.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the loop over the values of a column is this one")]
     pub(super) const fn double(self) -> f64 {
-        self.digits as f64 / POWERS[self.decimals]
+        double(self.digits) / POWERS[self.decimals]
     }
+}
+
+/// A whole number below 2^52 as a double: it is the lowest bits of that of 2^52 more.
+///
+/// The instruction for it keeps a half of the register that it writes, and so would wait for the number before this one.
+const fn double(whole: u64) -> f64 {
+    const BASE: f64 = (1_u64 << 52) as f64;
+    f64::from_bits(BASE.to_bits() | whole) - BASE
 }
 
 /// A text, and how far it has been read.
