@@ -16,8 +16,9 @@ use shoal_server::values::{Buffer, Dtype, Payload, Table, Values};
 create_exception!(shoal._native, NativeError, PyException, "A fault of the native core: (code, message, hint or None).");
 
 /// The fault as a Python exception.
+#[expect(clippy::needless_pass_by_value, reason = "errors are mapped by it")]
 pub(crate) fn raise(fault: Fault) -> PyErr {
-    NativeError::new_err((fault.code.name(), fault.message, fault.hint))
+    NativeError::new_err((fault.code.name(), fault.to_string(), fault.hint.clone()))
 }
 
 /// What Python hands over, as the intake takes it.

@@ -93,5 +93,7 @@ fn fault(py: Python<'_>, error: &PyErr) -> Fault {
 }
 
 fn known(code: &str, message: String, hint: Option<String>) -> Fault {
-    Fault { hint, ..Fault::new(Code::from_name(code).unwrap_or(Code::Internal), message) }
+    let mut fault = Fault::new(Code::from_name(code).unwrap_or(Code::Internal), message);
+    fault.hint = hint;
+    fault
 }

@@ -48,7 +48,7 @@ impl Bodies {
         self.give(bytes);
         let message = format!("the server holds bodies of {} bytes, and takes at most {}", self.bytes(), self.limit);
         let fault = Fault::new(Code::ServerBusy, message).hint("send the request again a little later");
-        Err(Fault { retry_after: Some(SOON), ..fault })
+        Err(fault.retry_after(Some(SOON)))
     }
 
     /// Counts bytes that are gone.

@@ -4,6 +4,7 @@
 //! together. A [`Fault`] says what happened, the offending value and what was expected; the remedy is a
 //! separate hint.
 
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 /// A stable error code with its HTTP status and gRPC status.
@@ -242,10 +243,14 @@ impl Code {
 /// A message, at most; gRPC clients refuse headers of more than 8 KiB.
 const MESSAGE_BYTES: usize = 1024;
 
-/// Something went wrong: the code, what happened, and what to do.
+/// Something went wrong: what is known of it, in a place of its own. Outcomes are handed on many times, and few of them are faults.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{message}")]
-pub struct Fault {
+#[error("{}", .0.message)]
+pub struct Fault(Box<Report>);
+
+/// The code, what happened, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
     /// The stable code.
     pub code: Code,
     /// What happened, the offending value, what was expected.
@@ -271,7 +276,7 @@ impl Fault {
                 message.push_str("...");
             }
         }
-        Self { code, message, hint: None, retry_after: None, allowed: None }
+        Self(Box::new(Report { code, message, hint: None, retry_after: None, allowed: None }))
     }
 
     /// The same fault with a remedy.
@@ -279,6 +284,34 @@ impl Fault {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// The same fault with another code.
+    #[must_use]
+    pub fn coded(mut self, code: Code) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// The same fault, after which it may be worth trying again.
+    #[must_use]
+    pub fn retry_after(mut self, after: Option<Duration>) -> Self {
+        self.retry_after = after;
+        self
+    }
+}
+
+impl Deref for Fault {
+    type Target = Report;
+
+    fn deref(&self) -> &Report {
+        &self.0
+    }
+}
+
+impl DerefMut for Fault {
+    fn deref_mut(&mut self) -> &mut Report {
+        &mut self.0
     }
 }
 

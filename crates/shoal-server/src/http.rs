@@ -189,8 +189,9 @@ fn require(catalog: &Catalog, call: &Call<'_>, method: &Method) -> Outcome<()> {
 
 /// The fault of a method that an address does not take; the answer names the one that it takes (RFC 9110, section 15.5.6).
 pub(crate) fn not_allowed(what: impl Display, allowed: &'static str) -> Fault {
-    let fault = Fault::new(Code::MethodNotAllowed, format!("{what} is not allowed; use {allowed}"));
-    Fault { allowed: Some(allowed), ..fault }
+    let mut fault = Fault::new(Code::MethodNotAllowed, format!("{what} is not allowed; use {allowed}"));
+    fault.allowed = Some(allowed);
+    fault
 }
 
 async fn on_predict(catalog: &Catalog, call: &mut Call<'_>) -> Outcome<Reply> {

@@ -252,7 +252,7 @@ fn indexed<'a>(catalog: &Catalog, served: &'a Served) -> Indexed<'a> {
 pub(crate) fn state(catalog: &Catalog, served: &Served) -> (&'static str, String) {
     match (catalog.is_ready(), served.ready().and_then(|()| catalog.lineup().follow(served.description()))) {
         (true, Ok(())) => (READY, String::new()),
-        (true, Err(fault)) => (UNAVAILABLE, fault.message),
+        (true, Err(fault)) => (UNAVAILABLE, fault.to_string()),
         (false, _) => (UNAVAILABLE, String::new()),
     }
 }

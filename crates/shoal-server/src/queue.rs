@@ -325,7 +325,7 @@ fn refused(TurnedAway { refusal, retry_after }: TurnedAway) -> Fault {
     };
     // Before the first micro-batch has ended nobody knows how long it takes.
     let retry_after = if code == Code::QueueFull { retry_after.or(Some(SOON)) } else { retry_after };
-    let fault = Fault { retry_after, ..Fault::new(code, refusal.to_string()) };
+    let fault = Fault::new(code, refusal.to_string()).retry_after(retry_after);
     match refusal {
         Refusal::QueueFull { .. } | Refusal::OutOfReach { .. } => fault.hint("try again later"),
         Refusal::TooLarge { .. } => fault.hint("send fewer records in one request"),

@@ -246,7 +246,7 @@ pub(crate) fn index(catalog: &Catalog) -> Outcome<Vec<Indexed>> {
     let listed = catalog.store.as_ref().map_or_else(|| Ok(Vec::new()), Store::packages)?;
     let mut reasons: BTreeMap<Key, String> = BTreeMap::new();
     for package in listed {
-        let problem = package.problem.map_or_else(String::new, |fault| fault.message);
+        let problem = package.problem.map_or_else(String::new, |fault| fault.to_string());
         reasons.insert((package.name, package.version), problem);
     }
     let served = catalog.served();

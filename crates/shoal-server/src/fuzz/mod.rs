@@ -16,7 +16,7 @@ use prost::Message;
 
 use crate::binary;
 use crate::description::Description;
-use crate::fault::{Fault, Outcome};
+use crate::fault::Outcome;
 use crate::grpc::decode as decode_message;
 use crate::grpc::inference::ModelInferRequest;
 use crate::intake::{Received, admit};
@@ -68,7 +68,7 @@ fn description() -> Description {
 }
 
 fn told(outcome: Outcome<()>) -> String {
-    outcome.map_or_else(|Fault { code, message, .. }| format!("{} {message}", code.name()), |()| "ok".into())
+    outcome.map_or_else(|fault| format!("{} {}", fault.code.name(), fault.message), |()| "ok".into())
 }
 
 fn admitted(description: &Description, columns: Vec<Received>, input_bytes: usize) -> Outcome<()> {

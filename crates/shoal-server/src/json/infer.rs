@@ -344,8 +344,7 @@ fn settle_values(mut sink: Sink<'_>, name: &str, shape: &[usize]) -> Outcome<(Pa
 fn binary_size(parameters: &Parameters) -> Outcome<Option<usize>> {
     let Some(value) = parameters.get("binary_data_size") else { return Ok(None) };
     let size = value.unsigned().and_then(|number| usize::try_from(number).ok());
-    size.map(Some)
-        .ok_or_else(|| Fault { code: Code::InvalidBinary, ..wrong_parameter("binary_data_size", value, "a whole number of bytes") })
+    size.map(Some).ok_or_else(|| wrong_parameter("binary_data_size", value, "a whole number of bytes").coded(Code::InvalidBinary))
 }
 
 /// Flat data fits any shape; nested data must be nested as the shape says.

@@ -204,7 +204,7 @@ mod tests {
             let fault = table(MOMENTS, &body).unwrap_err();
             assert_eq!(fault.code, Code::WrongDtype);
             assert_eq!(fault.message, format!("column \"at\" holds moments; value 1 is the text {wrong:?}"));
-            assert!(fault.hint.unwrap().contains("ISO 8601"));
+            assert!(fault.hint.as_ref().unwrap().contains("ISO 8601"));
         }
         assert_eq!(table(MOMENTS, r#"{"features":{"at":1.5,"n":0}}"#).unwrap_err().code, Code::WrongDtype);
         assert_eq!(table(MOMENTS, r#"{"features":{"at":0,"n":"2021-05-31"}}"#).unwrap_err().code, Code::WrongDtype);

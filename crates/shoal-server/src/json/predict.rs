@@ -403,7 +403,7 @@ mod tests {
         for body in [r#"{"features":{"city":"x"}}"#, r#"{"features":{"age":1}}"#] {
             assert_eq!(code(TWO, body), Code::MissingColumn);
         }
-        assert_eq!(table(ONE, r#"{"features":{"a":1}}"#).unwrap_err().hint.unwrap(), "send null for a missing value");
+        assert_eq!(table(ONE, r#"{"features":{"a":1}}"#).unwrap_err().hint.as_deref().unwrap(), "send null for a missing value");
     }
 
     #[test]

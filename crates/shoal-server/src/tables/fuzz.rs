@@ -52,7 +52,7 @@ pub(crate) fn run_json(input: &Input) -> String {
 
 pub(crate) fn run_arrow(input: &Input) -> String {
     let body = Bytes::copy_from_slice(&input.body);
-    let head = arrow::head(&body).map_or_else(|fault| fault.message, |(envelope, _)| format!("{} bytes", envelope.len()));
+    let head = arrow::head(&body).map_or_else(|fault| fault.to_string(), |(envelope, _)| format!("{} bytes", envelope.len()));
     format!("{head} | {}", told(arrow::read(body), input))
 }
 
@@ -89,7 +89,7 @@ fn written(table: &Typed) -> String {
     assert_eq!(json::read(&text).map(|found| found.rows), Ok(table.rows), "{}", String::from_utf8_lossy(&text));
     match arrow::write(&mut stream, table) {
         Ok(()) => assert_eq!(arrow::read(stream.into()).map(|found| found.rows), Ok(table.rows)),
-        Err(fault) => return fault.message,
+        Err(fault) => return fault.to_string(),
     }
     protobuf::written(table).encoded_len().to_string()
 }

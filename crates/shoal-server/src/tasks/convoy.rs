@@ -220,7 +220,8 @@ mod tests {
     #[test]
     fn texts_of_an_answer_are_taken_out_for_each_rider() {
         let signature = r#"{"inputs":[{"name":"x","dtype":"FP64"}],"outputs":[{"name":"y","dtype":"BYTES"}]}"#;
-        let description = serde_json::from_str(&format!(r#"{{"name":"m","version":"1","runtime":"onnx","signature":{signature}}}"#)).unwrap();
+        let description =
+            serde_json::from_str(&format!(r#"{{"name":"m","version":"1","runtime":"onnx","signature":{signature}}}"#)).unwrap();
         let payload = Payload::Bytes([b"a", b"b", b"c", b"d"].map(|text| text.to_vec()).to_vec());
         let table = Arc::new(Table { rows: 4, columns: vec![Values { shape: vec![], payload, missing: vec![] }] });
         let mut answers = Answers::of(&description, Answer { batch_rows: 4, ..Answer::new(table, 1, 3) });

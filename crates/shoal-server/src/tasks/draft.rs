@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::route::{Guide, legs};
-use super::{Input, Query, SharedTable, Task};
+use super::{Input, Query, SharedTable};
 use crate::answer::chosen;
 use crate::catalog::Catalog;
 use crate::fault::{Code, Fault, Outcome};
@@ -151,23 +151,23 @@ impl Drafts {
     }
 
     /// The requests of a task.
-    pub(crate) fn draft(&mut self, task: Task) -> Result<Draft, Refused> {
-        let found = self.lineup.choose(&task.query.model, task.query.version.as_deref());
+    pub(crate) fn draft(&mut self, query: &Arc<Query>, input: Outcome<Input>) -> Result<Draft, Refused> {
+        let found = self.lineup.choose(&query.model, query.version.as_deref());
         let offer = found.map_err(|fault| Refused { fault, offer: None })?;
         if offer.description().is_router() {
-            return self.routed(&offer, task).map(Draft::Routed).map_err(|fault| Refused { fault, offer: Some(offer) });
+            return self.routed(&offer, query, input).map(Draft::Routed).map_err(|fault| Refused { fault, offer: Some(offer) });
         }
-        match self.asked(&offer, task) {
+        match self.asked(&offer, query, input) {
             Ok((records, wanted)) => Ok(Draft::Asked(Request { offer, records, wanted })),
             Err(fault) => Err(Refused { fault, offer: Some(offer) }),
         }
     }
 
     /// What a model is asked, and for which of its columns.
-    fn asked(&mut self, offer: &Arc<Offer>, task: Task) -> Outcome<(Records, Arc<[usize]>)> {
-        let wanted = self.wanted(offer, &task.query)?;
+    fn asked(&mut self, offer: &Arc<Offer>, query: &Arc<Query>, input: Outcome<Input>) -> Outcome<(Records, Arc<[usize]>)> {
+        let wanted = self.wanted(offer, query)?;
         let admitted = |table| admit(offer.description(), table, Extra::Refused);
-        let records = match task.input? {
+        let records = match input? {
             Input::Own(table) => Records::Own(admitted(table)?),
             Input::Stacked(stacked) => match self.admitted_whole(offer, &stacked.whole) {
                 Some(table) => Records::Part(Rows { table, span: stacked.span }),
@@ -204,12 +204,12 @@ impl Drafts {
     }
 
     /// The requests to the models of a router.
-    fn routed(&mut self, offer: &Arc<Offer>, task: Task) -> Outcome<Routed> {
-        let outputs = task.query.outputs.as_deref();
+    fn routed(&mut self, offer: &Arc<Offer>, query: &Arc<Query>, input: Outcome<Input>) -> Outcome<Routed> {
+        let outputs = query.outputs.as_deref();
         refuse_twice(outputs.unwrap_or_default())?;
         let lineup = Arc::clone(&self.lineup);
         let routed = |table| way(&lineup, offer, table).map(Arc::new);
-        let way = match task.input? {
+        let way = match input? {
             Input::Own(table) => routed(table)?,
             Input::Stacked(stacked) => routed(stacked.table().into_owned())?,
             Input::Shared(table) => once(&mut self.routed, (&table, offer), routed)?,
@@ -220,7 +220,7 @@ impl Drafts {
             wanted: known(&leg.offer, outputs),
         };
         let requests = way.legs.iter().map(request).collect();
-        Ok(Routed { router: Arc::clone(offer), requests, way, query: Arc::clone(&task.query) })
+        Ok(Routed { router: Arc::clone(offer), requests, way, query: Arc::clone(query) })
     }
 }
 

@@ -5,6 +5,8 @@
 //! - A task ends once: answered, refused, or given up when its budget has passed. Whatever comes for it later is thrown away.
 //! - A run that is dropped gives up what has not ended.
 
+mod jobs;
+
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::ops::Range;
@@ -13,17 +15,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use smol_str::SmolStr;
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
+use self::jobs::{Ended, Job, Piece};
 use super::convoy::{Answered, Answers, Convoy, Load, Rider, forget, joined, together};
 use super::draft::{Draft, Drafts, Records, Refused, Request, Routed};
 use super::gathered::Gathered;
-use super::kept::{Known, Name, News, Ticket, wait};
+use super::kept::{Known, Name, News, wait};
 use super::{Caller, Done, Envelope, Output, Task};
 use crate::catalog::Catalog;
-use crate::description::Author;
 use crate::engine::Served;
 use crate::fault::{Code, Fault, Outcome};
 use crate::flight::Answer;
@@ -64,28 +65,6 @@ pub(crate) struct Run {
     /// The latest first.
     deadlines: Vec<(Instant, usize)>,
     alarm: Option<Pin<Box<Sleep>>>,
-}
-
-/// A task, which has ended or not.
-struct Job {
-    id: SmolStr,
-    weight: f64,
-    ticket: Option<Ticket>,
-    pieces: Range<usize>,
-    /// Of a task for a router: the answers of its models.
-    gathered: Option<Gathered>,
-    deadline: Option<Instant>,
-    is_open: bool,
-}
-
-/// What one task asks of one model.
-struct Piece {
-    job: usize,
-    offer: Arc<Offer>,
-    rows: usize,
-    wanted: Arc<[usize]>,
-    /// The number of the convoy that it travels in.
-    convoy: Option<usize>,
 }
 
 impl Run {
@@ -133,36 +112,32 @@ impl Run {
             deadline,
             is_open: true,
         });
-        if let Some(task) = self.unless_known(number, task) {
-            self.draft(number, task, drafts, loads);
+        match self.known(&mut task) {
+            Ok(None) => self.draft(number, task, drafts, loads),
+            Ok(Some(Known::Fresh(ticket))) => {
+                self.jobs[number].ticket = Some(ticket);
+                self.draft(number, task, drafts, loads);
+            }
+            Ok(Some(Known::Done(done))) => self.copy(number, &done),
+            Ok(Some(Known::Runs(news))) => {
+                self.waiting.spawn(async move { (number, task, wait(news, deadline).await) });
+            }
+            Err(fault) => self.fail(number, None, fault),
         }
     }
 
     fn draft(&mut self, number: usize, task: Task, drafts: &mut Drafts, loads: &mut Vec<Load>) {
-        let priority = task.priority;
-        match drafts.draft(task) {
+        let Task { query, input, priority, .. } = task;
+        match drafts.draft(&query, input) {
             Ok(draft) => self.take(number, draft, priority, loads),
             Err(Refused { fault, offer }) => self.fail(number, offer.as_deref(), fault),
         }
     }
 
-    /// The task, if it is to be run: it has no key, or is the first with it.
-    fn unless_known(&mut self, number: usize, mut task: Task) -> Option<Task> {
-        let Some((key, digest)) = task.key.take().zip(task.digest) else { return Some(task) };
-        let name = Name { owner: self.caller.owner, key };
-        match self.catalog.kept.enter(Instant::now(), name, digest) {
-            Ok(Known::Fresh(ticket)) => {
-                self.jobs[number].ticket = Some(ticket);
-                return Some(task);
-            }
-            Ok(Known::Done(done)) => self.copy(number, &done),
-            Ok(Known::Runs(news)) => {
-                let deadline = self.jobs[number].deadline;
-                self.waiting.spawn(async move { (number, task, wait(news, deadline).await) });
-            }
-            Err(fault) => self.fail(number, None, fault),
-        }
-        None
+    /// What is known of a task with a key; None of one that has none.
+    fn known(&self, task: &mut Task) -> Outcome<Option<Known>> {
+        let Some((key, digest)) = task.key.take().zip(task.digest) else { return Ok(None) };
+        self.catalog.kept.enter(Instant::now(), Name { owner: self.caller.owner, key }, digest).map(Some)
     }
 
     /// What the wait for another task with the same key has come to.
@@ -192,7 +167,7 @@ impl Run {
             Draft::Asked(request) => self.load(number, request, priority, loads),
             Draft::Routed(Routed { router, requests, way, query }) => {
                 let answers = requests.iter().map(|_| None).collect();
-                self.jobs[number].gathered = Some(Gathered { router, way, query, answers, batch_rows: 0 });
+                self.jobs[number].gathered = Some(Box::new(Gathered { router, way, query, answers, batch_rows: 0 }));
                 for request in requests {
                     self.load(number, request, priority, loads);
                 }
@@ -208,7 +183,7 @@ impl Run {
         if rows == 0 {
             let nothing = Answered::alone(offer.description(), offer.no_rows(), &wanted);
             count(&self.catalog, &offer, self.arrived.elapsed(), None);
-            return self.answer(number, Arc::clone(offer.author()), nothing);
+            return self.end(number, Ended::well(Arc::clone(offer.author()), nothing));
         }
         let (deadline, lane) = (self.jobs[number].deadline, offer.lane());
         self.deadlines.extend(deadline.map(|deadline| (deadline, number)));
@@ -356,7 +331,7 @@ impl Run {
             Ok(answered) => {
                 let author = Arc::clone(piece.offer.author());
                 count(&self.catalog, &piece.offer, took, None);
-                self.answer(job, author, answered);
+                self.end(job, Ended::well(author, answered));
             }
             Err(fault) => {
                 let offer = Arc::clone(&piece.offer);
@@ -408,11 +383,6 @@ impl Run {
         true
     }
 
-    /// A model has answered.
-    fn answer(&mut self, number: usize, author: Arc<Author>, Answered { output, batch_rows }: Answered) {
-        self.end(number, Ended { author: Some(author), outcome: Ok(output), batch_rows });
-    }
-
     /// A model of a router has answered.
     fn gather(&mut self, piece: usize, Answered { output, batch_rows }: Answered) {
         let Piece { job: number, offer, .. } = &self.pieces[piece];
@@ -435,7 +405,7 @@ impl Run {
             Err(fault) => self.fail(number, None, fault),
             Ok(table) => {
                 count(&self.catalog, &router, self.arrived.elapsed(), None);
-                self.end(number, Ended { author: Some(Arc::clone(router.author())), outcome: Ok(Output::Own(table)), batch_rows });
+                self.end(number, Ended::well(Arc::clone(router.author()), Answered { output: Output::Own(table), batch_rows }));
             }
         }
     }
@@ -494,13 +464,6 @@ impl Drop for Run {
         self.convoys.iter_mut().for_each(|convoy| convoy.waited_for = 0);
         forget(self.convoys.iter_mut().filter_map(Convoy::given_up).collect());
     }
-}
-
-/// How a task ended.
-struct Ended {
-    author: Option<Arc<Author>>,
-    outcome: Outcome<Output>,
-    batch_rows: usize,
 }
 
 #[cfg(test)]

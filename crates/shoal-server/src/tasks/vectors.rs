@@ -160,9 +160,9 @@ fn merged_of(value: &Value) -> Merged {
 
 fn outcome(value: &Value) -> Outcome<Typed> {
     let Some(error) = value.get("error") else { return Ok(value.get("table").map_or(Typed { rows: 0, columns: vec![] }, typed)) };
-    let fault = Fault::new(Code::from_name(error["code"].as_str().unwrap()).unwrap(), error["error"].as_str().unwrap());
-    let hint = error.get("hint").and_then(Value::as_str).map(str::to_owned);
-    Err(Fault { hint, retry_after: error.get("retry_after_ms").and_then(Value::as_u64).map(Duration::from_millis), ..fault })
+    let mut fault = Fault::new(Code::from_name(error["code"].as_str().unwrap()).unwrap(), error["error"].as_str().unwrap());
+    fault.hint = error.get("hint").and_then(Value::as_str).map(str::to_owned);
+    Err(fault.retry_after(error.get("retry_after_ms").and_then(Value::as_u64).map(Duration::from_millis)))
 }
 
 fn typed(value: &Value) -> Typed {

@@ -268,7 +268,7 @@ pub(crate) fn read_failure(body: &[u8]) -> Result<Fault, Garbled> {
 pub(crate) fn read_answer(kind: Kind, body: &[u8], outputs: &[Column]) -> Result<Outcome<Table>, Garbled> {
     match kind {
         Kind::Answer => read_columns(body, outputs).map(Ok),
-        Kind::Failure => read_failure(body).map(|fault| Err(Fault { code: Code::ModelFailed, ..fault })),
+        Kind::Failure => read_failure(body).map(|fault| Err(fault.coded(Code::ModelFailed))),
         other => Err(format!("a worker answered a micro-batch with a frame of kind {other:?}")),
     }
 }

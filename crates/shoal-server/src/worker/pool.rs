@@ -164,7 +164,9 @@ impl Shared {
         match &state.fault {
             Some(fault) if state.ready == 0 => {
                 let message = format!("model {:?} has no worker: {}", self.plan.model, fault.message);
-                Err(Fault { hint: fault.hint.clone(), ..Fault::new(Code::ModelUnavailable, message) })
+                let mut unavailable = Fault::new(Code::ModelUnavailable, message);
+                unavailable.hint.clone_from(&fault.hint);
+                Err(unavailable)
             }
             _ => Ok(()),
         }

@@ -174,7 +174,7 @@ fn played(script: &str) -> Plan {
 fn refusal(script: &str) -> String {
     let fault = Pool::start(played(script), &|| true).err().unwrap();
     assert_eq!(fault.code, Code::ModelUnavailable);
-    fault.message
+    fault.to_string()
 }
 
 #[test]

@@ -205,7 +205,7 @@ impl<'t> Fields<'t> {
 /// The fault for data that is no list.
 fn no_list(cursor: &mut Cursor<'_>) -> Fault {
     let fault = expected(cursor, "the data of a column", "a list");
-    if fault.code == Code::InvalidRequest { Fault { code: Code::WrongShape, ..fault } } else { fault }
+    if fault.code == Code::InvalidRequest { fault.coded(Code::WrongShape) } else { fault }
 }
 
 fn shape(cursor: &mut Cursor<'_>) -> Outcome<Vec<usize>> {

@@ -7,8 +7,8 @@ use crate::description::Author;
 use crate::fault::Fault;
 use crate::http::write_error;
 use crate::json::answer::{number, text};
-use crate::tables::stack::Span;
 use crate::tables::json::Form;
+use crate::tables::stack::Span;
 use crate::tables::{self, Typed};
 
 /// Writes some records of a table, which are the table of an answer: in place of them, whatever stands for it.

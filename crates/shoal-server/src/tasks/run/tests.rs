@@ -304,7 +304,7 @@ fn one_that_the_model_does_not_take_harms_none_of_those_on_its_stack() {
     let mut drafted = |numbers: &[&[u8]]| {
         stacked(&Kind::Plain(Dtype::Fp64), numbers)
             .into_iter()
-            .map(|task| match drafts.draft(task) {
+            .map(|task| match drafts.draft(&task.query, task.input) {
                 Ok(Draft::Asked(request)) => Ok(request.records.into_table(&[Dtype::Fp32]).columns[0].payload.clone()),
                 Ok(Draft::Routed(_)) => panic!("no router"),
                 Err(Refused { fault, .. }) => Err(fault.code),
