@@ -20,9 +20,10 @@ pub(super) trait Leaf<T>: Copy {
     /// The next value, which is no null.
     fn one(self, cursor: &mut Cursor<'_>) -> Result<T, Wrong>;
 
-    /// Reads values and the commas between them, at most so many, for as long as they are of the usual form. True where the last
-    /// one was read, false where a value has to come that somebody else reads.
-    fn run(self, _cursor: &mut Cursor<'_>, _items: &mut Vec<T>, _most: usize) -> bool {
+    /// Reads values and the commas between them, at most so many, for as long as they are of the usual form; how numbers were written
+    /// before is how they are likely to be now. True where the last one was read, false where a value has to come that somebody
+    /// else reads.
+    fn run(self, _cursor: &mut Cursor<'_>, _items: &mut Vec<T>, _most: usize, _form: &mut Option<Form>) -> bool {
         false
     }
 }
@@ -43,14 +44,13 @@ pub(super) struct Runs<U, S, A> {
 }
 
 impl<U, S, A> Runs<U, S, A> {
-    /// Reads numbers that are written as one and what stands behind it, and leaves at least one: the last has no comma.
+    /// Reads numbers of one form, and leaves at least one: the last has no comma behind it.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the loop over the values of a column is this one")]
-    fn alike<T>(self, written: &[u8], cursor: &mut Cursor<'_>, items: &mut Vec<T>, end: usize)
+    fn alike<T>(self, form: Form, cursor: &mut Cursor<'_>, items: &mut Vec<T>, end: usize)
     where
         S: Fn(Short) -> Option<T>,
     {
-        let Some(form) = Form::of(written) else { return };
         let mut rest = &cursor.text[cursor.at..];
         for _ in items.len() + 1..end {
             let Some(short) = rest.first_chunk().and_then(|eight| form.read(*eight)) else { break };
@@ -74,9 +74,12 @@ where
     }
 
     #[inline]
-    fn run(self, cursor: &mut Cursor<'_>, items: &mut Vec<T>, most: usize) -> bool {
+    fn run(self, cursor: &mut Cursor<'_>, items: &mut Vec<T>, most: usize, form: &mut Option<Form>) -> bool {
         let end = items.len().saturating_add(most);
         let mut are_alike = true;
+        if let Some(form) = *form {
+            self.alike(form, cursor, items, end);
+        }
         loop {
             let start = cursor.at;
             let Some(value) = (self.usual)(cursor) else {
@@ -91,8 +94,10 @@ where
             cursor.at += usize::from(cursor.text.get(cursor.at) == Some(&b' '));
             if are_alike && end - items.len() > FEW {
                 let before = items.len();
-                let text = cursor.text;
-                self.alike(&text[start..cursor.at], cursor, items, end);
+                *form = Form::of(&cursor.text[start..cursor.at]);
+                if let Some(form) = *form {
+                    self.alike(form, cursor, items, end);
+                }
                 are_alike = items.len() - before > FEW;
             }
         }
@@ -109,6 +114,8 @@ pub(super) struct Values<T> {
     takes_matrix: bool,
     /// What nulls of tensors may still stand for, in bytes.
     nulls_bytes: usize,
+    /// How numbers are written, as far as that is known.
+    form: Option<Form>,
     /// Nulls before the first value or record.
     leading: usize,
     found: Found,
@@ -133,14 +140,15 @@ pub(super) enum Records {
 
 impl<T: Clone + Default> Values<T> {
     pub(super) const fn new(dims: Vec<usize>, takes_matrix: bool, nulls_bytes: usize) -> Self {
-        Self { items: Vec::new(), missing: Vec::new(), dims, takes_matrix, nulls_bytes, leading: 0, found: Found::Nothing }
+        Self { items: Vec::new(), missing: Vec::new(), dims, takes_matrix, nulls_bytes, form: None, leading: 0, found: Found::Nothing }
     }
 
-    /// Forgets what was read, keeps the room.
-    pub(super) fn clear(&mut self) {
+    /// Forgets what was read, but for how it was written. Room for more values than are expected before they come is given back.
+    pub(super) fn clear(&mut self, nulls_bytes: usize) {
         self.items.clear();
-        self.missing.clear();
-        (self.leading, self.found) = (0, Found::Nothing);
+        self.items.shrink_to(EXPECTED);
+        self.missing = Vec::new();
+        (self.leading, self.found, self.nulls_bytes) = (0, Found::Nothing, nulls_bytes);
     }
 
     /// What nulls may still stand for in the columns that follow.
@@ -191,7 +199,7 @@ impl<T: Clone + Default> Values<T> {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "it is what the loops over values do")]
     fn values(&mut self, cursor: &mut Cursor<'_>, leaf: impl Leaf<T>, most: usize) -> Result<(), Wrong> {
-        let has_ended = leaf.run(cursor, &mut self.items, most);
+        let has_ended = leaf.run(cursor, &mut self.items, most, &mut self.form);
         if !self.missing.is_empty() {
             self.missing.resize(self.items.len(), false);
         }
