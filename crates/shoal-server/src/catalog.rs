@@ -228,7 +228,7 @@ impl Catalog {
         self.lineup.load().version_names(name)
     }
 
-    /// Everything that is served at this moment. It must not be held for longer than a page takes.
+    /// Everything that is served at this moment. It is not held while anything is waited for.
     pub(crate) fn lineup(&self) -> Arc<Lineup> {
         self.lineup.load_full()
     }

@@ -268,15 +268,14 @@ impl Fault {
     /// gRPC it travels in a header.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        let mut message: String = message.into();
-        if message.len() > MESSAGE_BYTES || message.contains(['\n', '\r']) {
-            message = message.replace(['\n', '\r'], " ");
-            if let Some((end, _)) = message.char_indices().find(|(place, _)| *place > MESSAGE_BYTES) {
-                message.truncate(end);
-                message.push_str("...");
-            }
-        }
-        Self(Box::new(Report { code, message, hint: None, retry_after: None, allowed: None }))
+        Self(Box::new(Report { code, message: short(message.into()), hint: None, retry_after: None, allowed: None }))
+    }
+
+    /// The same fault with another message.
+    #[must_use]
+    pub fn told(mut self, message: impl Into<String>) -> Self {
+        self.message = short(message.into());
+        self
     }
 
     /// The same fault with a remedy.
@@ -299,6 +298,18 @@ impl Fault {
         self.retry_after = after;
         self
     }
+}
+
+/// A message of one line that is not long.
+fn short(mut message: String) -> String {
+    if message.len() > MESSAGE_BYTES || message.contains(['\n', '\r']) {
+        message = message.replace(['\n', '\r'], " ");
+        if let Some((end, _)) = message.char_indices().find(|(place, _)| *place > MESSAGE_BYTES) {
+            message.truncate(end);
+            message.push_str("...");
+        }
+    }
+    message
 }
 
 impl Deref for Fault {

@@ -41,12 +41,12 @@ fn settle_column(column: &Column, values: &mut Values, replacement: Option<&Miss
 }
 
 /// Names the feature whose value is missing, where the column packs named features.
-fn by_feature(mut fault: Fault, column: &Column, values: &Values, features: &[String]) -> Fault {
+fn by_feature(fault: Fault, column: &Column, values: &Values, features: &[String]) -> Fault {
     let place = values.missing.iter().position(|missing| *missing).unwrap_or(0);
     match features.get(place % values.per_row().max(1)) {
         Some(feature) if fault.code == Code::NullNotAllowed => {
-            fault.message = fault.message.replace(&format!("column {:?}", column.name), &format!("column {feature:?}"));
-            fault
+            let message = fault.message.replace(&format!("column {:?}", column.name), &format!("column {feature:?}"));
+            fault.told(message)
         }
         _ => fault,
     }

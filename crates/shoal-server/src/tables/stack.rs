@@ -91,9 +91,9 @@ impl Stack {
         Span { start, rows }
     }
 
-    /// Forgets values that were written of a table that does not come.
-    pub(crate) fn undo(&mut self) {
-        for column in &mut self.whole.columns {
+    /// Forgets what was written into the first columns, of a table that does not come.
+    pub(crate) fn undo(&mut self, columns: usize) {
+        for column in &mut self.whole.columns[..columns] {
             let bytes = self.whole.rows * column.per_row() * column.kind.width();
             if let Content::Fixed(buffer) = &mut column.content {
                 buffer.truncate(bytes);
@@ -126,7 +126,7 @@ impl Stacked {
     }
 }
 
-/// Records by themselves, of a table that has none beside them, or that lies on a stack.
+/// Records of a table by themselves: all of them, or some of one whose values have a fixed width and none of which is missing.
 pub(crate) fn by_itself(table: &Typed, span: Span) -> Cow<'_, Typed> {
     if span.rows == table.rows {
         return Cow::Borrowed(table);
@@ -168,8 +168,9 @@ mod tests {
                 let bytes = |column: &Column| if let Content::Fixed(buffer) = &column.content { buffer.bytes().to_vec() } else { vec![] };
                 let values: Vec<_> = again.columns.iter().map(bytes).collect();
                 // What is begun and not settled leaves nothing.
-                stack.values(0).unwrap().extend(&[7; 3]);
-                stack.undo();
+                let begun = again.columns.len().min(2);
+                (0..begun).for_each(|column| stack.values(column).unwrap().extend(&[7; 3]));
+                stack.undo(begun);
                 assert_eq!(stack.size_bytes(count), again.size_bytes());
                 laid.push((stack.push(count, values.iter().map(Vec::as_slice)), again));
             }

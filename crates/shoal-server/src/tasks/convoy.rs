@@ -110,7 +110,7 @@ impl Answers {
                 Answered::alone(description, part, columns)
             }
             Self::Stacked { stack, wanted, batch_rows } => {
-                let known = wanted.take().filter(|(last, _)| Arc::ptr_eq(last, columns));
+                let known = wanted.take().filter(|(last, _)| Arc::ptr_eq(last, columns) || **last == **columns);
                 let (_, whole) = wanted.insert(known.unwrap_or_else(|| (Arc::clone(columns), Arc::new(chosen(stack, columns)))));
                 Answered { output: Output::Stacked(Stacked { whole: Arc::clone(whole), span }), batch_rows: *batch_rows }
             }

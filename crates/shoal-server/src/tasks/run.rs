@@ -95,6 +95,7 @@ impl Run {
         for task in envelope.tasks {
             run.add(task, &mut drafts, &mut loads);
         }
+        drop(drafts);
         run.takes_all_at_once = is_patient && run.jobs.iter().all(|job| job.ticket.is_none());
         run.submit_all(loads, is_patient);
         run
@@ -301,9 +302,7 @@ impl Run {
 
     /// What has become of one that travelled alone.
     fn hear_one(&mut self, number: usize, outcome: Outcome<Answer>, took: Duration) {
-        let Piece { offer, wanted, .. } = &self.pieces[number];
-        let outcome = outcome.map(|answer| Answered::alone(offer.description(), answer, wanted));
-        self.hear(number, outcome, took);
+        self.hear(number, took, |piece| Ok(Answered::alone(piece.offer.description(), outcome?, &piece.wanted)));
     }
 
     /// What has become of those who travelled together.
@@ -311,22 +310,23 @@ impl Run {
         let mut start = 0;
         for rider in riders {
             let number = self.riders[rider];
-            let Piece { offer, wanted, rows, .. } = &self.pieces[number];
-            let span = Span { start, rows: *rows };
-            start += rows;
-            let own = outcome.as_mut().map(|answers| answers.part(offer.description(), wanted, span));
-            self.hear(number, own.map_err(|fault| fault.clone()), took);
+            let span = Span { start, rows: self.pieces[number].rows };
+            start += span.rows;
+            self.hear(number, took, |piece| match &mut outcome {
+                Ok(answers) => Ok(answers.part(piece.offer.description(), &piece.wanted, span)),
+                Err(fault) => Err(fault.clone()),
+            });
         }
     }
 
-    /// What has become of a piece.
-    fn hear(&mut self, number: usize, outcome: Outcome<Answered>, took: Duration) {
+    /// What has become of a piece, if its task has not ended.
+    fn hear(&mut self, number: usize, took: Duration, outcome: impl FnOnce(&Piece) -> Outcome<Answered>) {
         let piece = &self.pieces[number];
-        if !self.jobs[piece.job].is_open {
+        let job = piece.job;
+        if !self.jobs[job].is_open {
             return;
         }
-        let job = piece.job;
-        match outcome {
+        match outcome(piece) {
             Ok(answered) if self.jobs[job].gathered.is_some() => self.gather(number, answered),
             Ok(answered) => {
                 let author = Arc::clone(piece.offer.author());

@@ -67,29 +67,29 @@ impl Number<'_> {
 const PARTS: [f64; 8] = [1e0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7];
 
 impl Short {
-    /// To the nearest single, of seven digits at most.
+    /// To the nearest single, of seven digits at most: that of the product, which is d / 10^k but for 2^-52 of it.
     ///
-    /// It is that of the product, whose error is 2^-52 of it at most. Half-way between two singles lie m * 2^e with m below 2^25: such a
-    /// number is at least 10^-7 * 2^-25 of itself away from d / 10^k, if it is not the same. It is never the same: then d would be at least m, which has 25 bits.
+    /// A product could lead past the middle between two singles, m * 2^e with m odd and of 25 bits. No number is that near: those
+    /// below 10^7 have e < 0, so m * 2^e is another one than d / 10^k (it would need d >= m), and at least 10^-7 * 2^-25 of itself away.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the loop over the values of a column is this one")]
     #[expect(clippy::cast_possible_truncation, reason = "it is the nearest that is asked for")]
     pub(super) const fn single(self) -> f32 {
-        (double(self.digits) * PARTS[self.decimals]) as f32
+        (exact(self.digits) * PARTS[self.decimals]) as f32
     }
 
     /// To the nearest double.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the loop over the values of a column is this one")]
     pub(super) const fn double(self) -> f64 {
-        double(self.digits) / POWERS[self.decimals]
+        exact(self.digits) / POWERS[self.decimals]
     }
 }
 
 /// A whole number below 2^52 as a double: it is the lowest bits of that of 2^52 more.
 ///
 /// The instruction for it keeps a half of the register that it writes, and so would wait for the number before this one.
-const fn double(whole: u64) -> f64 {
+const fn exact(whole: u64) -> f64 {
     const BASE: f64 = (1_u64 << 52) as f64;
     f64::from_bits(BASE.to_bits() | whole) - BASE
 }
@@ -224,8 +224,7 @@ impl<'t> Cursor<'t> {
         Some((is_negative, short))
     }
 
-    /// As [`Cursor::plain_float`], to the nearest single. What is exact in both of its parts has one that is nearest, and its
-    /// double does not lead past it: Figueroa, "When is double rounding innocuous?", 1995.
+    /// As [`Cursor::plain_float`], and rounded once more, as `protocol.md` says.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the loop over the values of a column is this one")]
     #[expect(clippy::cast_possible_truncation, reason = "it is the nearest that is asked for")]

@@ -21,7 +21,8 @@ pub(crate) struct Lanes {
 
 /// Reads the data of one column, again and again.
 trait Lane {
-    /// Appends the values that come next, in their order; how many records they are. None where some are missing or wrong.
+    /// Appends the values that come next, in their order; how many records they are. None where some are missing or wrong: whatever
+    /// was appended then is to be undone.
     fn read(&mut self, cursor: &mut Cursor<'_>, onto: &mut Buffer) -> Option<usize>;
 }
 
@@ -33,7 +34,7 @@ struct Repeated<T, L> {
 
 impl<T: Pod + Default, L: Leaf<T>> Lane for Repeated<T, L> {
     fn read(&mut self, cursor: &mut Cursor<'_>, onto: &mut Buffer) -> Option<usize> {
-        self.values.clear();
+        self.values.clear(NULLS_BYTES);
         let records = self.values.read(cursor, self.leaf).ok()?;
         let Records::Known(rows) = records else { return None };
         onto.extend(bytemuck::cast_slice(&self.values.items));
@@ -101,12 +102,12 @@ impl Laid<'_> {
     /// Where the table lies, once the data of all columns were read, if `has_room` for what it takes. None where it is no table:
     /// then the stack is as it was.
     pub(crate) fn finish(self, is_read: bool, has_room: impl FnOnce(usize) -> bool) -> Option<Span> {
-        let Self { lanes, stack, rows, .. } = self;
+        let Self { lanes, stack, rows, columns } = self;
         let is_table = is_read && lanes.stated.is_none_or(|stated| stated == rows) && rows <= ROWS_LIMIT;
         if is_table && has_room(stack.size_bytes(rows)) {
             return Some(stack.settle(rows));
         }
-        stack.undo();
+        stack.undo(columns);
         None
     }
 }

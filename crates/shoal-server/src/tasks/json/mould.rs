@@ -44,8 +44,15 @@ pub(super) struct Holes {
 struct Mould<'t> {
     around: Around<'t>,
     heads: Heads,
-    /// The number of the stack on which its tables lie, and what reads them onto it.
-    stack: Option<(usize, Lanes)>,
+    lane: Option<Lane>,
+}
+
+/// The number of the stack on which tables lie, and what reads them onto it.
+struct Lane {
+    stack: usize,
+    lanes: Lanes,
+    /// How many tables in a row could not lie there.
+    in_vain: usize,
 }
 
 /// What stands around the holes of a task, and what that says.
@@ -102,7 +109,7 @@ impl<'t> Moulds<'t> {
         }
         let likely = (text.len() - task.end) / task.len();
         if let Some(mut mould) = Mould::of(text, task, &self.holes, said) {
-            mould.stack = self.begin_stack(said, likely).zip(Lanes::of(&mould.heads));
+            mould.lane = self.begin_stack(said, likely).and_then(|stack| Some(Lane { stack, lanes: Lanes::of(&mould.heads)?, in_vain: 0 }));
             self.known.push(mould);
         }
     }
@@ -156,18 +163,24 @@ impl<'t> Mould<'t> {
         }
         let mut common = Said::default();
         common.take_common(said);
-        Some(Self { around: Around { before, behind: &text[end..task.end], said: common }, heads, stack: None })
+        Some(Self { around: Around { before, behind: &text[end..task.end], said: common }, heads, lane: None })
     }
 
     /// Reads a task if it is like those before, and goes behind it. A table that cannot lie on the stack is read by itself.
     fn fit(&mut self, scan: &mut Scan<'t>, said: &mut Said<'t>, (room, stacks): (&mut Room, &mut [Stack])) -> Fit {
-        if let Some((number, lanes)) = &mut self.stack {
-            let fit = self.around.lay((scan, said), room, *number, lanes.onto(&mut stacks[*number]));
-            if !matches!(fit, Fit::InVain) {
-                return fit;
+        let Some(Lane { stack, lanes, in_vain }) = self.lane.as_mut().filter(|lane| lane.in_vain < IN_VAIN) else {
+            return self.around.read((scan, said), room, self.heads.begin());
+        };
+        match self.around.lay((scan, said), room, *stack, lanes.onto(&mut stacks[*stack])) {
+            Fit::InVain => {
+                *in_vain += 1;
+                self.around.read((scan, said), room, self.heads.begin())
+            }
+            fit => {
+                *in_vain = if matches!(fit, Fit::Like) { 0 } else { *in_vain };
+                fit
             }
         }
-        self.around.read((scan, said), room, self.heads.begin())
     }
 }
 
@@ -244,6 +257,8 @@ mod tests {
             r#""name":"x","dtype":"FP32","#,
             r#""name":"x","dtype":"FP32","shape":[2],"#,
             r#""name":"x","dtype":"FP64","shape":[0,60],"#,
+            r#""name":"z","dtype":"INT64","#,
+            r#""name":"z","dtype":"DATE","#,
             r#""name":"y","dtype":"UTF8","#,
             r#""name":"y","#,
         ]);
@@ -252,7 +267,21 @@ mod tests {
     }
 
     fn data() -> impl Strategy<Value = &'static str> {
-        either(&["[]", "[1.5]", "[1.5, 2.5]", "[[1,2]]", " [[1,2],null]", "[null]", r#"["a","b"]"#, "[[]]", "[[],[]]"])
+        either(&[
+            "[]",
+            "[1.5]",
+            "[1.5, 2.5]",
+            "[[1,2]]",
+            " [[1,2],null]",
+            "[null]",
+            r#"["a","b"]"#,
+            r#"["2020-02-20"]"#,
+            "[1,2]",
+            "[1.5,2.5,13.5,4.5,5.5,6.5]",
+            "[1.5, 2.5, 3, 4.55, 5.5, 6.5]",
+            "[[]]",
+            "[[],[]]",
+        ])
     }
 
     fn table() -> impl Strategy<Value = String> {

@@ -72,8 +72,8 @@ struct Forms {
     form: Option<Form>,
 }
 
-/// What results have in common that are of one form: the addresses of the table in which they lie and of who answered, how many
-/// records each has, and how many its micro-batch had.
+/// What results have in common that are of one form: the addresses of the table in which they lie and of who answered, which the
+/// results keep to themselves, how many records each has, and how many its micro-batch had.
 type Likeness = (usize, usize, usize, usize);
 
 impl Forms {

@@ -136,7 +136,7 @@ fn step(way: &mut Vec<Step>, router: &Description) -> Outcome<()> {
 }
 
 /// A route leads to nothing that is served.
-fn astray(router: &Description, mut fault: Fault) -> Fault {
-    fault.message = format!("a route of router {:?} leads nowhere: {}", router.name, fault.message);
-    fault
+fn astray(router: &Description, fault: Fault) -> Fault {
+    let message = format!("a route of router {:?} leads nowhere: {}", router.name, fault.message);
+    fault.told(message)
 }
