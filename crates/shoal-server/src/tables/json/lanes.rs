@@ -12,6 +12,9 @@ use crate::tables::stack::{Span, Stack};
 use crate::tables::{NULLS_BYTES, ROWS_LIMIT};
 use crate::values::Buffer;
 
+/// Columns of tables that are read so, at most: a lane takes more room than the text of an empty column.
+const MOST: usize = 256;
+
 /// What reads the columns of such tables, one after the other.
 pub(crate) struct Lanes {
     lanes: Vec<Box<dyn Lane>>,
@@ -62,8 +65,11 @@ impl Taker for Making<'_> {
 }
 
 impl Lanes {
-    /// None where a column has no values of fixed width.
+    /// None where a column has no values of fixed width, or there are too many.
     pub(crate) fn of(heads: &Heads) -> Option<Self> {
+        if heads.columns.len() > MOST {
+            return None;
+        }
         let lanes = heads.columns.iter().map(|head| by_kind(Making(&head.shape), &head.kind, Way::Stated));
         Some(Self { lanes: lanes.collect::<Option<_>>()?, stated: heads.rows })
     }

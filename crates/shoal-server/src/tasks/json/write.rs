@@ -172,13 +172,16 @@ fn write_fault(out: &mut Vec<u8>, fault: &Fault) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::merge::By;
+    use super::super::super::{Merge, arrow, protobuf};
     use super::*;
+    use crate::fault::Code;
     use crate::tables::stack::Stacked;
     use crate::tables::{Column, Content, Kind};
     use crate::values::{Buffer, Dtype};
 
-    #[test]
-    fn results_of_one_form_are_written_as_any_other() {
+    /// A table of two columns; the second says `shift` in each of its four records.
+    fn whole(shift: i32) -> Arc<Typed> {
         let column = |name: &str, values: &[i32]| Column {
             name: name.into(),
             kind: Kind::Plain(Dtype::Int32),
@@ -186,9 +189,14 @@ mod tests {
             content: Content::Fixed(Buffer::copy_of(bytemuck::cast_slice(values))),
             missing: vec![],
         };
-        let whole = |shift: i32| Arc::new(Typed { rows: 4, columns: vec![column("a", &[0, 1, 2, 3]), column("\"", &[shift; 4])] });
-        let (one, other) = (whole(1), whole(2));
-        let author = Arc::new(Author { model: "m".into(), version: "1".into() });
+        let mut whole = Typed { rows: 4, columns: vec![column("a", &[0, 1, 2, 3]), column("\"", &[shift; 4])] };
+        whole.share();
+        Arc::new(whole)
+    }
+
+    /// Results on two stacks, with a failed one among them; not all have the same form.
+    fn results() -> Vec<Done> {
+        let (one, other, author) = (whole(1), whole(2), Arc::new(Author { model: "m".into(), version: "1".into() }));
         let done = |whole: &Arc<Typed>, start, rows, batch_rows| Done {
             id: format!("{start}\n").into(),
             author: Some(Arc::clone(&author)),
@@ -196,12 +204,32 @@ mod tests {
             batch_rows,
             weight: 1.0,
         };
-        let failed = Done { outcome: Err(Fault::new(crate::fault::Code::Internal, "on purpose")), ..done(&one, 0, 1, 4) };
+        let failed = Done { outcome: Err(Fault::new(Code::Internal, "on purpose")), ..done(&one, 0, 1, 4) };
         let mut results: Vec<_> = (0..3).map(|start| done(&one, start, 1, 4)).collect();
         results.extend([failed, done(&one, 3, 1, 4), done(&one, 0, 2, 4), done(&one, 2, 2, 4), done(&one, 2, 2, 5), done(&one, 1, 2, 5)]);
-        results.extend([done(&other, 1, 2, 5), done(&other, 2, 2, 5), done(&one, 2, 0, 5), done(&one, 3, 0, 5)]);
-        let mut plainly = Vec::new();
+        results.extend([done(&other, 1, 2, 5), done(&other, 2, 2, 5), done(&one, 2, 0, 5), done(&one, 3, 0, 5), done(&one, 0, 4, 5)]);
+        results
+    }
+
+    #[test]
+    fn results_of_one_form_are_written_as_any_other() {
+        let (results, mut plainly) = (results(), Vec::new());
         write_with(&mut plainly, &results, None, &mut tables::json::write);
         assert_eq!(String::from_utf8(write(&results, None)).unwrap(), String::from_utf8(plainly).unwrap());
+    }
+
+    #[test]
+    fn results_that_lie_on_a_stack_are_what_they_are_by_themselves() {
+        let stacked = results();
+        let by_itself = |done: &Done| Done { outcome: done.outcome.clone().map(|output| Output::Own(output.into_table())), ..done.clone() };
+        let own: Vec<_> = stacked.iter().map(by_itself).collect();
+        assert_eq!(write(&stacked, None), write(&own, None));
+        assert_eq!(arrow::write(&stacked, None).unwrap(), arrow::write(&own, None).unwrap());
+        assert_eq!(protobuf::write(&stacked, None), protobuf::write(&own, None));
+        for by in [By::Concat, By::Sum] {
+            let merge = Merge { by, columns: vec![] };
+            let [one, other] = [&stacked, &own].map(|results| merge.join(results));
+            assert_eq!((one.outcome.unwrap(), one.left_out), (other.outcome.unwrap(), other.left_out));
+        }
     }
 }
