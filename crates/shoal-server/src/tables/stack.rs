@@ -116,8 +116,7 @@ impl Stacked {
 
     /// What it takes by itself.
     pub(crate) fn size_bytes(&self) -> usize {
-        let head = |column: &Column| size_of::<Column>() + column.name.len();
-        self.whole.columns.iter().map(head).sum::<usize>() + self.values_bytes()
+        self.whole.size_bytes() - self.whole.rows * row_bytes(&self.whole) + self.values_bytes()
     }
 
     /// Bytes that its values take.

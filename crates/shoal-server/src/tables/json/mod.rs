@@ -3,8 +3,7 @@
 //! [`read`] takes one table, `{"rows": N, "columns": [...]}`; [`write`] writes the one form that servers write. `cursor` knows
 //! JSON, `words` reads eight bytes at a time for it, `leaves` the values of each dtype, `values` how they are nested, `data` both
 //! together, `column` what a column says of itself, `heads` what tables that are written alike say, `lanes` their data onto a
-//! stack. Nothing here recurses deeper
-//! than a tensor has dimensions.
+//! stack. Nothing here recurses deeper than a tensor has dimensions.
 //! A column without a dtype stays text; [`signed`] reads it once a signature says what it is, [`mixed`] where nobody does.
 
 use std::ops::Range;
