@@ -19,6 +19,7 @@ import numpy as np
 from shoal.errors import RequirementError, UnsupportedModelError
 from shoal.package._onnx_file import MODEL_FILE, OnnxFile, inspect, parsed, without_zipmap
 from shoal.package._scikit._estimator import Reference, parts, references, refuse_wrong_exports
+from shoal.package._scikit._folding import fold_scalers
 from shoal.package._scikit._labels import shorten_labels
 from shoal.package._scikit._naming import name_in_order
 from shoal.package._scikit._scaling import write_out_scalers
@@ -218,6 +219,7 @@ def _finished(plain: OnnxFile, answers: tuple[Reference, ...], *, is_negated: bo
     if is_negated:
         _negate(model, outputs[-1])
     write_out_scalers(model)
+    fold_scalers(model)
     shorten_labels(model)
     _order_opsets(model)
     name_in_order(model)
