@@ -1,13 +1,14 @@
 //! Wire columns: the tuple `(name, dtype, shape, data, missing)` that crosses the border.
 //!
-//! `data` is anything with the buffer protocol (little-endian, row-major) or, for `BYTES`, a list of bytes.
+//! `data` is anything with the buffer protocol (little-endian, row-major) or, for `BYTES`, a list of bytes. What comes
+//! from Python is read where it lies, for as long as the call takes: nobody may change it meanwhile.
 //! `missing` is `None` or a buffer of one byte per record, 1 where it is missing.
 
-use pyo3::buffer::PyBuffer;
+use bytes::Bytes;
 use pyo3::create_exception;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyList, PyMemoryView, PyTuple};
 use shoal_server::description::Column;
 use shoal_server::fault::{Code, Fault, Outcome};
 use shoal_server::intake::Received;
@@ -48,12 +49,13 @@ fn texts(data: &Bound<'_, PyAny>) -> PyResult<Vec<Vec<u8>>> {
     data.try_iter()?.map(|item| Ok(item?.extract::<&[u8]>()?.to_vec())).collect()
 }
 
-fn bytes(data: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
-    if let Ok(bytes) = data.cast::<PyBytes>() {
-        return Ok(bytes.as_bytes().to_vec());
+fn bytes(data: &Bound<'_, PyAny>) -> PyResult<Bytes> {
+    let view = PyMemoryView::from(data)?;
+    // A view of nothing has no place to be read at.
+    if view.getattr("nbytes")?.extract::<usize>()? == 0 {
+        return Ok(Bytes::new());
     }
-    let view = data.py().import("builtins")?.getattr("memoryview")?.call1((data,))?.call_method1("cast", ("B",))?;
-    PyBuffer::<u8>::get(&view)?.to_vec(data.py())
+    Ok(view.call_method1("cast", ("B",))?.extract::<pyo3_bytes::PyBytes>()?.into_inner())
 }
 
 /// A table as wire columns.

@@ -80,6 +80,15 @@ def test_row_i_answers_record_i(doubled: Package) -> None:
     assert answers.column("Y").to_pylist() == [[2, 4, 6], [8, 10, 12]]
 
 
+def test_a_batch_is_read_where_it_lies_and_given_back(doubled: Package) -> None:
+    model, before = doubled.model(), pa.total_allocated_bytes()
+    batch = vectors([[1, 2, 3]] * 100_000)
+    answers = model.predict(batch)
+    del batch
+    assert pa.total_allocated_bytes() == before
+    assert answers.column("Y")[-1].as_py() == [2, 4, 6]
+
+
 def test_no_records_have_no_answers(doubled: Package) -> None:
     answers = doubled.model().predict(vectors([]))
     assert answers.num_rows == 0
