@@ -26,7 +26,7 @@ FLOAT = onnx.TensorProto.FLOAT
 EPSILON = float(np.finfo(np.float32).eps)
 RANDOM = np.random.default_rng(0)
 ROWS = RANDOM.normal(3, 2, (300, 4)).astype(np.float32)
-HOSTILE = np.array([np.nan, np.inf, -np.inf, -0.0, 1e-44, 3e38], np.float32)
+HOSTILE = np.array([np.nan, np.inf, -np.inf, -0.0, 1e-44], np.float32)
 
 
 def network() -> MLPClassifier:
@@ -89,7 +89,7 @@ USUAL: dict[str, Any] = {
 
 def test_what_is_missing_or_infinite_spreads_as_before() -> None:
     model = scaled_layer(**USUAL)
-    rows = np.stack(np.meshgrid(HOSTILE[:5], HOSTILE[:5]), -1).reshape(-1, 2)
+    rows = np.stack(np.meshgrid(HOSTILE, HOSTILE), -1).reshape(-1, 2)
     before = answers(model, rows)
     fold_scalers(model)
     np.testing.assert_allclose(answers(model, rows), before, rtol=1e-6)

@@ -75,13 +75,13 @@ def _folded(
     steps: list[Any], offset: np.ndarray, scale: np.ndarray, weights: np.ndarray, bias: np.ndarray
 ) -> Layer | None:
     shift = offset * scale
-    if weights.ndim != 2 or not shift.shape == scale.shape == (1, len(weights)):  # noqa: PLR2004
+    is_row = weights.ndim == 2 and shift.shape == scale.shape == (1, len(weights))  # noqa: PLR2004
+    if not is_row or not np.abs(shift).max(initial=0) <= LARGEST_OFFSET:
         return None
     wide, moved = scale.T * weights, bias - (shift @ weights).reshape(bias.shape)
-    with np.errstate(over="ignore", under="ignore"):
-        layer = Layer(steps, wide.astype(np.float32), moved.astype(np.float32))
-    is_near = np.abs(shift).max(initial=0) <= LARGEST_OFFSET
-    return layer if is_near and _is_kept(wide, weights) and _is_kept(moved, moved) else None
+    if not (_is_kept(wide, weights) and _is_kept(moved, moved)):
+        return None
+    return Layer(steps, wide.astype(np.float32), moved.astype(np.float32))
 
 
 def _is_kept(constants: np.ndarray, before: np.ndarray) -> bool:

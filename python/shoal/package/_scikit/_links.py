@@ -45,7 +45,7 @@ class Links:
         return steps
 
 
-def replace(graph: Any, gone: Sequence[Any], added: Iterable[Any] = ()) -> None:
+def replace(graph: Any, gone: Sequence[Any], added: Iterable[Any]) -> None:
     """Puts operators where the last of others stood, and drops the constants that nobody needs."""
     lost = {node.output[0] for node in gone}
     last = gone[-1].output[0]
